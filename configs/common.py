@@ -1,0 +1,134 @@
+"""What the configs share: the string argument, the blocks of a run, and the method's pieces.
+
+A config imports ml_collections and this module only. Every scientific number stands in a config
+with its source; here are the shapes of the blocks.
+"""
+
+import difflib
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+BOUNDS = {"dv": "donsker_varadhan", "jsd": "jensen_shannon", "infonce": "infonce"}
+BUDGETS = ("paper", "cpu", "smoke")
+
+
+def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
+    """Reads "word,key=value": the first choice of each key is its default.
+
+    A bare word stands for the key whose choices contain it.
+
+    Raises: ValueError for a word or a value that is no choice, with the nearest one.
+    """
+    chosen = {key: values[0] for key, values in choices.items()}
+    words = {value: key for key, values in choices.items() for value in values}
+    for part in filter(None, (argument or "").split(",")):
+        key, _, value = part.rpartition("=")
+        key = key or words.get(part, "")
+        if key not in choices or value not in choices[key]:
+            known = [*choices.get(key, [*words, *(f"{name}=..." for name in choices)])]
+            near = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
+            hint = f"did you mean '{near[0]}'? There are" if near else "use"
+            raise ValueError(f"unknown config argument '{part}': {hint} {', '.join(known)}")
+        chosen[key] = value
+    return chosen
+
+
+def config(**blocks) -> ml_collections.ConfigDict:
+    """The blocks of a run as one ConfigDict."""
+    return ml_collections.ConfigDict({"seed": 0, **blocks})
+
+
+def data(name: str, *, image_size: int | None = None, **changes) -> dict:
+    """The `data` block: [-1, 1] pixels and the data set's own splits unless changed."""
+    block = dict(
+        name=name,
+        data_dir=placeholder(str),
+        image_size=placeholder(int),
+        train_split=placeholder(str),
+        test_split=placeholder(str),
+        test_fraction=0.2,  # only for data without a test split of its own
+        scaling="symmetric",  # mean 0.5, std 0.5: official DIM code, torchvision_datasets.py
+    )
+    block = ml_collections.ConfigDict(block)
+    block.update({"image_size": image_size, **changes})
+    return block
+
+
+def adam(learning_rate: float) -> dict:
+    """Adam with the betas of the official DIM code (optimizer.py), at a constant rate."""
+    return dict(
+        name="adam",
+        learning_rate=learning_rate,
+        b1=0.5,
+        b2=0.999,
+        schedule=dict(name="constant"),
+        every=1,
+    )
+
+
+def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epochs: float) -> dict:
+    """The `train` block; `batch_size` is that of the whole job."""
+    return dict(
+        batch_size=batch_size,
+        epochs=float(epochs),
+        steps_per_dispatch=steps_per_dispatch,
+        save_epochs=float(save_epochs),
+        keep=2,
+    )
+
+
+def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
+    """The usual evaluations: MLP, SVM and k-NN probes, with all labels and with few."""
+    few = dict(labels_per_class=labels_per_class, subsets=subsets)
+    return dict(
+        mlp=dict(name="mlp", protocol="mlp-v1"),
+        svm=dict(name="svm", protocol="svm-v1"),
+        knn=dict(name="knn", protocol="knn-v1"),
+        mlp_few=dict(name="mlp", protocol="mlp-v1", **few),
+        svm_few=dict(name="svm", protocol="svm-v1", **few),
+        knn_few=dict(name="knn", protocol="knn-v1", **few),
+        uniformity=dict(name="uniformity"),
+        neighbours=dict(name="neighbours"),
+        filters=dict(name="filters"),
+        map2d=dict(name="map2d"),
+    )
+
+
+def monitored(method: dict, classes: int) -> dict:
+    """The method, watched by an online classifier of the published form on conv, fc and y."""
+    return dict(
+        name="probe",
+        taps=("conv", "fc", "y"),
+        # Hjelm et al. 2019, section 4.2: 200 hidden units, dropout 0.1.
+        classifier=dict(name="classifier", hidden=200, dropout=0.1, classes=classes),
+        method=method,
+    )
+
+
+def dim(*, encoder: dict, weights: str, bound: str, critic_width: int, concat_width: int) -> dict:
+    """The DIM method with the published weights of "global", "local" or "mixed".
+
+    alpha, beta, gamma: Hjelm et al. 2019, Table 1 (global 1, 0, 1; local 0, 1, 0.1) and Table 4
+    (mixed 0.5, 0.1; its gamma is not printed, 0.1 is ours).
+    """
+    alpha, beta, gamma = {
+        "local": (0.0, 1.0, 0.1),
+        "global": (1.0, 0.0, 1.0),
+        "mixed": (0.5, 0.1, 0.1),
+    }[weights]
+    return dict(
+        name="dim",
+        encoder=encoder,
+        bound=dict(name=BOUNDS[bound]),
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        # Tables 6 (concat, 512) and 8-9 (encode-and-dot, 2048) of the paper.
+        global_critic=dict(name="concat", widths=(concat_width, concat_width)),
+        local_critic=dict(name="encode_and_dot", width=critic_width, norm_anchors=True),
+        prior=dict(name="uniform"),
+        # Table 10 and the official code, prior_matching.py.
+        discriminator=dict(name="discriminator", widths=(1000, 200)),
+        penalty=1.0,
+    )

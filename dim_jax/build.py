@@ -1,0 +1,84 @@
+"""Turns {"name": ..., **arguments} into the object of that name: the only table of roles.
+
+A name is a function of its role's module (or, for methods, a module of `dim_jax.methods` with a
+`make`). Arguments whose key is itself a role are built first.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dim_jax import contracts
+
+ROLES = {
+    "method": "dim_jax.methods",
+    "encoder": "dim_jax.nets.encoders",
+    "global_critic": "dim_jax.nets.critics",
+    "local_critic": "dim_jax.nets.critics",
+    "discriminator": "dim_jax.nets.heads",
+    "classifier": "dim_jax.nets.heads",
+    "prior": "dim_jax.priors",
+    "bound": "dim_jax.bounds",
+}
+# These roles are themselves the function that a method calls, so arguments are bound, not passed.
+_BOUND_ROLES = ("bound",)
+
+
+def names(role: str) -> dict[str, Callable[..., Any] | None]:
+    """What can be built for a role: {name: function}; methods are imported only when built."""
+    module = importlib.import_module(ROLES[role])
+    if role == "method":
+        return {entry.name: None for entry in pkgutil.iter_modules(module.__path__)}
+    return {
+        name: member
+        for name, member in vars(module).items()
+        if inspect.isfunction(member)
+        and member.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+
+
+def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:
+    """The object that `spec` describes, or None for None.
+
+    Args:
+      role: a key of `ROLES`.
+      spec: {"name": ..., **arguments}, or the name alone.
+
+    Raises:
+      UserError: an unknown name, an argument the object does not take, or a missing one.
+    """
+    if spec is None:
+        return None
+    arguments = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if "name" not in arguments:
+        raise contracts.UserError(f"the block '{role}' has no name; set {role}.name")
+    name = arguments.pop("name")
+    known = names(role)
+    if name not in known:
+        raise contracts.unknown(role.replace("_", " "), name, known)
+    function = known[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
+    built = {
+        key: make(key, value) if key in ROLES else value for key, value in arguments.items()
+    }
+    _check_arguments(f"{role.replace('_', ' ')} '{name}'", function, built, role in _BOUND_ROLES)
+    return functools.partial(function, **built) if role in _BOUND_ROLES else function(**built)
+
+
+def _check_arguments(
+    what: str, function: Callable[..., Any], given: Mapping[str, Any], partial: bool
+) -> None:
+    parameters = inspect.signature(function).parameters
+    for key in given:
+        if key not in parameters:
+            raise contracts.unknown(f"argument of the {what}", key, parameters)
+    missing = [
+        key
+        for key, parameter in parameters.items()
+        if parameter.default is parameter.empty and key not in given
+    ]
+    if missing and not partial:
+        raise contracts.UserError(f"the {what} needs {', '.join(missing)}; set them in the config")

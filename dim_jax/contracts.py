@@ -1,0 +1,88 @@
+"""The types that every layer shares. This module imports nothing of ours and no framework but JAX.
+
+Dimension letters used in every docstring and error message:
+
+    v views    n batch (anchors)    m candidates    l locations    h w c image    d features
+    k classes
+
+Words: an `anchor` is the row of a score matrix, a `candidate` its column; a `tap` is a named
+output of an encoder; a `player` is a top-level key of `params` with its own loss and optimizer.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypedDict
+
+import jax
+
+Tree = Any  # any nesting of dicts, lists and tuples with arrays at the leaves
+Scalars = dict[str, jax.Array]
+Taps = dict[str, jax.Array]
+
+PROBED_TAPS = ("conv", "fc", "y")  # what every method's `represent` gives and evaluators judge
+
+
+class Batch(TypedDict):
+    """One training batch, the global one: images f32[v,n,h,w,c], labels i32[n], index i32[n].
+
+    `labels` are -1 where the data set has none; `index` is the position in the training set.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    index: jax.Array
+
+
+class Step(NamedTuple):
+    """What a method's loss returns: one scalar per player, metrics, new state, training taps."""
+
+    losses: Scalars
+    metrics: Scalars
+    state: Tree
+    features: Taps
+
+
+class Method(NamedTuple):
+    """A representation learner as pure functions.
+
+    init(rng, batch) -> (params: {player: tree}, state: tree)
+    loss(params, state, batch, rng, step) -> Step: training mode; losses.keys() == params.keys(),
+        and player p receives the gradient of losses[p] with respect to params[p] only
+    represent(params, state, images f32[n,h,w,c]) -> {"conv": .., "fc": .., "y": ..}: evaluation
+        mode, one image's taps do not depend on the other images
+    sample(params, state, rng, count) -> images: generative methods only
+    """
+
+    init: Callable[..., tuple[Mapping[str, Tree], Tree]]
+    loss: Callable[..., Step]
+    represent: Callable[..., Taps]
+    sample: Callable[..., jax.Array] | None = None
+
+
+class Frozen(NamedTuple):
+    """All that an evaluator sees of a representation.
+
+    represent(images u8[n,h,w,c]) -> {tap: f32[n,...]}: jit-compiled, normalisation included.
+    `method`, `params` and `state` are None for representations without a network (raw pixels,
+    PCA).
+    """
+
+    represent: Callable[[jax.Array], Taps]
+    method: Method | None = None
+    params: Any = None
+    state: Any = None
+
+
+class UserError(ValueError):
+    """A mistake in a command, a config or the data: its message alone says what to change.
+
+    The command line prints the message and exits with code 2; anything else shows a traceback.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a misspelt name: the nearest match first, then the whole list."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? There are" if near else "use one of"
+    return UserError(f"unknown {kind} '{name}': {hint} {', '.join(known)}")

@@ -1,0 +1,56 @@
+"""Images as arrays: embedded digits, TensorFlow Datasets on disk, and a user's own folders."""
+
+from dim_jax.data.dataset import Dataset, Split
+from dim_jax.data.facts import Facts, normalise, scaling
+
+__all__ = ["Dataset", "Facts", "Split", "load", "normalise", "scaling"]
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """A data set in memory: facts, and the splits "train" and "test" of uint8 images.
+
+    Args:
+      name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
+        "imagenette/160px-v2"; or "folder:PATH", whose images (always read as red, green, blue)
+        lie directly in PATH (no labels), in PATH/CLASS, or in either way below PATH/train and
+        PATH/test (or validation, or val).
+      data_dir: the TFDS folder; None = the environment variable TFDS_DATA_DIR, or else
+        ~/tensorflow_datasets.
+      image_size: images become image_size x image_size: the shorter side resized, by area
+        averages downwards and bilinearly upwards, then the centre cut out. None keeps the size,
+        and all images must share one.
+      train_split: a TFDS split expression ("train+unlabelled", "train[:80%]") or a sub-folder
+        of PATH; None = train.
+      test_split: the same for testing; None = test, or else validation.
+      test_fraction: the part of `digits`, or of a folder without test images, that is held out:
+        stratified by class, the same in every run.
+      seed: chooses which images of a folder are held out; `digits` has one fixed split.
+
+    Raises:
+      UserError: an unknown name, a set that is not on disk, images that cannot be used; each
+        message says what to change.
+    """
+    from dim_jax.data import pixels
+
+    pixels.check_size(image_size)
+    if name.startswith("folder:"):
+        from dim_jax.data import folder
+
+        path = name.removeprefix("folder:")
+        return folder.load(path, image_size, train_split, test_split, test_fraction, seed)
+    if name == "digits":
+        from dim_jax.data import digits
+
+        return digits.load(image_size, test_fraction)
+    from dim_jax.data import tfds_arrays
+
+    return tfds_arrays.load(name, data_dir, image_size, train_split, test_split)

@@ -1,0 +1,137 @@
+"""Data set facts: the one table of channel statistics, and the scaling of pixels made from them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dim_jax import contracts
+
+
+class Facts(NamedTuple):
+    """What a network needs to know of a data set.
+
+    shape: (h, w, c) of every image. classes: the names, None = no labels. mean and std: one
+    number per channel of pixels in [0, 1], None = no statistics known.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+class Statistics(NamedTuple):
+    """Mean and standard deviation per channel of the training pixels in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+
+
+_IMAGENET = Statistics(
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+    "torchvision, references/classification: the customary ImageNet numbers (the deviation is "
+    "the mean of the deviations within images, so it is below that of all pixels)",
+)
+
+# Keys are `digits` and TFDS builder names without config. Shapes and class names are not here:
+# the files on disk carry them.
+STATISTICS: dict[str, Statistics] = {
+    "digits": Statistics(
+        (0.305822,),
+        (0.376399,),
+        "measured on the default training split after the conversion to uint8",
+    ),
+    "mnist": Statistics(
+        (0.1306604762738429,),
+        (0.30810780717887876,),
+        "customary, all training pixels; rounded to 0.1307, 0.3081 in pytorch/examples, mnist; "
+        "measured again on the TFDS files",
+    ),
+    "fashion_mnist": Statistics(
+        (0.2860405969887955,),
+        (0.3530242445149223,),
+        "customary, all training pixels; rounded to 0.2860, 0.3530 in many repositories",
+    ),
+    "cifar10": Statistics(
+        (0.49139968, 0.48215841, 0.44653091),
+        (0.24703223, 0.24348513, 0.26158784),
+        "customary, all training pixels; measured again on the TFDS files",
+    ),
+    "cifar100": Statistics(
+        (0.50707516, 0.48654887, 0.44091784),
+        (0.26733429, 0.25643846, 0.27615047),
+        "customary, all training pixels; rounded to 0.5071, 0.4865, 0.4409 elsewhere",
+    ),
+    "svhn_cropped": Statistics(
+        (0.4376821, 0.4437697, 0.47280442),
+        (0.19803012, 0.20101562, 0.19703614),
+        "customary, all pixels of the split train",
+    ),
+    "stl10": Statistics(
+        (0.44671062, 0.43980984, 0.40664645),
+        (0.26034098, 0.25657727, 0.27126738),
+        "customary, the 5,000 labelled training images (not the unlabelled ones)",
+    ),
+    "tiny_imagenet": Statistics(
+        (0.4802, 0.4481, 0.3975),
+        (0.2770, 0.2691, 0.2821),
+        "customary, all training pixels (0.2302, 0.2265, 0.2262, also seen, are the deviations "
+        "within images)",
+    ),
+    "imagenette": Statistics(
+        (0.462491, 0.457818, 0.430508),
+        (0.278269, 0.275738, 0.297528),
+        "measured on the split train of imagenette/128px-v2",
+    ),
+    "imagenet2012": _IMAGENET,
+    "imagenet_resized": _IMAGENET,
+}
+
+
+def statistics(name: str, channels: int) -> tuple[tuple[float, ...], ...] | tuple[None, None]:
+    """The (mean, std) known for a data set, (None, None) where the table has none.
+
+    Args:
+      name: with or without a TFDS config and version: the table goes by builder.
+      channels: of the images; statistics of another number of channels do not apply.
+    """
+    known = STATISTICS.get(name.split("/")[0].split(":")[0])
+    if known is None or len(known.mean) != channels:
+        return None, None
+    return known.mean, known.std
+
+
+def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The (mean, std) per channel that `normalise` is to use, for pixels in [0, 1].
+
+    "symmetric" is 0.5 and 0.5, so that pixels lie in [-1, 1], what Deep InfoMax uses;
+    "standardized" is the statistics of the data set.
+
+    Raises:
+      UserError: an unknown kind, or statistics wanted of a set that has none.
+    """
+    if kind == "symmetric":
+        halves = (0.5,) * facts.shape[-1]
+        return halves, halves
+    if kind != "standardized":
+        raise contracts.UserError(
+            f"unknown pixel scaling {kind!r}: use 'symmetric' ([-1, 1]) or 'standardized'"
+        )
+    if facts.mean is None or facts.std is None:
+        raise contracts.UserError(
+            f"no channel statistics are known for {facts.name}: use the pixel scaling "
+            "'symmetric', or add the set to dim_jax/data/facts.py"
+        )
+    return facts.mean, facts.std
+
+
+def normalise(images_u8: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    """The images as f32[..., c], (images / 255 - mean) / std per channel.
+
+    NumPy in, NumPy out; JAX in, JAX out, also under jit.
+    """
+    scaled = images_u8.astype(np.float32) / np.float32(255)
+    return (scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)

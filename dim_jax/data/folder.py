@@ -1,0 +1,192 @@
+"""A user's own images: PATH/*.png, PATH/CLASS/*.png, or PATH/train/... with PATH/test/... ."""
+
+import os
+import pathlib
+from concurrent import futures
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dim_jax import contracts
+from dim_jax.data import dataset, facts, holdout, pixels
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_TEST_FOLDERS = ("test", "validation", "val")
+
+
+class _Listing(NamedTuple):
+    """The image files below one folder, in order, and the class of each (None = flat)."""
+
+    files: list[pathlib.Path]
+    classes: list[str] | None
+
+
+def load(
+    path: str,
+    image_size: int | None,
+    train_split: str | None,
+    test_split: str | None,
+    test_fraction: float,
+    seed: int,
+) -> dataset.Dataset:
+    """The images below a folder, u8[n,h,w,3]; see `data.load` for the layouts and arguments.
+
+    Raises:
+      UserError: no such folder; no images in it; images beside class folders; a broken image;
+        images of several sizes and no image_size; fewer than two images.
+    """
+    root = pathlib.Path(path).expanduser()
+    if not path or not root.is_dir():
+        raise contracts.UserError(
+            f"the folder {path or '(nothing after folder:)'} does not exist: set data.name to "
+            "folder:PATH with the path of a folder of images"
+        )
+    folders = _split_folders(root, train_split, test_split)
+    listings = [_list(folder) for folder in folders]
+    classes = _class_names(folders, listings)
+    files = [file for listing in listings for file in listing.files]
+    if len(files) < 2:
+        raise contracts.UserError(f"{root} holds a single image, {files[0].name}: add more")
+    labels = np.full(len(files), -1, np.int32)
+    if classes is not None:
+        labels[:] = [classes.index(name) for listing in listings for name in listing.classes or ()]
+    if len(listings) == 2:
+        rows = np.split(np.arange(len(files)), [len(listings[0].files)])
+    else:
+        rows = holdout.hold_out(labels, test_fraction, seed)
+    shape = (image_size, image_size, 3) if image_size else _decode(files[0], None).shape
+    splits = {}
+    for role, chosen in zip(("train", "test"), rows, strict=True):
+        part = [files[row] for row in chosen]
+        names = tuple(file.relative_to(root).as_posix() for file in part)
+        splits[role] = dataset.Split(_read(part, shape, image_size), labels[chosen], names)
+    return dataset.Dataset(facts.Facts(f"folder:{path}", shape, classes, None, None), splits)
+
+
+def _split_folders(
+    root: pathlib.Path, train_split: str | None, test_split: str | None
+) -> list[pathlib.Path]:
+    """[train, test], or one folder from which the test images are to be held out."""
+    for key, name in (("train_split", train_split), ("test_split", test_split)):
+        if name is not None and not (root / name).is_dir():
+            raise contracts.UserError(
+                f"data.{key} is {name} and {root / name} is no folder: name a sub-folder of {root}"
+            )
+    present = [folder.name for folder in _sub_folders(root)]
+    test = test_split or next((name for name in _TEST_FOLDERS if name in present), None)
+    # A lone `train` among other folders may be a class (bus, car, train).
+    if train_split is None and "train" in present and (test or present == ["train"]):
+        train_split = "train"
+    if train_split is None:
+        if test_split is not None:
+            raise contracts.UserError(
+                f"data.test_split is {test_split} and {root} has no folder train: set "
+                "data.train_split to the sub-folder to train on"
+            )
+        return [root]
+    return [root / train_split, root / test] if test else [root / train_split]
+
+
+def _sub_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def _list(folder: pathlib.Path) -> _Listing:
+    """The images of one folder, flat or with one sub-folder per class (of any depth)."""
+    direct = sorted(path for path in folder.iterdir() if _is_image(path))
+    nested = [(path, sub.name) for sub in _sub_folders(folder) for path in _images_below(sub)]
+    if direct and nested:
+        raise contracts.UserError(
+            f"{folder} holds images ({direct[0].name}) beside sub-folders of images "
+            f"({nested[0][1]}): keep all of them in it, or each in the sub-folder of its class"
+        )
+    if not direct and not nested:
+        raise contracts.UserError(
+            f"no images in {folder}: files that end in {', '.join(EXTENSIONS)} are looked for"
+        )
+    if direct:
+        return _Listing(direct, None)
+    return _Listing([path for path, _ in nested], [name for _, name in nested])
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
+
+
+def _images_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    found = []
+    for place, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [path for name in files if _is_image(path := pathlib.Path(place, name))]
+    return sorted(found)
+
+
+def _class_names(folders: list[pathlib.Path], listings: list[_Listing]) -> tuple[str, ...] | None:
+    """The sorted classes of the training images; None if they are flat or of one class only."""
+    train, test = listings[0], listings[-1]
+    if (train.classes is None) != (test.classes is None):
+        flat, nested = folders if train.classes is None else folders[::-1]
+        raise contracts.UserError(
+            f"{nested} has a sub-folder per class and {flat} has none: arrange both alike"
+        )
+    if train.classes is None or test.classes is None:
+        return None
+    unknown = sorted(set(test.classes) - set(train.classes))
+    if unknown:
+        raise contracts.UserError(
+            f"the class {unknown[0]} in {folders[-1]} has no images in {folders[0]}: add some or "
+            "remove it"
+        )
+    classes = tuple(sorted(set(train.classes)))
+    return classes if len(classes) > 1 else None
+
+
+def _read(
+    files: list[pathlib.Path], shape: tuple[int, int, int], image_size: int | None
+) -> np.ndarray:
+    """The images u8[n,h,w,3], decoded by several threads straight into one array."""
+    images = pixels.allocate(len(files), shape)
+
+    def place(row: int) -> None:
+        image = _decode(files[row], image_size)
+        if image_size:
+            image = pixels.fit(image, image_size)
+        if image.shape != shape:
+            raise contracts.UserError(
+                f"{files[row]} is {image.shape[1]}x{image.shape[0]} where other images are "
+                f"{shape[1]}x{shape[0]} (width x height): set data.image_size, such as 64, to "
+                "have all resized and centre-cropped"
+            )
+        images[row] = image
+
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(place, range(len(files))):  # raises the first error in file order
+            pass
+    return images
+
+
+def _decode(file: pathlib.Path, image_size: int | None) -> np.ndarray:
+    """The image u8[h,w,3], upright; Pillow, because it tells truncated files from whole ones."""
+    try:
+        with Image.open(file) as image:
+            if image_size:  # a JPEG may decode at 1/2, 1/4 or 1/8: much faster for photographs
+                image.draft("RGB", (2 * image_size, 2 * image_size))
+            return _rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
+        raise contracts.UserError(
+            f"{file} is not a readable image ({error}): repair or remove it"
+        ) from error
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """Red, green and blue u8[h,w,3]: grey is repeated, transparency dropped, 16 bits cut to 8."""
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,72 @@
+"""Frozen features of a whole split, computed once."""
+
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+
+Features = dict[str, np.ndarray]
+
+
+class Remembering(contracts.Frozen):
+    """A representation that keeps what `extract` computed, for the evaluations of one run."""
+
+
+def remembering(frozen: contracts.Frozen, taps: Iterable[str]) -> contracts.Frozen:
+    """The same representation, whose images are encoded once for several evaluations.
+
+    Args:
+      taps: what will be asked for; all of it is kept from the first time a split is encoded.
+    """
+    kept = Remembering(*frozen)
+    kept.taps, kept.store = tuple(taps), {}
+    return kept
+
+
+def shapes(frozen: contracts.Frozen, split: dataset.Split) -> dict[str, tuple[int, ...]]:
+    """{tap: shape of one example's features}, without computing any."""
+    images = jax.ShapeDtypeStruct((2, *split.images.shape[1:]), split.images.dtype)
+    return {name: tap.shape[1:] for name, tap in jax.eval_shape(frozen.represent, images).items()}
+
+
+def extract(
+    frozen: contracts.Frozen, split: dataset.Split, taps: Iterable[str], batch: int = 512
+) -> Features:
+    """The features {tap: f32[n,d]} of a split, maps flattened, one row for every image, in order.
+
+    Args:
+      batch: images encoded at a time; the last, smaller batch is padded and the padding dropped.
+
+    Raises:
+      UserError: a tap that the representation does not have.
+    """
+    taps = tuple(taps)
+    if not isinstance(frozen, Remembering):
+        return _encode(frozen, split, taps, batch)
+    # The split is kept beside its features, so its id cannot be given to another one.
+    _, kept = frozen.store.setdefault(id(split.images), (split, {}))
+    missing = [tap for tap in dict.fromkeys((*taps, *frozen.taps)) if tap not in kept]
+    if any(tap in missing for tap in taps):
+        kept.update(_encode(frozen, split, missing, batch))
+    return {tap: kept[tap] for tap in taps}
+
+
+def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Features:
+    sizes = shapes(frozen, split)
+    for tap in taps:
+        if tap not in sizes:
+            raise contracts.unknown("tap", tap, sizes)
+    count = len(split.images)
+    features = {tap: np.empty((count, int(np.prod(sizes[tap]))), np.float32) for tap in taps}
+    for start in range(0, count, batch):
+        images = split.images[start : start + batch]
+        size = len(images)
+        if size < batch:
+            images = np.concatenate([images, np.repeat(images[:1], batch - size, axis=0)])
+        encoded = frozen.represent(images)
+        for tap, rows in features.items():
+            rows[start : start + size] = np.asarray(encoded[tap]).reshape(batch, -1)[:size]
+    return features

@@ -1,0 +1,85 @@
+"""The small training loop of the probes: one jitted pass over the data, several fits at once."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+Tree = Any
+
+
+class Fits(NamedTuple):
+    """Independent fits, stacked along the first axis of every leaf."""
+
+    params: Tree
+    state: Tree
+    optimizer: Tree
+
+
+def start(
+    init: Callable[[jax.Array], tuple[Tree, Tree]],
+    transformation: optax.GradientTransformation,
+    keys: jax.Array,
+) -> Fits:
+    """One fit for each key, with init(key) -> (params, state)."""
+    params, state = jax.vmap(init)(keys)
+    return Fits(params, state, jax.vmap(transformation.init)(params))
+
+
+def orders(members: np.ndarray, batch: int, random: np.random.Generator) -> Iterable[np.ndarray]:
+    """For ever one pass over the examples: positions i32[steps, batch] or i32[steps, fits, batch].
+
+    Each pass is shuffled anew and leaves out the last, smaller batch.
+
+    Args:
+      members: positions i32[m] that all fits see in one order, or i32[fits, m], each its own.
+    """
+    size = min(batch, members.shape[-1])
+    steps = members.shape[-1] // size
+    while True:
+        rows = random.permuted(members, axis=-1)[..., : steps * size]
+        rows = rows.reshape(*members.shape[:-1], steps, size)
+        yield np.moveaxis(rows, -2, 0)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("loss", "transformation"), donate_argnames=("fits",)
+)
+def one_pass(
+    fits: Fits,
+    examples: tuple[jax.Array, jax.Array],
+    order: jax.Array,
+    keys: jax.Array,
+    *,
+    loss: Callable[..., tuple[jax.Array, Tree]],
+    transformation: optax.GradientTransformation,
+) -> Fits:
+    """All fits after the steps of one pass.
+
+    Args:
+      fits: their memory is reused.
+      examples: features f32[n,d] and labels i32[n], held once for all fits.
+      order: as from `orders`.
+      keys: one random key for each fit.
+      loss: loss(params, state, features f32[b,d], labels i32[b], key) -> (loss, state).
+    """
+
+    def move(fit: Fits, rows: jax.Array, labels: jax.Array, key: jax.Array) -> Fits:
+        gradient, state = jax.grad(loss, has_aux=True)(fit.params, fit.state, rows, labels, key)
+        updates, optimizer = transformation.update(gradient, fit.optimizer, fit.params)
+        return Fits(optax.apply_updates(fit.params, updates), state, optimizer)
+
+    def step(fits: Fits, scanned: tuple[jax.Array, jax.Array]) -> tuple[Fits, None]:
+        index, picked = scanned
+        rows, labels = (array[picked] for array in examples)
+        # One batch for all fits stays one matrix; only batches of their own are stacked.
+        axis = None if picked.ndim == 1 else 0
+        moved = jax.vmap(move, in_axes=(0, axis, axis, 0))(
+            fits, rows, labels, jax.vmap(jax.random.fold_in, (0, None))(keys, index)
+        )
+        return moved, None
+
+    return jax.lax.scan(step, fits, (np.arange(len(order)), order))[0]

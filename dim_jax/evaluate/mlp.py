@@ -1,0 +1,162 @@
+"""The MLP probe: test accuracy of a network with one hidden layer on frozen features.
+
+Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py (order of the layers).
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import accuracy, fit, protocols
+
+NEEDS_LABELS = True
+REPRESENTATIONS = "all"
+TAPS = accuracy.TAPS
+
+_MOMENTUM, _EPSILON = 0.9, 1e-5  # PyTorch's batch norm, with which the paper's probes were made
+
+
+def evaluate(
+    frozen: contracts.Frozen,
+    splits: Mapping[str, dataset.Split],
+    rng: jax.Array,
+    *,
+    protocol: str = "mlp-v1",
+    taps: Iterable[str] = TAPS,
+    labels_per_class: int | None = None,
+    subsets: int = 3,
+) -> dict[str, float]:
+    """Test accuracy of an MLP probe on each tap, as "<tap>/accuracy" in [0, 1].
+
+    Args:
+      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
+      labels_per_class: train on so many labels of each class only, drawn at random; None = all.
+      subsets: how many such draws, one fit for each; their mean and deviation are the result.
+
+    Returns:
+      as `accuracy.evaluate`.
+
+    Raises:
+      UserError: an unknown protocol or tap, missing labels, or too few of them.
+    """
+    settings = protocols.find(protocol, protocols.Mlp)
+    return accuracy.evaluate(
+        functools.partial(accuracies, settings),
+        frozen,
+        splits,
+        rng,
+        standardise=settings.standardise,
+        taps=taps,
+        labels_per_class=labels_per_class,
+        subsets=subsets,
+    )
+
+
+def accuracies(settings: protocols.Mlp, task: accuracy.Task) -> np.ndarray:
+    """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
+    members = task.subsets
+    if members is None:
+        members = np.arange(len(task.train.labels), dtype=np.int32)
+    examples = (task.train.features, jnp.asarray(task.train.labels))
+    per_pass = max(1, members.shape[-1] // settings.batch)
+    passes = max(settings.epochs, math.ceil(settings.min_steps / per_pass))
+    transformation = _optimizer(settings, per_pass, passes)
+    key = jax.random.key(task.seed)
+    keys = jax.random.split(key, settings.fits if members.ndim == 1 else len(members))
+    sizes = (examples[0].shape[1], settings.hidden, task.classes)
+    fits = fit.start(functools.partial(init, sizes), transformation, keys)
+    loss = _loss(settings.dropout)
+    orders = fit.orders(members, settings.batch, np.random.default_rng([task.seed, 2]))
+    results = []
+    for index, order in enumerate(itertools.islice(orders, passes)):
+        fits = fit.one_pass(
+            fits,
+            examples,
+            order,
+            jax.vmap(jax.random.fold_in, (0, None))(keys, index),
+            loss=loss,
+            transformation=transformation,
+        )
+        if index >= passes - settings.averaged_epochs:
+            results.append(_accuracy(fits, task.test.features, task.test.labels))
+    return np.mean(results, axis=0)
+
+
+def init(sizes: tuple[int, int, int], key: jax.Array) -> tuple[fit.Tree, fit.Tree]:
+    """Parameters and batch statistics for (features, hidden units, classes).
+
+    Weights and biases are uniform within 1/sqrt(fan-in), the default of the official code's
+    framework. Weights are [out, in]: the faster layout for the gradient's product.
+    """
+    features, hidden, classes = sizes
+
+    def linear(key, outputs, inputs):
+        weight, bias = jax.random.split(key)
+        bound = 1 / math.sqrt(inputs)
+        return {
+            "weight": jax.random.uniform(weight, (outputs, inputs), minval=-bound, maxval=bound),
+            "bias": jax.random.uniform(bias, (outputs,), minval=-bound, maxval=bound),
+        }
+
+    first, last = jax.random.split(key)
+    params = {
+        "hidden": linear(first, hidden, features),
+        "scale": jnp.ones(hidden),
+        "shift": jnp.zeros(hidden),
+        "classes": linear(last, classes, hidden),
+    }
+    return params, {"mean": jnp.zeros(hidden), "variance": jnp.ones(hidden)}
+
+
+def _linear(params: fit.Tree, inputs: jax.Array) -> jax.Array:
+    return inputs @ params["weight"].T + params["bias"]
+
+
+def _head(params: fit.Tree, hidden: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+    normed = (hidden - mean) * jax.lax.rsqrt(variance + _EPSILON)
+    return _linear(params["classes"], jax.nn.relu(normed * params["scale"] + params["shift"]))
+
+
+@functools.cache  # one function for each rate, so that equal fits are compiled once
+def _loss(dropout: float):
+    def loss(params, state, rows, labels, key):
+        hidden = _linear(params["hidden"], rows)
+        keep = jax.random.bernoulli(key, 1 - dropout, hidden.shape)
+        hidden = jnp.where(keep, hidden / (1 - dropout), 0.0)
+        mean, variance = jnp.mean(hidden, axis=0), jnp.var(hidden, axis=0)
+        logits = _head(params, hidden, mean, variance)
+        state = {
+            "mean": _MOMENTUM * state["mean"] + (1 - _MOMENTUM) * mean,
+            "variance": _MOMENTUM * state["variance"] + (1 - _MOMENTUM) * variance,
+        }
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return jnp.mean(losses), state
+
+    return loss
+
+
+@functools.cache
+def _optimizer(settings: protocols.Mlp, per_pass: int, passes: int):
+    if settings.milestones is None:
+        rate = optax.cosine_decay_schedule(settings.learning_rate, per_pass * passes)
+    else:
+        falls = {epoch * per_pass: 0.1 for epoch in settings.milestones}
+        rate = optax.piecewise_constant_schedule(settings.learning_rate, falls)
+    return optax.adam(rate, *settings.betas)
+
+
+@jax.jit
+def _accuracy(fits: fit.Fits, rows: jax.Array, labels: jax.Array) -> jax.Array:
+    def one(params, state):
+        logits = _head(params, _linear(params["hidden"], rows), state["mean"], state["variance"])
+        return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+
+    return jax.vmap(one)(fits.params, fits.state)

@@ -1,0 +1,123 @@
+"""The named protocols of the label-based evaluations: every setting of each, in one table.
+
+A protocol never changes once results carry its name; other settings get another name. Nothing in
+a protocol was or is chosen on test images: what was tuned was tuned on a held-out part of the
+training images, and what is chosen per representation (the SVM's strength) is chosen there too.
+
+In the few-label setting the probe sees the labels of some training images only. The statistics
+that standardise the features still come from all training images, which needs no labels.
+"""
+
+from typing import Any, NamedTuple, TypeVar
+
+from dim_jax import contracts
+
+
+class Mlp(NamedTuple):
+    """One hidden layer on frozen features: linear, dropout, batch norm, ReLU, linear.
+
+    standardise: features are shifted and scaled to the training images' mean 0 and deviation 1.
+    milestones: epochs at which the rate falls to a tenth; None = half a cosine down to zero.
+    batch: examples a step, all of them where there are fewer; a last, smaller batch is dropped.
+    min_steps: few examples are passed over more than `epochs` times, until this many steps.
+    averaged_epochs: the result is the mean test accuracy after each of the last so many epochs.
+    fits: independent initialisations and dropout masks, over the same batches.
+    """
+
+    hidden: int
+    dropout: float
+    standardise: bool
+    learning_rate: float
+    betas: tuple[float, float]
+    milestones: tuple[int, ...] | None
+    batch: int
+    epochs: int
+    min_steps: int
+    averaged_epochs: int
+    fits: int
+
+
+class Svm(NamedTuple):
+    """One-vs-rest linear SVM with squared hinge and an intercept, solved to convergence.
+
+    Minimises, per class, |w|^2 / 2 + (strength / n) * sum of max(0, 1 - t (w.x + b))^2 over the n
+    examples, t = +-1, on standardised features; strength / n is LIBLINEAR's C.
+
+    strengths: the candidates; the best on held-out training examples is then fitted on all.
+    parts: the training examples are divided by class into so many parts, one of them held out.
+    rotate_below: with fewer examples than this, every part is held out in turn.
+    tolerance: of the gradient, relative to that at w = 0, in the metric of the quadratic bound.
+    """
+
+    strengths: tuple[float, ...]
+    parts: int
+    rotate_below: int
+    tolerance: float
+    max_steps: int
+
+
+class Knn(NamedTuple):
+    """Vote of the nearest training examples by cosine, each weighted exp(cosine / temperature)."""
+
+    neighbours: int
+    temperature: float
+
+
+PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
+    # Hjelm et al. 2019, section 4.2, and the official code (classifier.py,
+    # classification_eval.py): as the paper reports it, the mean test accuracy over the last 100
+    # epochs. The features enter as they are. Differs: the encoder's batch norm runs in inference
+    # mode (the released scripts leave it open). On a GPU or TPU; 782,000 steps on CIFAR-10.
+    "mlp-paper-v1": Mlp(
+        hidden=200,
+        dropout=0.1,
+        standardise=False,
+        learning_rate=1e-4,
+        betas=(0.5, 0.999),
+        milestones=(50, 100),
+        batch=64,
+        epochs=1000,
+        min_steps=0,
+        averaged_epochs=100,
+        fits=1,
+    ),
+    # The same network, tuned once for speed on 10,000 held-out CIFAR-10 training images.
+    "mlp-v1": Mlp(
+        hidden=200,
+        dropout=0.1,
+        standardise=True,
+        learning_rate=1e-3,
+        betas=(0.9, 0.999),
+        milestones=None,
+        batch=512,
+        epochs=20,
+        min_steps=600,
+        averaged_epochs=1,
+        fits=3,
+    ),
+    # Squared hinge as LIBLINEAR and the official code's helper (cortex, models/utils.py: C = 1,
+    # no scaling, no choice of C). Differs: standardised, C chosen, the intercept not penalised.
+    "svm-v1": Svm(
+        strengths=(0.01, 0.1, 1.0, 10.0),
+        parts=5,
+        rotate_below=2000,
+        tolerance=1e-3,
+        max_steps=200,
+    ),
+    # Wu et al. 2018, section 3.4 (weighted vote, temperature 0.07); Caron et al. 2021 (k = 20).
+    "knn-v1": Knn(neighbours=20, temperature=0.07),
+}
+
+Kind = TypeVar("Kind", Mlp, Svm, Knn)
+
+
+def find(name: Any, kind: type[Kind]) -> Kind:
+    """The protocol of that name.
+
+    Raises:
+      UserError: no protocol of this kind has the name.
+    """
+    known = {key: value for key, value in PROTOCOLS.items() if isinstance(value, kind)}
+    if name not in known:
+        raise contracts.unknown(f"{kind.__name__.upper()} protocol", name, known)
+    return known[name]

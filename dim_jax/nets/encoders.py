@@ -1,0 +1,107 @@
+"""Convolutional encoders with taps by name: local (feature map), conv (map), fc and y (vectors).
+
+Block order of the released code: convolution or linear, batch norm, ReLU, pooling; no bias where
+batch norm follows. y is a plain affine layer: nothing squashes it (a prior's sigmoid is applied
+inside the prior term only).
+
+Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+
+from dim_jax import contracts
+from dim_jax.nets import layers, pure
+
+
+class Block(NamedTuple):
+    """One convolution block: `pool` adds a 3/2 max pooling behind it."""
+
+    features: int
+    kernel: int
+    stride: int
+    padding: int
+    pool: bool = False
+
+
+class ConvEncoder(nn.Module):
+    """Convolution blocks, hidden linear layers, and the affine layer that gives y.
+
+    The block `local` gives the map whose every location is one local feature; the last block
+    gives `conv`, the last hidden layer `fc`. Maps are f[n,h,w,c], vectors f[n,d].
+    """
+
+    blocks: tuple[Block, ...]
+    hidden: tuple[int, ...]
+    features: int
+    local: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        taps = {}
+        x = images
+        for index, block in enumerate(self.blocks):
+            x = layers.Conv(
+                block.features, block.kernel, block.stride, block.padding, name=f"conv{index}"
+            )(x)
+            x = nn.relu(layers.batch_norm(train, name=f"conv{index}_norm")(x))
+            if block.pool:
+                x = layers.max_pool(x, 3, 2)
+            if index == self.local:
+                taps["local"] = x
+        taps["conv"] = x
+        x = x.reshape(len(x), -1)
+        for index, width in enumerate(self.hidden):
+            x = layers.Linear(width, use_bias=False, name=f"fc{index}")(x)
+            x = nn.relu(layers.batch_norm(train, name=f"fc{index}_norm")(x))
+        taps["fc"] = x
+        taps["y"] = layers.Linear(self.features, name="y")(x)
+        return taps
+
+
+def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
+    def check(images: jax.Array) -> None:
+        if images.ndim != 4 or images.shape[1:3] != (side, side):
+            size = "x".join(map(str, images.shape[1:3]))
+            raise contracts.UserError(
+                f"images are {size} pixels and the encoder '{name}' needs {side}x{side}; "
+                f"set data.image_size={side} or choose another method encoder"
+            )
+
+    return pure.net(module, check)
+
+
+def dcgan28(*, width: int, hidden: int, features: int) -> pure.Net:
+    """The encoder for 28x28 images; the 7x7 map is both local and conv. Published: 64, 1024, 64."""
+    blocks = (Block(width, 5, 2, 2), Block(2 * width, 5, 2, 2))
+    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local=1))
+
+
+def dcgan32(*, width: int, hidden: int, features: int) -> pure.Net:
+    """The encoder for 32x32 images; 8x8 locations of 2*width. Published: 64, 1024, 64."""
+    blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(3))
+    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local=1))
+
+
+def dcgan64(*, width: int, hidden: int, features: int) -> pure.Net:
+    """The encoder for 64x64 images; 8x8 locations of 4*width. Published: 64, 1024, 64."""
+    blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(4))
+    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local=2))
+
+
+def alexnet64(*, width: int, hidden: int, features: int) -> pure.Net:
+    """The AlexNet-like encoder for 64x64 images; 15x15 locations of 4*width.
+
+    Published: width 96, hidden 4096 (two layers), features 64. The first release drew the
+    weights from normal(0, 0.02); here they are uniform within 1/sqrt(fan_in) like the others.
+    """
+    blocks = (
+        Block(width, 3, 1, 1, pool=True),
+        Block(2 * width, 3, 1, 1, pool=True),
+        Block(4 * width, 3, 1, 1),
+        Block(4 * width, 3, 1, 1),
+        Block(2 * width, 3, 1, 1, pool=True),
+    )
+    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local=2))

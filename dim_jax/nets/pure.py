@@ -1,0 +1,86 @@
+"""Flax Linen fenced in: a network becomes a pair of pure functions over (params, stats)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+
+Tree = Any
+
+
+class Net(NamedTuple):
+    """A network as pure functions; `stats` are its batch statistics, {} if it has none.
+
+    init(rng, *inputs) -> (params, stats)
+    apply(params, stats, *inputs, train, rng=None) -> (outputs, stats): in training mode the
+        statistics of this batch normalise it and are averaged into the returned `stats`; `rng`
+        is needed only by networks with dropout
+    """
+
+    init: Callable[..., tuple[Tree, Tree]]
+    apply: Callable[..., tuple[Any, Tree]]
+
+
+class Critic(NamedTuple):
+    """A score network T as pure functions. Scores are float32 and unbounded.
+
+    init(rng, anchors f[n,d], candidates f[m,*l,c]) -> (params, stats)
+    all_pairs(params, stats, anchors f[n,d], candidates f[m,*l,c], train) -> (f[n,m,*l], stats)
+    pairs(params, stats, anchors f[n,d], candidates f[n,m,*l,c], train) -> (f[n,m,*l], stats):
+        anchor i against its own m candidates
+    """
+
+    init: Callable[..., tuple[Tree, Tree]]
+    all_pairs: Callable[..., tuple[jax.Array, Tree]]
+    pairs: Callable[..., tuple[jax.Array, Tree]]
+
+
+def _initialise(module: nn.Module, method: Callable | None, rng, *inputs) -> tuple[Tree, Tree]:
+    # "dropout" is never drawn from here: initialisation runs in evaluation mode.
+    variables = module.init(rng, *inputs, train=False, method=method)
+    return variables["params"], variables.get("batch_stats", {})
+
+
+def _run(module: nn.Module, method, params, stats, *inputs, train: bool, rng=None):
+    variables = {"params": params, "batch_stats": stats} if stats else {"params": params}
+    rngs = {} if rng is None else {"dropout": rng}
+    if not (train and stats):
+        return module.apply(variables, *inputs, train=train, rngs=rngs, method=method), stats
+    outputs, updates = module.apply(
+        variables, *inputs, train=True, rngs=rngs, method=method, mutable=["batch_stats"]
+    )
+    return outputs, updates["batch_stats"]
+
+
+def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
+    """The pure functions of a Linen module called as module(*inputs, train=...).
+
+    `check(*inputs)` runs once, before initialisation, and raises on inputs that do not fit.
+    """
+
+    def init(rng, *inputs):
+        if check is not None:
+            check(*inputs)
+        return _initialise(module, None, rng, *inputs)
+
+    def apply(params, stats, *inputs, train: bool, rng=None):
+        return _run(module, None, params, stats, *inputs, train=train, rng=rng)
+
+    return Net(init, apply)
+
+
+def critic(module: nn.Module) -> Critic:
+    """The pure functions of a Linen module with methods `all_pairs` and `pairs`."""
+    cls = type(module)
+
+    def init(rng, anchors, candidates):
+        return _initialise(module, cls.all_pairs, rng, anchors, candidates)
+
+    def all_pairs(params, stats, anchors, candidates, *, train: bool):
+        return _run(module, cls.all_pairs, params, stats, anchors, candidates, train=train)
+
+    def pairs(params, stats, anchors, candidates, *, train: bool):
+        return _run(module, cls.pairs, params, stats, anchors, candidates, train=train)
+
+    return Critic(init, all_pairs, pairs)

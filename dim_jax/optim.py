@@ -1,0 +1,97 @@
+"""From a config's `players` block to one optax transformation, partitioned by player."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import optax
+
+from dim_jax import contracts
+
+_OPTIMIZERS = ("adam", "adamw", "lamb", "lars", "rmsprop", "sgd")
+
+
+def constant(rate: float, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """The same rate at every step."""
+    del total_steps, steps_per_epoch
+    return optax.constant_schedule(rate)
+
+
+def cosine(
+    rate: float, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float
+) -> optax.Schedule:
+    """Linear warm-up from 0 over `warmup_epochs`, then half a cosine down to 0 at the last step."""
+    warmup = round(warmup_epochs * steps_per_epoch)
+    return optax.warmup_cosine_decay_schedule(0.0 if warmup else rate, rate, warmup, total_steps)
+
+
+def multistep(
+    rate: float, total_steps: int, steps_per_epoch: int, *, at_epochs: tuple, factor: float
+) -> optax.Schedule:
+    """The rate times `factor` at each of the given epochs."""
+    del total_steps
+    return optax.piecewise_constant_schedule(
+        rate, {round(epoch * steps_per_epoch): factor for epoch in at_epochs}
+    )
+
+
+_SCHEDULES = {"constant": constant, "cosine": cosine, "multistep": multistep}
+
+
+def schedule(
+    spec: Mapping[str, Any], rate: float, total_steps: int, steps_per_epoch: int
+) -> optax.Schedule:
+    """The learning rate as a function of the step, from {"name": ..., **arguments}."""
+    arguments = dict(spec)
+    name = arguments.pop("name")
+    if name not in _SCHEDULES:
+        raise contracts.unknown("schedule", name, _SCHEDULES)
+    return _call(f"schedule '{name}'", _SCHEDULES[name], rate, total_steps, steps_per_epoch,
+                 **arguments)
+
+
+def player(
+    spec: Mapping[str, Any], total_steps: int, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """One player's transformation.
+
+    Args:
+      spec: `name` (an optax optimizer), `learning_rate`, `schedule`, `every` (the player moves on
+        every k-th step only, the first step included), and the optimizer's own arguments.
+    """
+    arguments = dict(spec)
+    name, every = arguments.pop("name"), arguments.pop("every")
+    if name not in _OPTIMIZERS:
+        raise contracts.unknown("optimizer", name, _OPTIMIZERS)
+    # `every` scales the optimizer's own count of updates, by which the schedule is read.
+    rate = schedule(
+        arguments.pop("schedule"),
+        arguments.pop("learning_rate"),
+        max(total_steps // every, 1),
+        max(steps_per_epoch // every, 1),
+    )
+    transformation = _call(f"optimizer '{name}'", getattr(optax, name), rate, **arguments)
+    if every == 1:
+        return transformation
+    return optax.transforms.conditionally_mask(transformation, lambda step: step % every == 0)
+
+
+def make(
+    players: Mapping[str, Mapping[str, Any]], total_steps: int, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """The transformation of all players; each sees its own slice of `params` only."""
+    transformations = {
+        name: player(spec, total_steps, steps_per_epoch) for name, spec in players.items()
+    }
+    return optax.partition(transformations, {name: name for name in players})
+
+
+def _call(what: str, function, *positional, **arguments):
+    known = inspect.signature(function).parameters
+    for key in arguments:
+        if key not in known:
+            raise contracts.unknown(f"argument of the {what}", key, known)
+    try:
+        return function(*positional, **arguments)
+    except TypeError as error:
+        raise contracts.UserError(f"the {what} cannot be built: {error}") from error

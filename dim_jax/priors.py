@@ -1,0 +1,58 @@
+"""Prior distributions of a representation, for adversarial prior matching.
+
+A prior is a pair: `sample(rng, shape [n,d]) -> f[n,d]`, and `squash(y f[n,d]) -> f[n,d]`, which
+maps an unbounded representation onto the prior's support. `squash` is used inside the prior term
+only: critics and probes see y itself.
+
+Source: Hjelm et al. 2019, section 3.3; official DIM code, prior_matching.py (uniform with a
+sigmoid). The paper tried the other three and found them worse; their squashing is not published.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Prior(NamedTuple):
+    """A prior over representations; see the module docstring."""
+
+    sample: Callable[[jax.Array, tuple[int, int]], jax.Array]
+    squash: Callable[[jax.Array], jax.Array]
+
+
+def _on_sphere(y: jax.Array) -> jax.Array:
+    # rsqrt of a maximum, not a norm: the norm's gradient at y = 0 is NaN.
+    tiny = jnp.finfo(y.dtype).tiny
+    return y * jax.lax.rsqrt(jnp.maximum(jnp.sum(y**2, -1, keepdims=True), tiny))
+
+
+def _sample_sphere(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    return _on_sphere(jax.random.normal(rng, shape))
+
+
+def _sample_ball(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    direction, distance = jax.random.split(rng)
+    radius = jax.random.uniform(distance, (shape[0], 1)) ** (1 / shape[1])
+    return radius * _sample_sphere(direction, shape)
+
+
+def uniform() -> Prior:
+    """Uniform on [0,1]^d; y passes a sigmoid. The published choice."""
+    return Prior(jax.random.uniform, jax.nn.sigmoid)
+
+
+def gaussian() -> Prior:
+    """Standard normal in d dimensions; y is used as it is."""
+    return Prior(jax.random.normal, lambda y: y)
+
+
+def ball() -> Prior:
+    """Uniform in the unit ball; y is divided by sqrt(1 + |y|^2)."""
+    return Prior(_sample_ball, lambda y: y / jnp.sqrt(1 + jnp.sum(y**2, -1, keepdims=True)))
+
+
+def sphere() -> Prior:
+    """Uniform on the unit sphere; y is divided by |y|."""
+    return Prior(_sample_sphere, _on_sphere)

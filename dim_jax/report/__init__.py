@@ -1,0 +1,10 @@
+"""Writers of a run's metrics, its console, and its report page.
+
+This package reads and writes run folders; it knows nothing of methods, nets or data.
+"""
+
+from dim_jax.report.console import Console
+from dim_jax.report.page import write_html
+from dim_jax.report.writers import JsonlWriter, TensorBoardWriter, read_rows
+
+__all__ = ["Console", "JsonlWriter", "TensorBoardWriter", "read_rows", "write_html"]

@@ -1,0 +1,218 @@
+"""Line charts of metrics as inline SVG: no script is needed to read them.
+
+A chart shows every logged value as a thin line and, where there are many, a running mean as a
+strong one. The figure element carries the drawn points in `data-points`, from which the page's
+script shows the value under the pointer.
+"""
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dim_jax.report import formats
+
+WIDTH, HEIGHT = 380, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 10, 26
+_POINTS = 400  # more are not visible at this width
+_SMOOTH_FROM = 40  # values, below which every one is drawn strongly and no mean is needed
+_LOG_FROM = 20  # ratio of large to small values, from which an axis may be logarithmic
+
+
+class Axis(NamedTuple):
+    """Maps values to pixels: `low` and `high` (after log10 if `log`) at `start` and `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        values = np.asarray(values, dtype=np.float64)
+        if self.log:
+            values = np.log10(values)
+        return self.start + (values - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> str:
+    """A figure element with the chart of one metric.
+
+    None and numbers that are not finite are left out of the lines and counted below the chart.
+    """
+    raw = np.array([math.nan if value is None else value for value in values], np.float64)
+    raw[~np.isfinite(raw)] = math.nan
+    x = np.asarray(steps, np.float64)
+    good = ~np.isnan(raw)
+    missing = len(raw) - int(good.sum())
+    if not good.any():
+        return _figure(name, "–", "<p class='empty'>no finite value was logged</p>", "[]", "")
+    x_axis = Axis(*_widened(x.min(), x.max()), _LEFT, WIDTH - _RIGHT)
+    y_axis, cut = _y_axis(raw[good])
+    inner = _grid(x_axis, y_axis) + _lines(x, raw, x_axis, y_axis)
+    notes = [
+        "log scale" if y_axis.log else "",
+        f"{cut} off the axis" if cut else "",
+        f"{missing} not finite" if missing else "",
+    ]
+    drawn = _thinned(raw)
+    drawn = drawn[good[drawn]]
+    points = [
+        [round(px, 1), round(py, 1), int(step), formats.short(value)]
+        for px, py, step, value in zip(
+            x_axis(x[drawn]), y_axis(raw[drawn]), x[drawn], raw[drawn], strict=True
+        )
+    ]
+    last = formats.short(raw[good][-1])
+    note = " · ".join(note for note in notes if note)
+    return _figure(name, last, _svg(name, inner), json.dumps(points, separators=(",", ":")), note)
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About `count` round numbers within [low, high]."""
+    rough = (high - low) / count
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Exponents for powers of ten, with 2 and 5 in between where the range is short."""
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    factors = (1, 2, 5) if high - low < 2 else (1,)
+    stride = max(1, round((high - low) / 4))
+    exponents = [
+        decade + math.log10(factor) for decade in decades[::stride] for factor in factors
+    ]
+    return [exponent for exponent in exponents if low <= exponent <= high]
+
+
+def _y_axis(values: np.ndarray) -> tuple[Axis, int]:
+    """The axis for finite values, and how many of them lie outside it.
+
+    A few large values would press the curve flat. Positive values over a wide range whose median
+    is near the bottom get a logarithmic axis, others an axis cut around the middle 96 %.
+    """
+    low, high = float(values.min()), float(values.max())
+    q_low, middle, q_high = (float(q) for q in np.quantile(values, (0.02, 0.5, 0.98)))
+    if low > 0 and q_high / q_low >= _LOG_FROM and middle - q_low < 0.25 * (q_high - q_low):
+        low, high = _widened(math.log10(low), math.log10(high))
+        return Axis(low, high, HEIGHT - _BOTTOM, _TOP, log=True), 0
+    room = 0.25 * (q_high - q_low)
+    if len(values) >= _SMOOTH_FROM and high - low > 4 * (q_high - q_low) > 0:
+        low, high = max(low, q_low - room), min(high, q_high + room)
+    low, high = _widened(low, high, 0.04)
+    cut = int(((values < low) | (values > high)).sum())
+    return Axis(low, high, HEIGHT - _BOTTOM, _TOP), cut
+
+
+def _widened(low: float, high: float, share: float = 0.0) -> tuple[float, float]:
+    """The range with a margin; a range of one value gets room on both sides."""
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
+        room = abs(low) / 10 or 1.0
+        return low - room, high + room
+    return low - share * (high - low), high + share * (high - low)
+
+
+def _grid(x_axis: Axis, y_axis: Axis) -> str:
+    parts = []
+    if y_axis.log:
+        y_ticks = [(10.0**tick, tick) for tick in _log_ticks(y_axis.low, y_axis.high)]
+    else:
+        y_ticks = [(tick, tick) for tick in ticks(y_axis.low, y_axis.high)]
+    for value, _ in y_ticks:
+        y = float(y_axis(value))
+        parts.append(f"<line class='grid' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{y:.1f}' ")
+        parts.append(f"y2='{y:.1f}'/><text class='y' x='{_LEFT - 7}' y='{y + 3.5:.1f}'>")
+        parts.append(f"{formats.short(value)}</text>")
+    for value in ticks(x_axis.low, x_axis.high):
+        x = float(x_axis(value))
+        parts.append(f"<text class='x' x='{x:.1f}' y='{HEIGHT - 6}'>{_step(value)}</text>")
+    return "".join(parts)
+
+
+def _step(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
+
+
+def _lines(x: np.ndarray, raw: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
+    drawn = _thinned(raw)
+    smooth = len(raw) >= _SMOOTH_FROM
+    thin = _path(x_axis(x[drawn]), y_axis(raw[drawn]))
+    parts = [f"<path class='{'raw' if smooth else 'main'}' d='{thin}'/>"]
+    if smooth:
+        even = np.unique(np.linspace(0, len(raw) - 1, _POINTS).astype(int))
+        mean = _running_mean(raw)[even]
+        parts.append(f"<path class='main' d='{_path(x_axis(x[even]), y_axis(mean))}'/>")
+    else:
+        parts += [
+            f"<circle class='point' cx='{px:.1f}' cy='{py:.1f}' r='2.2'/>"
+            for px, py in zip(x_axis(x), y_axis(raw), strict=True)
+            if math.isfinite(py)
+        ]
+    # An inner svg element cuts off what lies outside the axes.
+    box = f"{_LEFT} {_TOP} {WIDTH - _LEFT - _RIGHT} {HEIGHT - _TOP - _BOTTOM}"
+    x0, y0, width, height = box.split(" ")
+    place = f"x='{x0}' y='{y0}' width='{width}' height='{height}'"
+    return f"<svg {place} viewBox='{box}'>{''.join(parts)}</svg>"
+
+
+def _path(x: np.ndarray, y: np.ndarray) -> str:
+    """SVG path data with a gap wherever y is not finite."""
+    parts, pen_down = [], False
+    for px, py in zip(x, y, strict=True):
+        if math.isfinite(py):
+            parts.append(f"{'L' if pen_down else 'M'}{px:.1f} {py:.1f}")
+        pen_down = math.isfinite(py)
+    return "".join(parts)
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over a window of a fifteenth of the values, NaN where a value is not finite."""
+    half = max(1, len(values) // 30)
+    good = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(good, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(good)])
+    index = np.arange(len(values))
+    # The window shrinks on both sides near the ends, so that the mean does not lag behind there.
+    width = np.clip(np.minimum(index, len(values) - 1 - index), half // 3, half)
+    start, stop = np.maximum(index - width, 0), np.minimum(index + width + 1, len(values))
+    means = (sums[stop] - sums[start]) / np.maximum(counts[stop] - counts[start], 1)
+    return np.where(good, means, np.nan)
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Indices of at most `_POINTS` values that keep the smallest and largest of each stretch."""
+    if len(values) <= _POINTS:
+        return np.arange(len(values))
+    keep = {0, len(values) - 1}
+    for stretch in np.array_split(np.arange(len(values)), _POINTS // 2 - 1):
+        part = values[stretch]
+        if not np.isnan(part).all():
+            keep |= {stretch[np.nanargmin(part)], stretch[np.nanargmax(part)]}
+    return np.array(sorted(keep))
+
+
+def _svg(name: str, inner: str) -> str:
+    return (
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' "
+        f"aria-label='{html.escape(name, quote=True)} over steps'>{inner}"
+        f"<line class='axis' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{HEIGHT - _BOTTOM}' "
+        f"y2='{HEIGHT - _BOTTOM}'/><g class='hover' visibility='hidden'>"
+        f"<line y1='{_TOP}' y2='{HEIGHT - _BOTTOM}'/><circle r='3.5'/></g></svg>"
+    )
+
+
+def _figure(name: str, last: str, body: str, points: str, note: str) -> str:
+    return (
+        f"<figure class='curve' data-points='{html.escape(points, quote=True)}'>"
+        f"<figcaption><b>{html.escape(name)}</b><output>{last}</output></figcaption>"
+        f"{body}<small>{html.escape(note)}</small></figure>"
+    )

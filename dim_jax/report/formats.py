@@ -1,0 +1,33 @@
+"""Numbers and durations as people read them."""
+
+
+def duration(seconds: float | None) -> str:
+    """A time span in the two largest units that matter, such as "31 min 20 s"; "–" for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(value: float | None) -> str:
+    """A count with thousands separated; "–" for None."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """A number for a chart: four significant digits, exponents only where they save space."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e6 or size < 1e-4:
+        return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

@@ -1,0 +1,106 @@
+"""report.html: one self-contained page of a run, made from the run folder alone."""
+
+import html
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dim_jax.report import parts, probes, style, tables, verdict, writers
+
+
+def write_html(workdir: str | os.PathLike) -> pathlib.Path:
+    """Writes `report.html` into a run folder and returns its path.
+
+    Reads config.json, metrics.jsonl, results.json and figures/; whatever is missing is left out
+    of the page. The page needs no other file and no network.
+    """
+    folder = pathlib.Path(workdir)
+    results = _read_json(folder / "results.json")
+    config = _read_json(folder / "config.json")
+    rows = writers.read_rows(folder / "metrics.jsonl")
+    path = folder / "report.html"
+    writers.replace_text(path, _page(folder, results, config, rows))
+    return path
+
+
+def _page(
+    folder: pathlib.Path,
+    results: Mapping[str, Any],
+    config: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+) -> str:
+    run = results.get("run") or {}
+    name = run.get("config") or folder.resolve().name
+    body = [
+        _header(name, run, verdict.sentence(results)),
+        _probe_sections(results),
+        _section("Training", "Thin lines: every logged value. Strong lines: running mean.",
+                 parts.charts(rows)),
+        _section("Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))),
+        _section("What it has learned", "",
+                 parts.pictures(folder / "figures", results.get("figures") or ())),
+        _section("Notes", "", parts.notes(run.get("notes") or ())),
+        _section("Run", "", parts.facts(run) + parts.config(config)),
+    ]
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(name)}: report</title><link rel='icon' href='data:,'>"
+        f"<style>{style.CSS}</style></head><body><main>{''.join(body)}</main>"
+        f"<script>{style.SCRIPT}</script></body></html>\n"
+    )
+
+
+def _header(name: str, run: Mapping[str, Any], sentence: str) -> str:
+    dataset = run.get("dataset")
+    source = run.get("config_string")
+    numbers = re.sub(r"(-?\d+\.\d+( %)?)", r"<strong>\1</strong>", html.escape(sentence))
+    eyebrow = f"<p class='eyebrow'><code>{html.escape(source)}</code></p>" if source else ""
+    on = f" <span>on {html.escape(dataset)}</span>" if dataset else ""
+    return (
+        f"<header>{eyebrow}<h1>{html.escape(name)}{on}</h1>"
+        f"<p class='verdict'>{numbers}</p>{parts.tiles(run)}</header>"
+    )
+
+
+def _probe_sections(results: Mapping[str, Any]) -> str:
+    groups = tables.groups(results.get("rows") or ())
+    source = results.get("published_source")
+    note = f"<p class='source'>Published: {html.escape(source)}</p>" if source else ""
+    sections = []
+    for title, few in (("Probes with all labels", False), ("Probes with few labels", True)):
+        chosen = [group for group in groups if group.few_labels == few]
+        if chosen:
+            published = note if tables.has_published(chosen) else ""
+            sections.append(
+                _section(
+                    title,
+                    _probe_lead(chosen),
+                    probes.table(chosen) + published,
+                )
+            )
+    return "".join(sections)
+
+
+def _probe_lead(groups: Sequence[tables.Group]) -> str:
+    splits = " or ".join(dict.fromkeys(group.split for group in groups))
+    spread = any(tables.spread(row) for group in groups for row in group.rows)
+    return (
+        f"Accuracy in percent on the {splits} split, on frozen features"
+        f"{'; ± is the standard deviation over fits' if spread else ''}."
+    )
+
+
+def _section(title: str, lead: str, content: str) -> str:
+    """A section with its heading; nothing where there is no content."""
+    if not content:
+        return ""
+    text = f"<p>{html.escape(lead)}</p>" if lead else ""
+    return f"<section><h2>{html.escape(title)}</h2>{text}{content}</section>"
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

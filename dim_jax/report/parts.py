@@ -1,0 +1,161 @@
+"""The smaller parts of the page, each a function from plain data to HTML."""
+
+import base64
+import html
+import json
+import pathlib
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dim_jax.report import curves, formats, tables
+
+_WIDE_FROM = 1.9  # width over height, from which a picture takes the whole page
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def tiles(run: Mapping[str, Any]) -> str:
+    """The key facts; those that the run does not state are left out."""
+    device, devices = run.get("device"), run.get("devices") or 1
+    facts = [
+        ("Device", f"{devices} × {device}" if device and devices > 1 else device),
+        ("Steps", _known(run.get("steps"), formats.count)),
+        ("Epochs", _known(run.get("epochs"), lambda value: f"{value:,.4g}")),
+        ("Training time", _known(run.get("train_seconds"), formats.duration)),
+        ("Images per second", _known(run.get("images_per_second"), formats.count)),
+        ("Seed", run.get("seed")),
+    ]
+    found = [(name, str(value)) for name, value in facts if value is not None]
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd{' class=text' if len(value) > 11 else ''}>"
+        f"{html.escape(value)}</dd></div>"
+        for name, value in found
+    )
+    return f"<dl class='tiles'>{cells}</dl>" if cells else ""
+
+
+def charts(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One chart for every loss, then one for every other metric but the timings."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    shown = [
+        name
+        for name in names
+        if name not in ("step", "epoch") and not name.startswith("time/") and _numeric(rows, name)
+    ]
+    shown.sort(key=lambda name: not name.startswith("loss/"))
+    figures = []
+    for name in shown:
+        logged = [row for row in rows if name in row]
+        steps = [row["step"] for row in logged]
+        figures.append(curves.chart(name, steps, [row[name] for row in logged]))
+    return f"<div class='curves'>{''.join(figures)}</div>" if figures else ""
+
+
+def measures(found: Iterable[tables.Measure]) -> str:
+    """The numbers that are not accuracies, the trained encoder's first."""
+    cards = []
+    for measure in found:
+        values = "".join(
+            f"<li class='{'trained' if name == 'trained' else 'control'}'>"
+            f"<b>{tables.metric_text(measure.metric, value)}</b><small>{html.escape(name)}</small>"
+            for name, value in measure.values.items()
+        )
+        detail = " · ".join(part for part in (measure.setting, measure.meaning) if part)
+        cards.append(
+            f"<div class='measure'><h3>{html.escape(measure.title)}</h3><ul>{values}</ul>"
+            f"<p>{html.escape(detail)}</p></div>"
+        )
+    return f"<div class='measures'>{''.join(cards)}</div>" if cards else ""
+
+
+def pictures(folder: pathlib.Path, figures: Iterable[Mapping[str, str]]) -> str:
+    """The figures of a run, embedded; a file that is missing or no PNG is named instead."""
+    found = "".join(_picture(folder / figure["file"], figure) for figure in figures)
+    return f"<div class='pictures'>{found}</div>" if found else ""
+
+
+def config(resolved: Mapping[str, Any]) -> str:
+    """The resolved config behind a fold: one table for each block, nested names joined by dots."""
+    single = {key: value for key, value in resolved.items() if not isinstance(value, Mapping)}
+    blocks = {"": single} if single else {}
+    blocks |= {key: value for key, value in resolved.items() if isinstance(value, Mapping)}
+    made = []
+    for title, block in blocks.items():
+        caption = f"<caption>{html.escape(title)}</caption>" if title else ""
+        lines = "".join(
+            f"<tr><th scope='row'>{html.escape(key)}</th>"
+            f"<td><code>{html.escape(json.dumps(value, ensure_ascii=False))}</code></td></tr>"
+            for key, value in _flat(block)
+        )
+        made.append(f"<table>{caption}{lines}</table>")
+    if not made:
+        return ""
+    return (
+        f"<details><summary>Resolved configuration</summary>"
+        f"<div class='config'>{''.join(made)}</div></details>"
+    )
+
+
+def facts(run: Mapping[str, Any]) -> str:
+    """Examples, times, parameters and versions as a list of small facts."""
+    versions = run.get("versions") or {}
+    parameters = run.get("parameters") or {}
+    found = {
+        "Training images": _known(run.get("train_examples"), formats.count),
+        "Test images": _known(run.get("test_examples"), formats.count),
+        "Compilation": _known(run.get("compile_seconds"), formats.duration),
+        "Evaluation": _known(run.get("eval_seconds"), formats.duration),
+        **{f"Parameters, {name}": formats.count(value) for name, value in parameters.items()},
+        **{name: str(value) for name, value in versions.items()},
+    }
+    cells = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
+        for name, value in found.items()
+        if value is not None
+    )
+    return f"<dl class='facts'>{cells}</dl>" if cells else ""
+
+
+def notes(lines: Iterable[str]) -> str:
+    """Remarks, one a line."""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f"<ul class='notes'>{items}</ul>" if items else ""
+
+
+def _picture(path: pathlib.Path, figure: Mapping[str, str]) -> str:
+    title = html.escape(figure.get("title") or path.stem)
+    caption = html.escape(figure.get("caption") or "")
+    data = path.read_bytes() if path.is_file() else b""
+    if data.startswith(_PNG) and len(data) > 24:
+        width, height = struct.unpack(">II", data[16:24])
+        source = base64.b64encode(data).decode("ascii")
+        image = (
+            f"<img src='data:image/png;base64,{source}' width='{width}' height='{height}' "
+            f"alt='{title}'>"
+        )
+        wide = " wide" if width >= _WIDE_FROM * height else ""
+    else:
+        image, wide = f"{html.escape(path.name)} is missing or not a PNG file", ""
+    return (
+        f"<figure class='picture{wide}'><div class='frame'>{image}</div>"
+        f"<figcaption><b>{title}</b>{caption}</figcaption></figure>"
+    )
+
+
+def _flat(block: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in block.items():
+        if isinstance(value, Mapping) and value:
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", value))
+    return pairs
+
+
+def _known(value: Any, form: Any) -> str | None:
+    return None if value is None else form(value)
+
+
+def _numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    kinds = {type(row[name]) for row in rows if name in row}
+    return kinds <= {int, float, type(None)}

@@ -1,0 +1,225 @@
+"""The rows of results.json as tables: what the console and the page have in common.
+
+A row is one number: an evaluation under a protocol, on one tap of one representation. Accuracies
+are grouped into tables (one group per evaluation, protocol, label budget and split), all other
+metrics into measures. A `control` is a representation without an encoder (raw pixels, PCA): its
+only tap carries its own name, so it is compared with every tap of the encoders.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+_ORDER = ("trained", "untrained", "pixels", "pca")
+_EVALUATIONS = {  # name -> title, phrase in a sentence
+    "mlp": ("MLP probe", "an MLP probe"),
+    "svm": ("Linear SVM", "a linear SVM"),
+    "knn": ("Nearest neighbours", "a nearest-neighbour vote"),
+}
+_METRICS = {  # name -> title, what the number is
+    "kolmogorov_uniform": (
+        "Distance to the uniform prior",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "kolmogorov_gaussian": (
+        "Distance to the Gaussian prior",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "purity@4": (
+        "Class purity of four neighbours",
+        "share of the four nearest test images that have the class of the query",
+    ),
+}
+_PERCENT = ("accuracy", "purity")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The accuracies of one evaluation under one protocol, label budget and split."""
+
+    evaluation: str
+    protocol: str
+    labels: str
+    split: str
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        return evaluation_title(self.evaluation)
+
+    @property
+    def setting(self) -> str:
+        """Protocol, labels and fits in a few words, such as "mlp-v1 · all labels · 3 fits"."""
+        fits = sorted({row.get("fits") or 1 for row in self.rows})
+        count = f"{fits[0]}" if len(fits) == 1 else f"{fits[0]}-{fits[-1]}"
+        parts = (
+            self.protocol,
+            labels_title(self.labels),
+            f"{count} fits" if fits[-1] > 1 else "1 fit",
+            "" if self.split == "test" else f"{self.split} split",
+        )
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def few_labels(self) -> bool:
+        return self.labels != "all"
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        return _in_order({row["representation"]: None for row in self.rows})
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The representations that have no tap in common with an encoder."""
+        taps = set(self.taps)
+        encoders = {row["representation"] for row in self.rows if row["tap"] in taps}
+        return tuple(name for name in self.representations if name not in encoders)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The encoders' taps in the order of the rows."""
+        return tuple(
+            {row["tap"]: None for row in self.rows if row["tap"] != row["representation"]}
+        )
+
+    def row(self, representation: str, tap: str) -> Row | None:
+        """The row of a representation at a tap; a control's only row answers for every tap."""
+        own = representation if representation in self.controls else tap
+        found = [
+            row
+            for row in self.rows
+            if row["representation"] == representation and row["tap"] == own
+        ]
+        return found[-1] if found else None
+
+    def published(self, tap: str) -> float | None:
+        """The published accuracy in percent at a tap, None if there is none."""
+        values = [row.get("published") for row in self.rows if row["tap"] == tap]
+        return next((value for value in values if value is not None), None)
+
+    def dim(self, tap: str) -> int | None:
+        return next((row["dim"] for row in self.rows if row["tap"] == tap and row.get("dim")), None)
+
+    def best(self) -> Row | None:
+        """The row of the largest accuracy."""
+        rows = [row for row in self.rows if is_number(row["value"])]
+        return max(rows, key=lambda row: row["value"], default=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One number that is not an accuracy, for each representation it was computed on."""
+
+    evaluation: str
+    setting: str
+    tap: str
+    metric: str
+    values: Mapping[str, float | None]
+
+    @property
+    def title(self) -> str:
+        title = _METRICS.get(self.metric, (self.metric, ""))[0]
+        return f"{title}, {self.tap}" if self.tap else title
+
+    @property
+    def meaning(self) -> str:
+        return _METRICS.get(self.metric, ("", ""))[1]
+
+
+def groups(rows: Iterable[Row]) -> list[Group]:
+    """The accuracies by evaluation, protocol, labels and split; all labels before few."""
+    found: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["metric"] == "accuracy":
+            key = (
+                row["eval"],
+                row.get("protocol") or "",
+                row.get("labels") or "all",
+                row.get("split") or "test",
+            )
+            found.setdefault(key, []).append(row)
+    made = [Group(*key, tuple(group)) for key, group in found.items()]
+    return sorted(made, key=lambda group: group.few_labels)
+
+
+def measures(rows: Iterable[Row]) -> list[Measure]:
+    """Everything that is not an accuracy, in the order of the rows."""
+    found: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
+    for row in rows:
+        if row["metric"] != "accuracy":
+            few = row.get("labels") or "all"
+            parts = (row.get("protocol") or "", "" if few == "all" else labels_title(few))
+            setting = " · ".join(part for part in parts if part)
+            key = (row["eval"], setting, row.get("tap") or "", row["metric"])
+            found.setdefault(key, {})[row["representation"]] = row["value"]
+    return [
+        Measure(*key, {name: values[name] for name in _in_order(values)})
+        for key, values in found.items()
+    ]
+
+
+def columns(tables: Sequence[Group]) -> tuple[str, ...]:
+    """The representations of several groups, in one order for all."""
+    return _in_order({name: None for group in tables for name in group.representations})
+
+
+def has_published(tables: Iterable[Group]) -> bool:
+    """True if any number of the groups has a published one beside it."""
+    return any(group.published(tap) is not None for group in tables for tap in group.taps)
+
+
+def representation_title(name: str, tables: Sequence[Group]) -> str:
+    """A column's heading: the representation, and for PCA its dimension."""
+    dims = {group.dim(name) for group in tables} - {None}
+    if name == "pca":
+        return f"PCA-{dims.pop()}" if len(dims) == 1 else "PCA"
+    return name.capitalize()
+
+
+def labels_title(labels: str) -> str:
+    if labels == "all":
+        return "all labels"
+    return f"{labels.split(' ')[0]} labels per class" if labels.endswith("per class") else labels
+
+
+def evaluation_title(name: str) -> str:
+    return _EVALUATIONS.get(name, (name, name))[0]
+
+
+def evaluation_phrase(name: str) -> str:
+    return _EVALUATIONS.get(name, (name, name))[1]
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage with one decimal, without the sign."""
+    return f"{100 * value:.1f}" if is_number(value) else "–"
+
+
+def spread(row: Row) -> str:
+    """The standard deviation in points, or nothing where there is none."""
+    return f"±{100 * row['std']:.1f}" if is_number(row.get("std")) else ""
+
+
+def published_text(value: float | None) -> str:
+    """A published percentage as printed."""
+    return f"{value:g}" if is_number(value) else ""
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """The value of any metric with its unit."""
+    if not is_number(value):
+        return "–"
+    return f"{percent(value)} %" if metric.startswith(_PERCENT) else f"{value:.3g}"
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    known = [name for name in _ORDER if name in names]
+    return (*known, *(name for name in names if name not in _ORDER))

@@ -1,0 +1,71 @@
+"""What a run shows, in one sentence computed from its rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dim_jax.report import tables
+
+_OTHERS = {"untrained": "the untrained encoder", "pixels": "raw pixels"}
+
+
+def sentence(results: Mapping[str, Any]) -> str:
+    """The main number of a run and how far it is from the controls, as plain text.
+
+    The main number is the accuracy of the trained encoder at y (without a y: at its last tap)
+    under the MLP probe with all labels (without one: the first evaluation that there is).
+    """
+    group = _main(tables.groups(results.get("rows", ())))
+    if group is None:
+        return _without_rows(results)
+    tap = _tap(group)
+    row = group.row("trained", tap)
+    phrase = tables.evaluation_phrase(group.evaluation)
+    few = f" on {tables.labels_title(group.labels)}" if group.few_labels else ""
+    parts = [f"{tap}: {tables.percent(row['value'])} % with {phrase}{few}"]
+    distances = _distances(group, tap, row["value"])
+    if distances:
+        parts.append(_join(distances))
+    published = tables.published_text(group.published(tap))
+    return ", ".join(parts) + (f"; published: {published} %." if published else ".")
+
+
+def _main(found: Sequence[tables.Group]) -> tables.Group | None:
+    judged = [group for group in found if _tap(group) is not None]
+    return min(
+        judged, key=lambda group: (group.few_labels, group.evaluation != "mlp"), default=None
+    )
+
+
+def _tap(group: tables.Group) -> str | None:
+    rows = [group.row("trained", tap) for tap in group.taps]
+    taps = [row["tap"] for row in rows if row and tables.is_number(row["value"])]
+    return "y" if "y" in taps else next(reversed(taps), None)
+
+
+def _distances(group: tables.Group, tap: str, value: float) -> list[str]:
+    """ "20.3 points above the untrained encoder" and so on, from the numbers as printed."""
+    texts = []
+    for name in group.representations:
+        other = group.row(name, tap)
+        if name == "trained" or other is None or not tables.is_number(other["value"]):
+            continue
+        points = round(100 * value, 1) - round(100 * other["value"], 1)
+        unit = "" if texts else " point" if f"{abs(points):.1f}" == "1.0" else " points"
+        title = _OTHERS.get(name) or tables.representation_title(name, [group])
+        if f"{abs(points):.1f}" == "0.0":
+            texts.append(f"level with {title}")
+        else:
+            side = "above" if points > 0 else "below"
+            texts.append(f"{abs(points):.1f}{unit} {side} {title}")
+    return texts
+
+
+def _join(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def _without_rows(results: Mapping[str, Any]) -> str:
+    run = results.get("run", {})
+    steps, dataset = run.get("steps"), run.get("dataset")
+    trained = f"Trained for {steps:,} steps" if steps else "Trained"
+    return f"{trained}{f' on {dataset}' if dataset else ''}; no probe accuracies in this run."

@@ -1,0 +1,158 @@
+"""Metrics on disk while a run trains: one JSON object a line, and TensorBoard event files.
+
+Both writers take the same row, {"step": int, name: number, ...}, and survive a process that is
+killed at any moment: what was appended is on disk, and a resumed run drops what came after its
+checkpoint. `enabled` is True on the one process that writes; elsewhere every call does nothing.
+"""
+
+import json
+import math
+import numbers
+import os
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class JsonlWriter:
+    """Appends rows to a JSON-lines file.
+
+    Every line is valid JSON: numbers that are not finite become null.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, enabled: bool = True):
+        self._path = pathlib.Path(path)
+        self._enabled = enabled
+        self._file = None
+
+    def append(self, row: Row) -> None:
+        """Writes one row and hands it to the operating system at once."""
+        if not self._enabled:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a", encoding="utf-8", newline="\n")
+        plain = {name: _plain(value) for name, value in row.items()}
+        self._file.write(json.dumps(plain, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def truncate_after(self, step: int) -> int:
+        """Keeps the rows up to and including `step`; call it before the first append of a run.
+
+        Lines that a killed process left unfinished go as well. The new file takes the place of
+        the old one in one move, so being killed here loses nothing.
+
+        Returns: how many lines were dropped.
+        """
+        if not self._enabled or not self._path.exists():
+            return 0
+        self.close()
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if (row := _parse(line)) and row.get("step", 0) <= step]
+        replace_text(self._path, "".join(f"{line}\n" for line in kept))
+        return len(lines) - len(kept)
+
+    def close(self) -> None:
+        """Closes the file; the next append opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class TensorBoardWriter:
+    """Writes the scalars of each row as TensorBoard events.
+
+    `resume_step` is the step of the checkpoint that a continued run starts from: TensorBoard then
+    hides whatever an earlier process wrote after it. Values that are not finite are left out.
+
+    Events are written by the calling thread: the package's own SummaryWriter queues them, and a
+    killed process would lose events from before its checkpoint, which nobody writes again.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        *,
+        enabled: bool = True,
+        resume_step: int | None = None,
+    ):
+        self._events = None
+        if not enabled:
+            return
+        # Here, so that a report can be made without loading protobuf.
+        from tensorboardX import event_file_writer
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        self._event_pb2, self._summary_pb2 = event_pb2, summary_pb2
+        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+        # The stock file name has whole seconds only: a restart within one would overwrite a file.
+        suffix = f".{time.time_ns()}.{os.getpid()}"
+        self._events = event_file_writer.EventsWriter(
+            os.path.join(directory, "events"), filename_suffix=suffix
+        )
+        if resume_step is not None:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._write(resume_step + 1, session_log=start)
+        self._events.flush()
+
+    def append(self, row: Row) -> None:
+        """Writes every finite number of the row but `step` as a scalar at that step."""
+        if self._events is None:
+            return
+        plain = {name: _plain(value) for name, value in row.items() if name != "step"}
+        values = [
+            self._summary_pb2.Summary.Value(tag=name, simple_value=value)
+            for name, value in plain.items()
+            if isinstance(value, int | float)
+        ]
+        self._write(row["step"], summary=self._summary_pb2.Summary(value=values))
+        self._events.flush()
+
+    def close(self) -> None:
+        """Closes the event file; later rows are dropped."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def _write(self, step: int, **what: Any) -> None:
+        event = self._event_pb2.Event(step=int(step), wall_time=time.time(), **what)
+        self._events.write_event(event)
+
+
+def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file in order, without unfinished lines; [] if there is none."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [row for line in lines if (row := _parse(line))]
+
+
+def replace_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file so that readers see the old one or the new one, never a part."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    """A Python number, string, bool or None; arrays of one element count as numbers."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, numbers.Real) and not math.isfinite(value):
+        return None
+    return value

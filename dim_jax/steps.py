@@ -1,0 +1,152 @@
+"""One training step of any method, and several of them as one dispatch on resident data.
+
+Everything here is global-view: the batch is the whole batch, sharded over the axis "data" of a
+one-axis mesh, and the compiler places the communication.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax.training import train_state
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from dim_jax import contracts, data
+from dim_jax.data import resident
+
+# Streams of random numbers, each a function of (seed, step).
+_INIT, _LOSS = 0, 1
+
+
+class TrainState(train_state.TrainState):
+    """Flax's train state and `state`: all that a method keeps but does not train by gradient."""
+
+    state: Any
+
+
+def mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
+    """The mesh over all devices, with the one axis "data"."""
+    devices = jax.devices() if devices is None else devices
+    # Not jax.make_mesh's default Explicit axes: an n x n score matrix cannot be sharded on both.
+    return jax.sharding.Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def check_divides(batch_size: int, devices: int) -> None:
+    """Raises if the global batch cannot be split evenly over the devices."""
+    if batch_size % devices:
+        below = batch_size // devices * devices
+        use = f"{below} or {below + devices}" if below else f"{devices}"
+        raise contracts.UserError(
+            f"batch {batch_size} on {devices} devices does not divide; "
+            f"set train.batch_size to {use}"
+        )
+
+
+def prepare_images(images: jax.Array, mean: tuple, std: tuple) -> jax.Array:
+    """Images u8[n,h,w,c] -> the one view f32[1,n,h,w,c] that methods train on."""
+    return data.normalise(images, mean, std)[None]
+
+
+def initial_state(
+    method: contracts.Method,
+    players: Callable[[Mapping[str, Any]], optax.GradientTransformation],
+    seed: int,
+    batch: contracts.Batch,
+) -> TrainState:
+    """Parameters, method state and optimizer state before the first step.
+
+    Args:
+      players: params -> the transformation; it raises if players and params do not match.
+    """
+    rng = jax.random.fold_in(jax.random.key(seed), _INIT)
+    params, state = method.init(rng, batch)
+    _check_contract(method, params, state, batch)
+    train_state = TrainState.create(
+        apply_fn=method.loss, params=params, tx=players(params), state=state
+    )
+    return train_state.replace(step=jnp.zeros((), jnp.int32))
+
+
+def _check_contract(method, params, state, batch) -> None:
+    step = jax.eval_shape(method.loss, params, state, batch, jax.random.key(0), 0)
+    if step.losses.keys() != params.keys():
+        raise ValueError(
+            f"the method's losses are {sorted(step.losses)} and its players {sorted(params)}; "
+            "return one loss for each player"
+        )
+    before, after = (
+        jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree)
+        for tree in (state, step.state)
+    )
+    if before != after:
+        raise ValueError(
+            f"the method's state changes from {before} to {after} in a step; keep its structure, "
+            "shapes and dtypes"
+        )
+
+
+def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contracts.Step]:
+    """For each player the gradient of its own loss with respect to its own parameters.
+
+    One forward pass, and one pull-back per player of which only that player's part is kept, so
+    that nothing a player's loss touches elsewhere can move.
+    """
+
+    def losses_of(params):
+        step = loss(params, *arguments)
+        return step.losses, step
+
+    losses, pull_back, step = jax.vjp(losses_of, params, has_aux=True)
+    gradients = {}
+    for player in losses:
+        seed = {name: jnp.full_like(value, name == player) for name, value in losses.items()}
+        gradients[player] = pull_back(seed)[0][player]
+    return gradients, step
+
+
+def train_step(
+    train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
+) -> tuple[TrainState, contracts.Scalars]:
+    """One update of all players at once, and the step's losses and metrics."""
+    rng = jax.random.fold_in(jax.random.key(seed), _LOSS)
+    rng = jax.random.fold_in(rng, train_state.step)
+    gradients, step = player_gradients(
+        train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
+    )
+    metrics = {f"loss/{player}": value for player, value in step.losses.items()}
+    updated = train_state.apply_gradients(grads=gradients, state=step.state)
+    return updated, {**metrics, **step.metrics}
+
+
+def make_dispatch(
+    facts_scaling: tuple[tuple, tuple], seed: int, batch_size: int, examples: int, devices: Any
+) -> Callable[..., Any]:
+    """The function that runs `count` steps on the device.
+
+    dispatch(train_state, images u8[n,h,w,c], labels i32[n], count) -> (train_state, metrics):
+    compiled for each `count`; the train state's buffers are given up; every metric is f32[count].
+    """
+    epoch_steps = resident.steps_per_epoch(examples, batch_size)
+    split = NamedSharding(devices, PartitionSpec("data"))
+    whole = NamedSharding(devices, PartitionSpec())
+
+    def dispatch(train_state: TrainState, images, labels, count: int):
+        first_epoch = train_state.step // epoch_steps
+        spanned = resident.epochs_spanned(count, epoch_steps)
+        orders = resident.epoch_orders(seed, first_epoch, spanned, examples)
+
+        def body(train_state, _):
+            indices = resident.batch_indices(
+                orders, first_epoch, train_state.step, epoch_steps, batch_size
+            )
+            indices = jax.lax.with_sharding_constraint(indices, split)
+            batch = resident.gather(images, labels, indices)
+            batch["images"] = prepare_images(batch["images"], *facts_scaling)
+            return train_step(train_state, batch, seed)
+
+        return jax.lax.scan(body, train_state, length=count)
+
+    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=whole)

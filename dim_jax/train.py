@@ -1,0 +1,238 @@
+"""The training loop: dispatch, log late, save, stop cleanly. The only trainer.
+
+The device never waits for the host: metrics of one dispatch are read while the next one runs.
+Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints are saved there,
+so a resumed run makes the same dispatches as an uninterrupted one and gives the same bits.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from dim_jax import checkpoint, contracts, data, optim, steps
+from dim_jax.data import resident
+
+
+class Plan(NamedTuple):
+    """A config's durations, resolved to steps of the global batch."""
+
+    batch_size: int
+    epoch_steps: int
+    total_steps: int
+    dispatch_steps: int
+    save_steps: int
+
+
+class Stopped(Exception):
+    """A signal asked the run to end; everything is saved."""
+
+    def __init__(self, step: int, number: int):
+        super().__init__(f"stopped at step {step}, saved; run the same command to continue")
+        self.exit_code = 128 + number
+
+
+def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
+    """Durations in steps, from the config's `train` block and the number of training images."""
+    steps.check_divides(train["batch_size"], devices)
+    epoch_steps = resident.steps_per_epoch(examples, train["batch_size"])
+    total_steps = math.ceil(train["epochs"] * epoch_steps)
+    dispatch_steps = max(1, min(train["steps_per_dispatch"], total_steps))
+    save_steps = max(1, round(train["save_epochs"] * epoch_steps / dispatch_steps))
+    return Plan(
+        train["batch_size"], epoch_steps, total_steps, dispatch_steps, save_steps * dispatch_steps
+    )
+
+
+def initial_state(
+    method: contracts.Method, config: Mapping[str, Any], dataset: data.Dataset, durations: Plan
+) -> steps.TrainState:
+    """The train state at step 0, a function of the config alone."""
+
+    def players(params):
+        _check_players(config["players"], params)
+        return optim.make(config["players"], durations.total_steps, durations.epoch_steps)
+
+    images = jnp.asarray(dataset.splits["train"].images[: durations.batch_size])
+    batch = contracts.Batch(
+        images=steps.prepare_images(
+            images, *data.scaling(dataset.facts, config["data"]["scaling"])
+        ),
+        labels=jnp.asarray(dataset.splits["train"].labels[: durations.batch_size]),
+        index=jnp.arange(durations.batch_size),
+    )
+    return steps.initial_state(method, players, config["seed"], batch)
+
+
+def _check_players(specs: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    if missing := sorted(params.keys() - specs.keys()):
+        raise contracts.UserError(
+            f"the method trains the player '{missing[0]}' and the config has no "
+            f"players.{missing[0]}; add its optimizer"
+        )
+    if extra := sorted(specs.keys() - params.keys()):
+        raise contracts.UserError(
+            f"the config has players.{extra[0]} and the method trains only "
+            f"{', '.join(params)}; remove it"
+        )
+
+
+class _Signals:
+    """Remembers SIGTERM and SIGINT until the loop is at a place where it can stop."""
+
+    def __enter__(self):
+        self.number = 0
+        self._before = {
+            number: signal.signal(number, self._remember)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def _remember(self, number, frame):
+        del frame
+        self.number = number
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@jax.jit
+def _all_finite(tree) -> jax.Array:
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+
+
+class Loop:
+    """One run of the trainer over a run folder; `run()` returns the final train state."""
+
+    def __init__(self, train_state, dispatch, split, durations: Plan, checkpoints, outputs, mesh):
+        self._checkpoints = checkpoints
+        self._durations = durations
+        self._outputs = outputs
+        whole = NamedSharding(mesh, PartitionSpec())
+        template = jax.device_put(train_state, whole)
+        restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
+        self.step, kept = restored or (0, _kept(template))
+        self._train_state = template.replace(**kept)
+        self._arrays = jax.device_put((split.images, split.labels), whole)
+        self._dispatch = dispatch
+        self._compiled = {}
+        self.compile_seconds = 0.0
+        self.train_seconds = 0.0
+
+    def run(self) -> steps.TrainState:
+        """Trains to the last step.
+
+        Raises:
+          Stopped: a signal came; the state is saved.
+          UserError: a loss or a parameter is not finite; the last good checkpoint stays.
+        """
+        late = None
+        self._outputs.begin(self.step, self._durations)
+        with _Signals() as signals:
+            while self.step < self._durations.total_steps:
+                ahead = self._launch()
+                if late is not None:
+                    self._read(*late)
+                late = ahead
+                last = self.step == self._durations.total_steps
+                if signals.number or last or self.step % self._durations.save_steps == 0:
+                    self._read(*late)
+                    late = None
+                    self._save()
+                if signals.number and not last:
+                    raise Stopped(self.step, signals.number)
+        return self._train_state
+
+    def _launch(self) -> tuple[int, int, Any, float]:
+        count = min(self._durations.dispatch_steps, self._durations.total_steps - self.step)
+        if count not in self._compiled:
+            began = time.perf_counter()
+            lowered = self._dispatch.lower(self._train_state, *self._arrays, count=count)
+            self._compiled[count] = lowered.compile()
+            self.compile_seconds += time.perf_counter() - began
+        began = time.perf_counter()
+        self._train_state, metrics = self._compiled[count](self._train_state, *self._arrays)
+        self.step += count
+        return self.step, count, metrics, began
+
+    def _read(self, step: int, count: int, metrics, began: float) -> None:
+        metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
+        self._check_finite(step - count, metrics)
+        now = time.perf_counter()
+        seconds = now - max(began, getattr(self, "_last_read", began))
+        self._last_read = now
+        self.train_seconds += seconds
+        row = {"step": step, "epoch": round(step / self._durations.epoch_steps, 6)}
+        row |= {name: float(np.mean(values, dtype=np.float64)) for name, values in metrics.items()}
+        row["time/images_per_second"] = count * self._durations.batch_size / seconds
+        row["time/seconds"] = self.train_seconds
+        self._outputs.append(row)
+
+    def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
+        for name, values in metrics.items():
+            wrong = np.flatnonzero(~np.isfinite(values))
+            if name.startswith("loss/") and len(wrong):
+                self._refuse(
+                    f"the loss of the player '{name.removeprefix('loss/')}' is "
+                    f"{values[wrong[0]]} at step {before + wrong[0] + 1}"
+                )
+
+    def _refuse(self, what: str) -> None:
+        good = self._checkpoints.steps()
+        kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint was saved"
+        raise contracts.UserError(
+            f"{what}; {kept}; lower the learning rate or choose a bounded objective"
+        )
+
+    def _save(self) -> None:
+        if not bool(_all_finite(self._train_state.params)):
+            self._refuse(f"a parameter is not finite after step {self.step}")
+        self._checkpoints.save(self.step, _kept(self._train_state))
+
+
+def _kept(train_state: steps.TrainState) -> dict[str, Any]:
+    return {
+        name: getattr(train_state, name) for name in ("step", "params", "opt_state", "state")
+    }
+
+
+def train(
+    method: contracts.Method,
+    config: Mapping[str, Any],
+    dataset: data.Dataset,
+    checkpoints: checkpoint.Checkpoints,
+    outputs: Any,
+) -> tuple[steps.TrainState, Loop, Plan]:
+    """Trains, or continues, one run to its end.
+
+    Args:
+      outputs: receives `begin(step, plan)`, `append(row)` and `log(line)`.
+    """
+    devices = jax.devices()
+    mesh = steps.mesh(devices)
+    split = dataset.splits["train"]
+    durations = plan(config["train"], len(split.images), len(devices))
+    dispatch = steps.make_dispatch(
+        data.scaling(dataset.facts, config["data"]["scaling"]),
+        config["seed"],
+        durations.batch_size,
+        len(split.images),
+        mesh,
+    )
+    loop = Loop(
+        initial_state(method, config, dataset, durations),
+        dispatch,
+        split,
+        durations,
+        checkpoints,
+        outputs,
+        mesh,
+    )
+    return loop.run(), loop, durations

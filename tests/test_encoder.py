@@ -1,0 +1,268 @@
+"""The exported encoder: the same numbers elsewhere, and one sentence for what does not fit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from dim_jax import build, checkpoint, contracts, data
+from dim_jax import encoder as encoder_module
+
+REPOSITORY = Path(__file__).parents[1]
+SPEC = {"name": "dcgan28", "width": 4, "hidden": 8, "features": 5}
+MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+
+
+def _images(count: int, side: int = 28, channels: int = 3) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+
+
+def _export(folder: Path, channels: int = 3, **changes) -> Path:
+    net = build.make("encoder", SPEC)
+    params, stats = net.init(jax.random.key(0), jnp.zeros((2, 28, 28, channels)))
+    # Statistics of training: an encoder that ignored them would show.
+    _, stats = net.apply(params, stats, jnp.asarray(_images(8, 28, channels) / 64.0), train=True)
+    card = {
+        "format": 1,
+        "encoder": SPEC,
+        "image_shape": [28, 28, channels],
+        "mean": MEAN[:channels],
+        "std": STD[:channels],
+        "taps": {"conv": [7, 7, 8], "fc": [8], "y": [5]},
+    }
+    checkpoint.export(folder, params, stats, card | changes)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder with an exported encoder of 28x28 colour images."""
+    _export(tmp_path / "run" / "encoder")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def encoder(run):
+    return encoder_module.load_encoder(run)
+
+
+def _reference(images: np.ndarray, encoder) -> dict:
+    pixels = (images / 255.0 - np.array(MEAN)) / np.array(STD)
+    taps, _ = build.make("encoder", SPEC).apply(
+        encoder.params, encoder.stats, jnp.asarray(pixels, jnp.float32), train=False
+    )
+    return {name: taps[name] for name in ("conv", "fc", "y")}
+
+
+def _assert_close(found: dict, wanted: dict) -> None:
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        assert found[name].dtype == jnp.float32
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_taps_are_those_of_the_network_in_evaluation_mode(encoder):
+    images = _images(6)
+    _assert_close(encoder.encode(images), _reference(images, encoder))
+    shapes = {name: list(tap.shape[1:]) for name, tap in encoder.encode(images).items()}
+    assert shapes == encoder.card["taps"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_between_0_and_1_mean_the_same_as_bytes(encoder, dtype):
+    images = _images(3)
+    found = encoder.encode((images / 255).astype(dtype))
+    for name, tap in encoder.encode(images).items():
+        np.testing.assert_allclose(found[name], tap, atol=1e-4 if dtype != np.float16 else 1e-2)
+
+
+def test_encode_is_pure_inside_the_jit_and_the_gradient_of_another_project(encoder):
+    images = jnp.asarray(_images(4))
+    _assert_close(jax.jit(encoder.encode)(images), encoder.encode(images))
+    slope = jax.grad(lambda pixels: encoder.encode(pixels)["y"].sum())(images / 255)
+    assert slope.shape == images.shape
+    assert bool(jnp.isfinite(slope).all()) and float(jnp.abs(slope).max()) > 0
+
+
+def test_an_image_does_not_depend_on_its_neighbours(encoder):
+    images = _images(5)
+    alone = encoder.encode(images[3:4])
+    together = {name: tap[3:4] for name, tap in encoder.encode(images).items()}
+    _assert_close(alone, together)
+
+
+def test_the_encoder_folder_itself_is_accepted(run, encoder):
+    direct = encoder_module.load_encoder(run / "encoder")
+    _assert_close(direct.encode(_images(2)), encoder.encode(_images(2)))
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (_images(2, 32), ["[2, 32, 32, 3]", "[n,28,28,3]"]),
+        (_images(2, channels=1), ["[2, 28, 28, 1]", "[n,28,28,3]"]),
+        (_images(1)[0], ["[28, 28, 3]", "images[None]"]),
+        (_images(2).transpose(0, 3, 1, 2), ["[2, 3, 28, 28]", "[n,28,28,3]"]),
+        (_images(2).astype(np.int32), ["int32", "uint8"]),
+        (_images(2) > 0, ["bool", "uint8"]),
+        (_images(2).astype(np.float32), ["0 to 255", "0..1", "divide by 255"]),
+        (_images(2) / 127.5 - 1, ["-1 to 1", "0..1"]),
+        (np.full((1, 28, 28, 3), np.nan), ["nan", "0..1"]),
+        (jnp.full((1, 28, 28, 3), 2.0), ["2 to 2", "0..1"]),
+        ([1, 2], ["[2]", "[n,28,28,3]"]),
+    ],
+)
+def test_images_that_do_not_fit_are_one_sentence(encoder, images, words):
+    with pytest.raises(contracts.UserError) as caught:
+        encoder.encode(images)
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_shapes_and_types_are_checked_inside_jit_too(encoder):
+    with pytest.raises(contracts.UserError, match="needs"):
+        jax.jit(encoder.encode)(jnp.zeros((2, 32, 32, 3)))
+    with pytest.raises(contracts.UserError, match="int32"):
+        jax.jit(encoder.encode)(jnp.zeros((2, 28, 28, 3), jnp.int32))
+
+
+def test_a_folder_without_an_encoder_is_one_sentence(tmp_path):
+    with pytest.raises(contracts.UserError, match=r"has no card\.json"):
+        encoder_module.load_encoder(tmp_path)
+
+
+def test_another_format_names_both(tmp_path):
+    with pytest.raises(contracts.UserError, match=r"format 2 .* reads format 1"):
+        encoder_module.load_encoder(_export(tmp_path / "encoder", format=2))
+
+
+@pytest.mark.parametrize("count", [0, 3, 8, 11])
+@pytest.mark.parametrize("tap", ["conv", "y"])
+def test_embedding_in_chunks_is_embedding_at_once(encoder, count, tap):
+    images = _images(11)
+    features = encoder_module.embed(encoder, images[:count], tap, batch=4)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, encoder.encode(images)[tap][:count], atol=1e-5)
+
+
+def test_a_misspelt_tap_is_offered_the_nearest(encoder):
+    with pytest.raises(contracts.UserError, match="did you mean 'conv'"):
+        encoder_module.embed(encoder, _images(2), "con")
+
+
+ELSEWHERE = """
+import sys
+import dim_jax, jax, numpy as np
+encoder = dim_jax.load_encoder(sys.argv[1])
+np.save(sys.argv[2], encoder.encode(np.load(sys.argv[3]))["y"])
+heavy = [name for name in ("orbax", "tensorflow", "tensorflow_datasets", "optax", "sklearn")
+         if name in sys.modules]
+sys.exit(f"{heavy} {jax.devices()}" if heavy or jax.device_count() != 1 else 0)
+"""
+
+
+def test_another_process_with_one_device_and_no_training_libraries(run, encoder, tmp_path):
+    np.save(tmp_path / "images.npy", _images(3))
+    paths = [str(path) for path in (run, tmp_path / "y.npy", tmp_path / "images.npy")]
+    environment = {"PATH": "", "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ELSEWHERE, *paths],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    np.testing.assert_allclose(
+        np.load(tmp_path / "y.npy"), encoder.encode(_images(3))["y"], atol=1e-5
+    )
+
+
+def _write_folder(folder: Path, names: list[str]) -> np.ndarray:
+    images = _images(len(names))
+    for image, name in zip(images, names, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+    return images
+
+
+NESTED = ["cat/1.png", "cat/2.png", "cat/3.png", "dog/1.png", "dog/2.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "classes"),
+    [
+        (NESTED, [0, 0, 0, 1, 1], ["cat", "dog"]),
+        (["a.png", "b.png", "c.png", "d.png"], None, None),
+        (["test/cat/0.png", "test/dog/0.png", "train/cat/1.png", "train/dog/2.png"], [0, 1] * 2, ["cat", "dog"]),
+    ],
+)  # fmt: skip
+def test_the_command_embeds_every_image(run, encoder, tmp_path, capsys, names, labels, classes):
+    images = _write_folder(tmp_path / "images", names)
+    out = tmp_path / "deep" / "features.npz"
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
+    assert encoder_module.main([*arguments, "--tap", "fc"]) == 0
+    assert f"fc of {len(names)} images" in capsys.readouterr().out
+    with np.load(out, allow_pickle=False) as arrays:
+        found = dict(arrays)
+    assert found["names"].tolist() == names
+    np.testing.assert_allclose(found["features"], encoder.encode(images)["fc"], atol=1e-5)
+    if labels is None:
+        assert found.keys() == {"features", "names"}
+    else:
+        assert (found["labels"].tolist(), found["classes"].tolist()) == (labels, classes)
+
+
+def test_the_command_gives_a_grey_encoder_the_brightness(tmp_path):
+    grey = _images(4, channels=1)
+    for index, image in enumerate(grey):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0]).save(tmp_path / "images" / f"{index}.png")
+    run, out = _export(tmp_path / "encoder", channels=1), tmp_path / "features.npz"
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
+    assert encoder_module.main(arguments) == 0
+    wanted = encoder_module.load_encoder(run).encode(grey)["y"]
+    with np.load(out) as found:
+        np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"--run": "nowhere"}, "nowhere has no card.json"),
+        ({"--folder": "nowhere"}, "the folder nowhere does not exist"),
+        ({"--tap": "x"}, "unknown tap 'x'"),
+        ({"--out": "images"}, "give another --out"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence_and_code_2(
+    run, tmp_path, monkeypatch, capsys, wrong, words
+):
+    _write_folder(tmp_path / "images", NESTED)
+    monkeypatch.chdir(tmp_path)
+    right = {"--run": str(run), "--folder": "images", "--out": "features.npz"}
+    arguments = [word for pair in (right | wrong).items() for word in pair]
+    assert encoder_module.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err and captured.err.count("\n") == 1
+    assert captured.out == "" and not (tmp_path / "features.npz").exists()
+
+
+def test_normalisation_is_that_of_the_evaluators(encoder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(data, "normalise", lambda *args: seen.append(args[1:]) or args[0] / 255)
+    jax.eval_shape(encoder.encode, jax.ShapeDtypeStruct((7, 28, 28, 3), jnp.uint8))
+    assert seen == [(MEAN, STD)]
+
+
+def test_the_card_is_readable_json(run, encoder):
+    written = json.loads((run / "encoder" / "card.json").read_text())
+    assert encoder.card.items() <= written.items()
