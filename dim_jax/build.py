@@ -61,9 +61,7 @@ def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:
     if name not in known:
         raise contracts.unknown(role.replace("_", " "), name, known)
     function = known[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
-    built = {
-        key: make(key, value) if key in ROLES else value for key, value in arguments.items()
-    }
+    built = {key: make(key, value) if key in ROLES else value for key, value in arguments.items()}
     _check_arguments(f"{role.replace('_', ' ')} '{name}'", function, built, role in _BOUND_ROLES)
     return functools.partial(function, **built) if role in _BOUND_ROLES else function(**built)
 

@@ -172,7 +172,7 @@ def load_export(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any
     for name in (_CARD, _WEIGHTS):
         if not (directory / name).is_file():
             raise contracts.UserError(
-                f"{directory} has no {name}; give the folder of an exported encoder"
+                f"{directory} has no {name}; give a finished run or an exported encoder"
             )
     try:
         card = json.loads((directory / _CARD).read_text())

@@ -51,6 +51,9 @@ class Method(NamedTuple):
     represent(params, state, images f32[n,h,w,c]) -> {"conv": .., "fc": .., "y": ..}: evaluation
         mode, one image's taps do not depend on the other images
     sample(params, state, rng, count) -> images: generative methods only
+
+    What is exported as the trained encoder is the network at params["encoder"]["encoder"] with its
+    batch statistics at state["encoder"].
     """
 
     init: Callable[..., tuple[Mapping[str, Tree], Tree]]

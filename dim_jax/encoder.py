@@ -31,8 +31,9 @@ class Encoder:
     encode(images) -> {"conv": .., "fc": .., "y": ..}: f32[n,...], a pure function of images
         u8[n,h,w,c] or floats in [0,1], normalisation included; works inside jit and grad.
         One image's features do not depend on the other images. UserError for other images.
-    card: how it was made and what it takes: "image_shape" (h, w, c), "taps" {name: shape of one
-        image's features}, "encoder", "mean", "std", "data", "config", "steps", "commit", "versions".
+    card: what it takes and how it was made: "image_shape" (h, w, c), "taps" {name: shape of one
+        image's features}, "encoder", "mean", "std", "data", "config", "steps", "commit",
+        "versions".
     params, stats: the network's weights and batch statistics.
     """
 
@@ -79,6 +80,7 @@ def embed(encoder: Encoder, images: np.ndarray, tap: str = "y", batch: int = 256
     if tap not in encoder.card["taps"]:
         raise contracts.unknown("tap", tap, encoder.card["taps"])
     images = np.asarray(images)
+    batch = max(1, min(batch, len(images)))
     features = np.empty((len(images), *encoder.card["taps"][tap]), np.float32)
     for start in range(0, len(images), batch):
         chunk = images[start : start + batch]

@@ -46,8 +46,9 @@ def schedule(
     name = arguments.pop("name")
     if name not in _SCHEDULES:
         raise contracts.unknown("schedule", name, _SCHEDULES)
-    return _call(f"schedule '{name}'", _SCHEDULES[name], rate, total_steps, steps_per_epoch,
-                 **arguments)
+    return _call(
+        f"schedule '{name}'", _SCHEDULES[name], rate, total_steps, steps_per_epoch, **arguments
+    )
 
 
 def player(

@@ -4,7 +4,7 @@ Everything here is global-view: the batch is the whole batch, sharded over the a
 one-axis mesh, and the compiler places the communication.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,11 +27,10 @@ class TrainState(train_state.TrainState):
     state: Any
 
 
-def mesh(devices: list[jax.Device] | None = None) -> jax.sharding.Mesh:
-    """The mesh over all devices, with the one axis "data"."""
-    devices = jax.devices() if devices is None else devices
+def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
+    """The mesh over the given devices (all by default), with the one axis "data"."""
     # Not jax.make_mesh's default Explicit axes: an n x n score matrix cannot be sharded on both.
-    return jax.sharding.Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+    return jax.sharding.Mesh(np.asarray(devices or jax.devices()), ("data",), axis_types=(AxisType.Auto,))
 
 
 def check_divides(batch_size: int, devices: int) -> None:

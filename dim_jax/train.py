@@ -8,7 +8,7 @@ so a resumed run makes the same dispatches as an uninterrupted one and gives the
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -111,20 +111,60 @@ def _all_finite(tree) -> jax.Array:
 class Loop:
     """One run of the trainer over a run folder; `run()` returns the final train state."""
 
-    def __init__(self, train_state, dispatch, split, durations: Plan, checkpoints, outputs, mesh):
-        self._checkpoints = checkpoints
+    def __init__(
+        self,
+        initial: steps.TrainState,
+        dispatch: Callable[..., Any],
+        split: data.Split,
+        durations: Plan,
+        checkpoints: checkpoint.Checkpoints,
+        outputs: Any,
+        mesh: jax.sharding.Mesh,
+    ):
+        """Restores the newest checkpoint, if any, and moves the data to the devices.
+
+        `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
+        step or {}, `append(row)` and `log(line)`.
+        """
         self._durations = durations
+        self._dispatch = dispatch
+        self._checkpoints = checkpoints
         self._outputs = outputs
         whole = NamedSharding(mesh, PartitionSpec())
-        template = jax.device_put(train_state, whole)
+        # Copies: the first dispatch gives up the buffers, and `initial` is evaluated later.
+        template = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
         self.step, kept = restored or (0, _kept(template))
         self._train_state = template.replace(**kept)
         self._arrays = jax.device_put((split.images, split.labels), whole)
-        self._dispatch = dispatch
         self._compiled = {}
-        self.compile_seconds = 0.0
-        self.train_seconds = 0.0
+        self._last_read = 0.0
+        row = outputs.begin(self.step, durations)
+        self.train_seconds = row.get("time/seconds", 0.0)
+        self.compile_seconds = row.get("time/compile_seconds", 0.0)
+
+    @classmethod
+    def of(
+        cls,
+        initial: steps.TrainState,
+        config: Mapping[str, Any],
+        dataset: data.Dataset,
+        durations: Plan,
+        checkpoints: checkpoint.Checkpoints,
+        outputs: Any,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> "Loop":
+        """The loop of a config over the given devices (all by default)."""
+        mesh = steps.mesh(devices)
+        split = dataset.splits["train"]
+        dispatch = steps.make_dispatch(
+            data.scaling(dataset.facts, config["data"]["scaling"]),
+            config["seed"],
+            durations.batch_size,
+            len(split.images),
+            mesh,
+        )
+        return cls(initial, dispatch, split, durations, checkpoints, outputs, mesh)
 
     def run(self) -> steps.TrainState:
         """Trains to the last step.
@@ -134,7 +174,6 @@ class Loop:
           UserError: a loss or a parameter is not finite; the last good checkpoint stays.
         """
         late = None
-        self._outputs.begin(self.step, self._durations)
         with _Signals() as signals:
             while self.step < self._durations.total_steps:
                 ahead = self._launch()
@@ -166,13 +205,14 @@ class Loop:
         metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
         self._check_finite(step - count, metrics)
         now = time.perf_counter()
-        seconds = now - max(began, getattr(self, "_last_read", began))
+        seconds = now - max(began, self._last_read)
         self._last_read = now
         self.train_seconds += seconds
         row = {"step": step, "epoch": round(step / self._durations.epoch_steps, 6)}
         row |= {name: float(np.mean(values, dtype=np.float64)) for name, values in metrics.items()}
         row["time/images_per_second"] = count * self._durations.batch_size / seconds
         row["time/seconds"] = self.train_seconds
+        row["time/compile_seconds"] = self.compile_seconds
         self._outputs.append(row)
 
     def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
@@ -198,41 +238,4 @@ class Loop:
 
 
 def _kept(train_state: steps.TrainState) -> dict[str, Any]:
-    return {
-        name: getattr(train_state, name) for name in ("step", "params", "opt_state", "state")
-    }
-
-
-def train(
-    method: contracts.Method,
-    config: Mapping[str, Any],
-    dataset: data.Dataset,
-    checkpoints: checkpoint.Checkpoints,
-    outputs: Any,
-) -> tuple[steps.TrainState, Loop, Plan]:
-    """Trains, or continues, one run to its end.
-
-    Args:
-      outputs: receives `begin(step, plan)`, `append(row)` and `log(line)`.
-    """
-    devices = jax.devices()
-    mesh = steps.mesh(devices)
-    split = dataset.splits["train"]
-    durations = plan(config["train"], len(split.images), len(devices))
-    dispatch = steps.make_dispatch(
-        data.scaling(dataset.facts, config["data"]["scaling"]),
-        config["seed"],
-        durations.batch_size,
-        len(split.images),
-        mesh,
-    )
-    loop = Loop(
-        initial_state(method, config, dataset, durations),
-        dispatch,
-        split,
-        durations,
-        checkpoints,
-        outputs,
-        mesh,
-    )
-    return loop.run(), loop, durations
+    return {name: getattr(train_state, name) for name in ("step", "params", "opt_state", "state")}

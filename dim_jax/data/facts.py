@@ -79,7 +79,7 @@ STATISTICS: dict[str, Statistics] = {
         (0.4802, 0.4481, 0.3975),
         (0.2770, 0.2691, 0.2821),
         "customary, all training pixels (0.2302, 0.2265, 0.2262, also seen, are the deviations "
-        "within images)",
+        "within images); not in the TFDS catalogue: for a build of one's own",
     ),
     "imagenette": Statistics(
         (0.462491, 0.457818, 0.430508),
@@ -118,12 +118,13 @@ def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ..
         return halves, halves
     if kind != "standardized":
         raise contracts.UserError(
-            f"unknown pixel scaling {kind!r}: use 'symmetric' ([-1, 1]) or 'standardized'"
+            f"data.scaling is {kind!r}: it can be 'symmetric' ([-1, 1]) or 'standardized' (by the "
+            "statistics of the data set)"
         )
     if facts.mean is None or facts.std is None:
         raise contracts.UserError(
-            f"no channel statistics are known for {facts.name}: use the pixel scaling "
-            "'symmetric', or add the set to dim_jax/data/facts.py"
+            f"no channel statistics are known for {facts.name}: set data.scaling to 'symmetric', "
+            "or add the set to dim_jax/data/facts.py"
         )
     return facts.mean, facts.std
 

@@ -36,7 +36,7 @@ def load(
       UserError: no such folder; no images in it; images beside class folders; a broken image;
         images of several sizes and no image_size; fewer than two images.
     """
-    root = pathlib.Path(path).expanduser()
+    root = pathlib.Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
     if not path or not root.is_dir():
         raise contracts.UserError(
             f"the folder {path or '(nothing after folder:)'} does not exist: set data.name to "
@@ -50,7 +50,8 @@ def load(
         raise contracts.UserError(f"{root} holds a single image, {files[0].name}: add more")
     labels = np.full(len(files), -1, np.int32)
     if classes is not None:
-        labels[:] = [classes.index(name) for listing in listings for name in listing.classes or ()]
+        codes = {name: code for code, name in enumerate(classes)}
+        labels[:] = [codes[name] for listing in listings for name in listing.classes or ()]
     if len(listings) == 2:
         rows = np.split(np.arange(len(files)), [len(listings[0].files)])
     else:

@@ -22,8 +22,7 @@ def steps_per_epoch(n: int, batch: int) -> int:
     """
     if n < batch:
         raise contracts.UserError(
-            f"a batch of {batch} images needs more than the {n} training images: set a batch of "
-            f"at most {n}"
+            f"train.batch_size is {batch} and there are {n} training images: set it to at most {n}"
         )
     return n // batch
 

@@ -1,24 +1,24 @@
-"""TensorFlow Datasets image sets as arrays, read without TensorFlow.
+"""TensorFlow Datasets image sets as arrays, read without TensorFlow and decoded by OpenCV."""
 
-Files must be in the array_record format. TensorFlow is needed only to download and prepare a set
-that is not on disk yet, and only TFDS itself imports it.
-"""
-
-import difflib
-import importlib.util
-import json
-import os
-import pathlib
-import re
-import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import dataset, facts, pixels
+from dim_jax.data import dataset, facts, pixels, tfds_disk
 
 _RECORDS_PER_READ = 1024
+
+
+class _Source(NamedTuple):
+    """A TFDS builder, its features to read (label None = none) and the images to make of them."""
+
+    name: str
+    builder: Any
+    image: str
+    label: str | None
+    shape: tuple[int, int, int]
+    image_size: int | None
 
 
 def load(
@@ -34,121 +34,24 @@ def load(
       UserError: an unknown name; a set that is neither on disk nor preparable here; a split that
         does not exist; images of several sizes and no image_size; a record that is no image.
     """
-    root = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    root = root.expanduser()
-    builder = _builder(name, root)
-    image_key, label_key = _feature_keys(name, builder.info)
-    height, width, channels = builder.info.features[image_key].shape
+    builder = tfds_disk.builder(name, data_dir)
+    image, label = _feature_keys(name, builder.info)
+    height, width, channels = builder.info.features[image].shape
     if image_size is None and None in (height, width):
         raise contracts.UserError(
             f"the images of {name} differ in size: set data.image_size, such as 64, to have them "
             "resized and centre-cropped"
         )
-    available = list(builder.info.splits)
     wanted = {
-        "train": train_split or _default_split(name, available, ("train",), "train"),
-        "test": test_split or _default_split(name, available, ("test", "validation"), "test"),
+        "train": train_split or _default_split(name, builder.info, "train", ("train",)),
+        "test": test_split or _default_split(name, builder.info, "test", ("test", "validation")),
     }
     shape = (image_size or height, image_size or width, channels)
-    splits = {
-        role: _read(name, builder, split, image_key, label_key, shape, image_size is not None)
-        for role, split in wanted.items()
-    }
+    source = _Source(name, builder, image, label, shape, image_size)
+    splits = {role: _read(source, split) for role, split in wanted.items()}
     mean, std = facts.statistics(name, channels)
-    classes = tuple(builder.info.features[label_key].names) if label_key else None
+    classes = tuple(builder.info.features[label].names) if label else None
     return dataset.Dataset(facts.Facts(name, shape, classes, mean, std), splits)
-
-
-def _builder(name: str, root: pathlib.Path) -> Any:
-    """The read-only TFDS builder of a set on disk, prepared first if that is possible."""
-    folder = _find(name, root)
-    if folder is None and importlib.util.find_spec("tensorflow") is not None:
-        folder = _prepare(name, root)
-    if folder is None:
-        raise _absent(name, root)
-    stored = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-    formats = [stored.get("fileFormat", "tfrecord"), *stored.get("alternativeFileFormats", ())]
-    if "array_record" not in formats:
-        raise contracts.UserError(
-            f"{folder} is stored as {formats[0]}, which cannot be read without TensorFlow: move "
-            "it away or set data.data_dir to another folder, to have the set prepared again as "
-            "array_record"
-        )
-    import tensorflow_datasets as tfds
-
-    return tfds.builder_from_directory(folder)
-
-
-def _find(name: str, root: pathlib.Path) -> pathlib.Path | None:
-    """The folder root/name[/config]/version of a prepared set, the newest version by default."""
-    name, _, version = name.partition(":")
-    folder = root / name
-    default = folder / ".config" / "metadata.json"
-    if "/" not in name and default.is_file():
-        config = json.loads(default.read_text(encoding="utf-8")).get("default_config_name")
-        folder = folder / config if config else folder
-    found = [
-        path.parent
-        for path in folder.glob(f"{version or '*'}/features.json")
-        if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)
-        and (path.parent / "dataset_info.json").is_file()
-    ]
-    return max(found, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
-
-
-def _prepare(name: str, root: pathlib.Path) -> pathlib.Path:
-    """Downloads the set and writes it to root/name/... as array_record, with TensorFlow."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=root, file_format="array_record")
-    except tfds.core.DatasetNotFoundError as error:
-        raise _absent(name, root) from error
-    except (ValueError, RuntimeError) as error:  # an unknown config or version
-        raise contracts.UserError(
-            f"TFDS cannot build {name} ({_shortened(error.__cause__ or error)}): write the name "
-            "as in its catalogue, NAME, NAME/CONFIG or NAME:VERSION"
-        ) from error
-    print(f"{name} is not on disk in {root}: TensorFlow Datasets downloads and prepares it")
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # network, disk space, licence pages, broken archives
-        raise contracts.UserError(
-            f"TFDS could not prepare {name} in {root}: {_shortened(error)}"
-        ) from error
-    return pathlib.Path(builder.data_dir)
-
-
-def _shortened(error: BaseException) -> str:
-    return textwrap.shorten(str(error), width=400) or type(error).__name__
-
-
-def _absent(name: str, root: pathlib.Path) -> contracts.UserError:
-    """The error for a set that is not on disk, after what is known of its name."""
-    builder = re.split("[/:]", name)[0]
-    on_disk = _names_on_disk(root)
-    place = f"in {root}" if root.is_dir() else f"in {root}, a folder that does not exist"
-    siblings = [known for known in on_disk if known.split("/")[0] == builder]
-    if builder in facts.STATISTICS or siblings:
-        instead = f" (there is {', '.join(siblings)})" if siblings else ""
-        return contracts.UserError(
-            f"the data set {name} is not on disk {place}{instead}: set data.data_dir or the "
-            "environment variable TFDS_DATA_DIR to the folder that holds it, or install what "
-            "downloads and prepares it with `python -m pip install -e '.[prepare]'`"
-        )
-    known = sorted({"digits", "folder:PATH", *facts.STATISTICS, *on_disk})
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return contracts.UserError(
-        f"unknown data set {name}: {hint}it can be {', '.join(known)} or another TFDS image set "
-        f"that is on disk {place}"
-    )
-
-
-def _names_on_disk(root: pathlib.Path) -> list[str]:
-    """The names, with configs, of the prepared sets in a TFDS data folder."""
-    found = [*root.glob("*/*/features.json"), *root.glob("*/*/*/features.json")]
-    return sorted({path.parent.parent.relative_to(root).as_posix() for path in found})
 
 
 def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
@@ -175,7 +78,8 @@ def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
     return image, first(features.ClassLabel, (*supervised, "label"))
 
 
-def _default_split(name: str, available: list[str], choices: tuple[str, ...], role: str) -> str:
+def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) -> str:
+    available = list(info.splits)
     for choice in choices:
         if choice in available:
             return choice
@@ -185,42 +89,42 @@ def _default_split(name: str, available: list[str], choices: tuple[str, ...], ro
     )
 
 
-def _read(
-    name: str,
-    builder: Any,
-    split: str,
-    image_key: str,
-    label_key: str | None,
-    shape: tuple[int, int, int],
-    resize: bool,
-) -> dataset.Split:
+def _read(source: _Source, split: str) -> dataset.Split:
     """All images and labels of one split, decoded into one array as they are read."""
+    records = _records(source, split)
+    images = pixels.allocate(len(records), source.shape)
+    labels = np.full(len(records), -1, np.int32)
+    for start in range(0, len(records), _RECORDS_PER_READ):
+        rows = range(start, min(start + _RECORDS_PER_READ, len(records)))
+        for row, record in zip(rows, records.__getitems__(list(rows)), strict=True):
+            image = pixels.decode(record[source.image], source.shape[-1])
+            if image is None:
+                raise contracts.UserError(
+                    f"record {row} of {source.name}, split {split}, is no readable image: prepare "
+                    "the set again"
+                )
+            images[row] = pixels.fit(image, source.image_size) if source.image_size else image
+            if source.label:
+                labels[row] = record[source.label]
+    return dataset.Split(images, labels)
+
+
+def _records(source: _Source, split: str) -> Any:
+    """The examples of a split, by position, with images left encoded."""
     import tensorflow_datasets as tfds
 
+    info = source.builder.info
     encoded = {
         key: tfds.decode.SkipDecoding()
-        for key, feature in builder.info.features.items()
+        for key, feature in info.features.items()
         if isinstance(feature, tfds.features.Image)
     }
     try:
-        source = builder.as_data_source(split=split, decoders=encoded)
+        records = source.builder.as_data_source(split=split, decoders=encoded)
+        len(records)  # fails for a part that ends before it begins
+        return records
     except ValueError as error:
         raise contracts.UserError(
-            f"{name} has no split {split!r}: use {', '.join(builder.info.splits)}, a part such "
-            "as train[:80%], or a sum such as train+test"
+            f"{source.name} has no examples under the split {split!r}: use "
+            f"{', '.join(info.splits)}, a part such as train[:80%], or a sum such as train+test"
         ) from error
-    images = pixels.allocate(len(source), shape)
-    labels = np.full(len(source), -1, np.int32)
-    for start in range(0, len(source), _RECORDS_PER_READ):
-        indices = range(start, min(start + _RECORDS_PER_READ, len(source)))
-        for index, example in zip(indices, source.__getitems__(list(indices)), strict=True):
-            image = pixels.decode(example[image_key], shape[-1])
-            if image is None:
-                raise contracts.UserError(
-                    f"record {index} of {name}, split {split}, is no readable image: prepare the "
-                    "set again"
-                )
-            images[index] = pixels.fit(image, shape[0]) if resize else image
-            if label_key:
-                labels[index] = example[label_key]
-    return dataset.Split(images, labels)

@@ -45,9 +45,7 @@ def orders(members: np.ndarray, batch: int, random: np.random.Generator) -> Iter
         yield np.moveaxis(rows, -2, 0)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("loss", "transformation"), donate_argnames=("fits",)
-)
+@functools.partial(jax.jit, static_argnames=("loss", "transformation"), donate_argnames=("fits",))
 def one_pass(
     fits: Fits,
     examples: tuple[jax.Array, jax.Array],

@@ -77,7 +77,8 @@ def make(
             )
     if gamma and (prior is None or discriminator is None):
         raise contracts.UserError(
-            f"gamma is {gamma} and method.prior or method.discriminator is none; set both or gamma=0"
+            f"gamma is {gamma} and method.prior or method.discriminator is none; "
+            "set both or gamma=0"
         )
 
     def init(rng, batch):
@@ -110,9 +111,9 @@ def make(
 
         real, fake = prior.sample(rng, y.shape), prior.squash(y)
         judged = logits(fake)
-        confusion = -jnp.mean(divergences.GAN.positive(judged))
-        discrimination = jnp.mean(divergences.GAN.negative(judged)) - jnp.mean(
-            divergences.GAN.positive(logits(real))
+        confusion = -jnp.mean(divergences.gan_positive(judged))
+        discrimination = jnp.mean(divergences.gan_negative(judged)) - jnp.mean(
+            divergences.gan_positive(logits(real))
         )
         smoothness = 0.5 * sum(divergences.gradient_penalty(logits, x) for x in (real, fake))
         return confusion, discrimination + penalty * smoothness

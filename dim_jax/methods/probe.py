@@ -7,6 +7,7 @@ curves, not an evaluation; `evaluate/` has those.
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
@@ -33,19 +34,18 @@ def make(
         heads = {
             tap: classifier.init(
                 jax.random.fold_in(probe_rng, index),
-                jax.numpy.zeros(features[tap].shape, features[tap].dtype),
+                jnp.zeros(features[tap].shape, features[tap].dtype),
             )
             for index, tap in enumerate(taps)
         }
         return (
             {**params, "probe": {tap: head[0] for tap, head in heads.items()}},
-            {"method": state, "probe": {tap: head[1] for tap, head in heads.items()}},
+            {**state, "probe": {tap: head[1] for tap, head in heads.items()}},
         )
 
     def loss(params, state, batch, rng, step):
         method_rng, probe_rng = jax.random.split(rng)
-        own = {player: tree for player, tree in params.items() if player != "probe"}
-        inner = method.loss(own, state["method"], batch, method_rng, step)
+        inner = method.loss(_without_probe(params), _without_probe(state), batch, method_rng, step)
         total, metrics, stats = 0.0, {}, {}
         for index, tap in enumerate(taps):
             logits, stats[tap] = classifier.apply(
@@ -61,14 +61,18 @@ def make(
         return contracts.Step(
             {**inner.losses, "probe": total},
             {**inner.metrics, **metrics},
-            {"method": inner.state, "probe": stats},
+            {**inner.state, "probe": stats},
             inner.features,
         )
 
     def represent(params, state, images):
-        return method.represent(params, state["method"], images)
+        return method.represent(_without_probe(params), _without_probe(state), images)
 
-    sample = method.sample and (
-        lambda params, state, rng, count: method.sample(params, state["method"], rng, count)
-    )
-    return contracts.Method(init, loss, represent, sample)
+    def sample(params, state, rng, count):
+        return method.sample(_without_probe(params), _without_probe(state), rng, count)
+
+    return contracts.Method(init, loss, represent, method.sample and sample)
+
+
+def _without_probe(tree):
+    return {name: part for name, part in tree.items() if name != "probe"}

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import rich.box
@@ -15,7 +15,6 @@ from dim_jax.report import formats, tables, verdict
 
 _PLAIN_WIDTH = 100
 _PLAIN_LINES = 20  # lines of progress for a whole run where there is no terminal
-_BAR_LOSSES = 2
 _FIRST, _COLUMN = 18, 12  # widths: five columns of numbers fit 80 characters
 
 
@@ -41,18 +40,39 @@ class Console:
         A bar on a terminal; elsewhere a plain line about every twentieth of the steps.
         """
         if not self._console.is_terminal:
-            yield Progress(total, start, self.log)
+            yield Progress(total, self._plain_lines(total, start))
             return
         bar = rich.progress.Progress(
             rich.progress.BarColumn(bar_width=None),
             rich.progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            rich.progress.TextColumn("{task.fields[text]}"),
+            rich.progress.TextColumn("{task.fields[text]}", markup=False),
             console=self._console,
             expand=True,
         )
         with bar:
             task = bar.add_task("", total=total, completed=start, text="starting")
-            yield _Bar(total, start, lambda step, text: bar.update(task, completed=step, text=text))
+            losses = 2 if self._console.width >= _PLAIN_WIDTH else 1
+
+            def show(step: int, row: Mapping[str, Any], eta: str) -> None:
+                text = "  ".join(part for part in (*_row_texts(row, losses), eta) if part)
+                bar.update(task, completed=step, text=text)
+
+            yield Progress(total, show)
+
+    def _plain_lines(self, total: int, start: int) -> Callable[[int, Mapping[str, Any], str], None]:
+        """Prints the first update, the last, and one for each twentieth of the steps."""
+        printed = -1
+
+        def show(step: int, row: Mapping[str, Any], eta: str) -> None:
+            nonlocal printed
+            part = _PLAIN_LINES * (step - start) // max(1, total - start)
+            if part > printed or step >= total:
+                printed = part
+                share = 100 * step / max(1, total)
+                parts = (f"step {step:,}/{total:,} {share:3.0f} %", *_row_texts(row), eta)
+                self.log("   ".join(part for part in parts if part))
+
+        return show
 
     def results(self, results: Mapping[str, Any]) -> None:
         """Prints the rows of results.json as tables, and their verdict in one sentence."""
@@ -68,23 +88,20 @@ class Console:
 class Progress:
     """Where a run is; made by `Console.progress`."""
 
-    def __init__(self, total: int, start: int, show: Any, clock: Any = time.monotonic):
+    def __init__(
+        self,
+        total: int,
+        show: Callable[[int, Mapping[str, Any], str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._total = total
-        self._start = start
         self._show = show
         self._clock = clock
         self._first: tuple[int, float] | None = None
-        self._printed = 0
 
     def update(self, step: int, row: Mapping[str, Any]) -> None:
         """Shows the metrics row of a step: losses, images per second, time that is left."""
-        part = _PLAIN_LINES * (step - self._start) // max(1, self._total - self._start)
-        eta = self._eta(step)
-        if part > self._printed or step >= self._total:
-            self._printed = part
-            share = f"{100 * step / self._total:3.0f} %" if self._total else ""
-            texts = [f"step {step:,}/{self._total:,} {share}", *_row_texts(row), eta]
-            self._show("   ".join(text for text in texts if text))
+        self._show(step, row, self._eta(step))
 
     def _eta(self, step: int) -> str:
         """The time left at the pace since the first update, which compilation comes before."""
@@ -96,12 +113,6 @@ class Progress:
             return ""
         left = (now - first_time) / (step - first_step) * (self._total - step)
         return f"{formats.duration(left)} left"
-
-
-class _Bar(Progress):
-    def update(self, step: int, row: Mapping[str, Any]) -> None:
-        texts = [*_row_texts(row, _BAR_LOSSES), self._eta(step)]
-        self._show(step, "  ".join(text for text in texts if text))
 
 
 def _row_texts(row: Mapping[str, Any], losses: int | None = None) -> list[str]:

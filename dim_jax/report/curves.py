@@ -18,7 +18,7 @@ from dim_jax.report import formats
 WIDTH, HEIGHT = 380, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 10, 26
 _POINTS = 400  # more are not visible at this width
-_SMOOTH_FROM = 40  # values, below which every one is drawn strongly and no mean is needed
+SMOOTH_FROM = 40  # values, below which every one is drawn strongly and no mean is needed
 _LOG_FROM = 20  # ratio of large to small values, from which an axis may be logarithmic
 
 
@@ -63,7 +63,11 @@ def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> 
     points = [
         [round(px, 1), round(py, 1), int(step), formats.short(value)]
         for px, py, step, value in zip(
-            x_axis(x[drawn]), y_axis(raw[drawn]), x[drawn], raw[drawn], strict=True
+            x_axis(x[drawn]),
+            np.clip(y_axis(raw[drawn]), _TOP, HEIGHT - _BOTTOM),
+            x[drawn],
+            raw[drawn],
+            strict=True,
         )
     ]
     last = formats.short(raw[good][-1])
@@ -75,7 +79,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` round numbers within [low, high]."""
     rough = (high - low) / count
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough * 0.999)
+    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= 0.75 * rough)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
@@ -86,9 +90,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(low), math.ceil(high) + 1)
     factors = (1, 2, 5) if high - low < 2 else (1,)
     stride = max(1, round((high - low) / 4))
-    exponents = [
-        decade + math.log10(factor) for decade in decades[::stride] for factor in factors
-    ]
+    exponents = [decade + math.log10(factor) for decade in decades[::stride] for factor in factors]
     return [exponent for exponent in exponents if low <= exponent <= high]
 
 
@@ -104,7 +106,7 @@ def _y_axis(values: np.ndarray) -> tuple[Axis, int]:
         low, high = _widened(math.log10(low), math.log10(high))
         return Axis(low, high, HEIGHT - _BOTTOM, _TOP, log=True), 0
     room = 0.25 * (q_high - q_low)
-    if len(values) >= _SMOOTH_FROM and high - low > 4 * (q_high - q_low) > 0:
+    if len(values) >= SMOOTH_FROM and high - low > 4 * (q_high - q_low) > 0:
         low, high = max(low, q_low - room), min(high, q_high + room)
     low, high = _widened(low, high, 0.04)
     cut = int(((values < low) | (values > high)).sum())
@@ -130,7 +132,7 @@ def _grid(x_axis: Axis, y_axis: Axis) -> str:
         parts.append(f"<line class='grid' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{y:.1f}' ")
         parts.append(f"y2='{y:.1f}'/><text class='y' x='{_LEFT - 7}' y='{y + 3.5:.1f}'>")
         parts.append(f"{formats.short(value)}</text>")
-    for value in ticks(x_axis.low, x_axis.high):
+    for value in (tick for tick in ticks(x_axis.low, x_axis.high) if tick == round(tick)):
         x = float(x_axis(value))
         parts.append(f"<text class='x' x='{x:.1f}' y='{HEIGHT - 6}'>{_step(value)}</text>")
     return "".join(parts)
@@ -144,7 +146,7 @@ def _step(value: float) -> str:
 
 def _lines(x: np.ndarray, raw: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
     drawn = _thinned(raw)
-    smooth = len(raw) >= _SMOOTH_FROM
+    smooth = len(raw) >= SMOOTH_FROM
     thin = _path(x_axis(x[drawn]), y_axis(raw[drawn]))
     parts = [f"<path class='{'raw' if smooth else 'main'}' d='{thin}'/>"]
     if smooth:

@@ -22,12 +22,12 @@ def count(value: float | None) -> str:
 
 
 def short(value: float) -> str:
-    """A number for a chart: four significant digits, exponents only where they save space."""
+    """A number for a chart: at most four digits, with an exponent only where it saves space."""
     if value == 0:
         return "0"
     size = abs(value)
     if size >= 1e6 or size < 1e-4:
-        return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
+        return f"{value:.3g}".replace("e+", "e").replace("e0", "e").replace("e-0", "e-")
     if size >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"

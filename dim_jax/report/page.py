@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import parts, probes, style, tables, verdict, writers
+from dim_jax.report import curves, parts, probes, style, tables, verdict, writers
 
 
 def write_html(workdir: str | os.PathLike) -> pathlib.Path:
@@ -34,14 +34,13 @@ def _page(
 ) -> str:
     run = results.get("run") or {}
     name = run.get("config") or folder.resolve().name
+    figures = parts.pictures(folder / "figures", results.get("figures") or ())
     body = [
         _header(name, run, verdict.sentence(results)),
         _probe_sections(results),
-        _section("Training", "Thin lines: every logged value. Strong lines: running mean.",
-                 parts.charts(rows)),
+        _section("Training", _curve_lead(rows), parts.charts(rows)),
         _section("Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))),
-        _section("What it has learned", "",
-                 parts.pictures(folder / "figures", results.get("figures") or ())),
+        _section("What it has learned", "", figures),
         _section("Notes", "", parts.notes(run.get("notes") or ())),
         _section("Run", "", parts.facts(run) + parts.config(config)),
     ]
@@ -92,6 +91,11 @@ def _probe_lead(groups: Sequence[tables.Group]) -> str:
         f"Accuracy in percent on the {splits} split, on frozen features"
         f"{'; ± is the standard deviation over fits' if spread else ''}."
     )
+
+
+def _curve_lead(rows: Sequence[Mapping[str, Any]]) -> str:
+    smooth = len(rows) >= curves.SMOOTH_FROM
+    return "Thin lines: every logged value. Strong lines: running mean." if smooth else ""
 
 
 def _section(title: str, lead: str, content: str) -> str:

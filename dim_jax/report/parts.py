@@ -57,7 +57,8 @@ def measures(found: Iterable[tables.Measure]) -> str:
     for measure in found:
         values = "".join(
             f"<li class='{'trained' if name == 'trained' else 'control'}'>"
-            f"<b>{tables.metric_text(measure.metric, value)}</b><small>{html.escape(name)}</small>"
+            f"<b>{tables.metric_text(measure.metric, value)}</b>"
+            f"<small>{html.escape(name)}</small></li>"
             for name, value in measure.values.items()
         )
         detail = " · ".join(part for part in (measure.setting, measure.meaning) if part)

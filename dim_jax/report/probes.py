@@ -75,9 +75,7 @@ def _cell(group: tables.Group, name: str, row: tables.Row | None, span: str) -> 
     )
 
 
-def _plot(
-    group: tables.Group, names: Sequence[str], tap: str, scale: tuple[float, float]
-) -> str:
+def _plot(group: tables.Group, names: Sequence[str], tap: str, scale: tuple[float, float]) -> str:
     """Marks for the encoders, joined by a bar; lines for the controls; a published diamond."""
     parts = [f"<i class='tick' style='left:{_left(tick, scale)}'></i>" for tick in _ticks(scale)]
     marks, values = [], []
@@ -103,7 +101,9 @@ def _plot(
 
 def _scale(groups: Sequence[tables.Group]) -> tuple[float, float]:
     """The range in percent that holds every number of the groups, in steps of five."""
-    values = [100 * row["value"] for g in groups for row in g.rows if tables.is_number(row["value"])]
+    values = [
+        100 * row["value"] for g in groups for row in g.rows if tables.is_number(row["value"])
+    ]
     values += [p for g in groups for tap in g.taps if (p := g.published(tap)) is not None]
     if not values:
         return 0.0, 100.0

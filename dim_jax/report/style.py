@@ -60,7 +60,9 @@ table.probes { width: 100%; margin-top: 18px; border-collapse: collapse; table-l
 .probes th { font-weight: 500; }
 .probes thead th { width: 9.8%; } .probes thead th:first-child { width: 13%; }
 .probes thead th.plot { width: auto; }
-.probes th:first-child, .probes td:first-child { text-align: left; padding-left: 0; }
+.probes th:first-child { text-align: left; padding-left: 0; }
+.probes th[scope=row] { white-space: normal; overflow-wrap: anywhere; }
+.probes th[scope=row] small { white-space: nowrap; }
 .probes thead th { color: var(--soft); font-size: 13px; padding-bottom: 7px;
   border-bottom: 1px solid var(--line-strong); }
 .probes .group th, .probes .group td { padding-top: 18px; padding-bottom: 6px;
@@ -68,8 +70,8 @@ table.probes { width: 100%; margin-top: 18px; border-collapse: collapse; table-l
 .probes .group th { font-weight: 650; }
 .probes .group small { margin-left: 8px; }
 .probes .group + tr > * { padding-top: 11px; }
-.probes .shared { background: linear-gradient(var(--raised), var(--raised)) center / calc(100% - 6px)
-  calc(100% - 10px) no-repeat; }
+.probes .shared { background: linear-gradient(var(--raised), var(--raised)) no-repeat center;
+  background-size: calc(100% - 6px) calc(100% - 10px); }
 .probes td small { display: inline-block; min-width: 2.9em; margin-left: 5px; }
 .probes td.none { color: var(--faint); }
 .probes td.trained { font-weight: 600; }
@@ -161,11 +163,11 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
 .notes { margin: 12px 0 0; padding-left: 1.2em; max-width: 60em; }
 .notes li { margin: 3px 0; }
 
-@media (max-width: 860px) {
+@media screen and (max-width: 860px) {
   .probes th.plot, .probes td.plot, .probes thead .key { display: none; }
   .probes thead th:first-child { width: 18%; } .probes thead th { width: auto; }
 }
-@media (max-width: 620px) {
+@media screen and (max-width: 620px) {
   main { padding: 30px 18px 48px; }
   h1 { font-size: 30px; } .verdict { font-size: 18px; margin-top: 14px; }
   .tiles { grid-template-columns: 1fr 1fr; margin-top: 24px; }
@@ -173,6 +175,7 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
   section { margin-top: 40px; }
   .probes th, .probes td { padding: 7px 0 7px 8px; }
   .probes thead th { font-size: 12px; letter-spacing: -.01em; vertical-align: bottom; }
+  .probes .shared { background: none; }
   .probes th:first-child small, .probes td small { display: block; margin-left: 0; min-width: 0;
     font-size: 12px; line-height: 1.3; }
 }
@@ -181,8 +184,15 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
     --line-strong: #aaa; --accent-soft: #e7f1fd; --trained: #0b66d0; --untrained: #7d8894;
     --pixels: #cf7a00; --pca: #0e8f7e; --other: #8a4fc9; --raw: #a9cdf3; color-scheme: light; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  section { margin-top: 26pt; }
+  body { font-size: 8.5pt; } main { max-width: none; padding: 0; }
+  h1 { font-size: 24pt; } h2 { font-size: 14pt; } .verdict { font-size: 13pt; }
+  section { margin-top: 20pt; }
+  .tiles { grid-template-columns: repeat(6, auto); } .tiles dd { font-size: 11pt; }
+  .probes th, .probes td { padding: 4px 5px; } .probes thead th { font-size: 7.5pt; }
+  .track { min-height: 26px; }
+  .curves { grid-template-columns: repeat(3, 1fr); gap: 12px 20px; }
+  .pictures { columns: 2; } .picture img { max-height: 150mm; width: auto; }
+  .config { columns: 2; }
   h2, h2 + p { break-after: avoid; }
   .curve, .measure, .picture, .probes tbody { break-inside: avoid; }
   details::details-content { content-visibility: visible; height: auto; display: block; }

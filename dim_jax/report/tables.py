@@ -17,7 +17,7 @@ _ORDER = ("trained", "untrained", "pixels", "pca")
 _EVALUATIONS = {  # name -> title, phrase in a sentence
     "mlp": ("MLP probe", "an MLP probe"),
     "svm": ("Linear SVM", "a linear SVM"),
-    "knn": ("Nearest neighbours", "a nearest-neighbour vote"),
+    "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
 }
 _METRICS = {  # name -> title, what the number is
     "kolmogorov_uniform": (
@@ -30,7 +30,7 @@ _METRICS = {  # name -> title, what the number is
     ),
     "purity@4": (
         "Class purity of four neighbours",
-        "share of the four nearest test images that have the class of the query",
+        "Share of the four nearest test images that have the class of the query",
     ),
 }
 _PERCENT = ("accuracy", "purity")
@@ -48,6 +48,7 @@ class Group:
 
     @property
     def title(self) -> str:
+        """The name of the evaluation as people write it."""
         return evaluation_title(self.evaluation)
 
     @property
@@ -65,10 +66,12 @@ class Group:
 
     @property
     def few_labels(self) -> bool:
+        """True if the probes saw a part of the labels only."""
         return self.labels != "all"
 
     @property
     def representations(self) -> tuple[str, ...]:
+        """The representations that have a row, the trained encoder first."""
         return _in_order({row["representation"]: None for row in self.rows})
 
     @property
@@ -81,9 +84,7 @@ class Group:
     @property
     def taps(self) -> tuple[str, ...]:
         """The encoders' taps in the order of the rows."""
-        return tuple(
-            {row["tap"]: None for row in self.rows if row["tap"] != row["representation"]}
-        )
+        return tuple({row["tap"]: None for row in self.rows if row["tap"] != row["representation"]})
 
     def row(self, representation: str, tap: str) -> Row | None:
         """The row of a representation at a tap; a control's only row answers for every tap."""
@@ -101,6 +102,7 @@ class Group:
         return next((value for value in values if value is not None), None)
 
     def dim(self, tap: str) -> int | None:
+        """The number of features at a tap, None if no row states it."""
         return next((row["dim"] for row in self.rows if row["tap"] == tap and row.get("dim")), None)
 
     def best(self) -> Row | None:
@@ -121,11 +123,13 @@ class Measure:
 
     @property
     def title(self) -> str:
+        """What the number is of, in a few words."""
         title = _METRICS.get(self.metric, (self.metric, ""))[0]
         return f"{title}, {self.tap}" if self.tap else title
 
     @property
     def meaning(self) -> str:
+        """How to read the number; nothing for a metric that is not known here."""
         return _METRICS.get(self.metric, ("", ""))[1]
 
 
@@ -180,16 +184,19 @@ def representation_title(name: str, tables: Sequence[Group]) -> str:
 
 
 def labels_title(labels: str) -> str:
+    """The label budget in words: "all labels", "10 labels per class"."""
     if labels == "all":
         return "all labels"
     return f"{labels.split(' ')[0]} labels per class" if labels.endswith("per class") else labels
 
 
 def evaluation_title(name: str) -> str:
+    """An evaluation as a heading: "MLP probe"; its plain name if it is not known here."""
     return _EVALUATIONS.get(name, (name, name))[0]
 
 
 def evaluation_phrase(name: str) -> str:
+    """An evaluation inside a sentence: "an MLP probe"."""
     return _EVALUATIONS.get(name, (name, name))[1]
 
 

@@ -44,19 +44,21 @@ def _tap(group: tables.Group) -> str | None:
 
 def _distances(group: tables.Group, tap: str, value: float) -> list[str]:
     """ "20.3 points above the untrained encoder" and so on, from the numbers as printed."""
-    texts = []
+    texts, unit = [], " points"
     for name in group.representations:
         other = group.row(name, tap)
         if name == "trained" or other is None or not tables.is_number(other["value"]):
             continue
         points = round(100 * value, 1) - round(100 * other["value"], 1)
-        unit = "" if texts else " point" if f"{abs(points):.1f}" == "1.0" else " points"
-        title = _OTHERS.get(name) or tables.representation_title(name, [group])
-        if f"{abs(points):.1f}" == "0.0":
+        title = _OTHERS.get(name, name)
+        if name == "pca":
+            title = tables.representation_title(name, [group])
+        size = f"{abs(points):.1f}"
+        if size == "0.0":
             texts.append(f"level with {title}")
-        else:
-            side = "above" if points > 0 else "below"
-            texts.append(f"{abs(points):.1f}{unit} {side} {title}")
+            continue
+        texts.append(f"{size}{unit} {'above' if points > 0 else 'below'} {title}")
+        unit = ""
     return texts
 
 
@@ -67,5 +69,7 @@ def _join(texts: Sequence[str]) -> str:
 def _without_rows(results: Mapping[str, Any]) -> str:
     run = results.get("run", {})
     steps, dataset = run.get("steps"), run.get("dataset")
-    trained = f"Trained for {steps:,} steps" if steps else "Trained"
-    return f"{trained}{f' on {dataset}' if dataset else ''}; no probe accuracies in this run."
+    if not steps:
+        return "No probe accuracies in this run."
+    place = f" on {dataset}" if dataset else ""
+    return f"Trained for {steps:,} steps{place}; no probe accuracies in this run."

@@ -1,8 +1,9 @@
 """Metrics on disk while a run trains: one JSON object a line, and TensorBoard event files.
 
-Both writers take the same row, {"step": int, name: number, ...}, and survive a process that is
-killed at any moment: what was appended is on disk, and a resumed run drops what came after its
-checkpoint. `enabled` is True on the one process that writes; elsewhere every call does nothing.
+Both writers take the same row, {"step": int, name: number, ...}, and want to be closed at the end.
+They survive a process that is killed at any moment: what was appended is on disk, and a resumed
+run drops what came after its checkpoint. `enabled` is True on the one process that writes;
+elsewhere every call does nothing.
 """
 
 import json
@@ -32,11 +33,12 @@ class JsonlWriter:
         """Writes one row and hands it to the operating system at once."""
         if not self._enabled:
             return
+        plain = {name: _plain(value) for name, value in row.items()}
+        line = json.dumps(plain, allow_nan=False) + "\n"
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
-        plain = {name: _plain(value) for name, value in row.items()}
-        self._file.write(json.dumps(plain, allow_nan=False) + "\n")
+        self._file.write(line)
         self._file.flush()
 
     def truncate_after(self, step: int) -> int:
@@ -112,7 +114,7 @@ class TensorBoardWriter:
         self._events.flush()
 
     def close(self) -> None:
-        """Closes the event file; later rows are dropped."""
+        """Closes the event file; rows that come later are dropped."""
         if self._events is not None:
             self._events.close()
             self._events = None

@@ -1,0 +1,44 @@
+"""The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
+
+import numpy as np
+from matplotlib.backends import backend_agg
+from matplotlib.figure import Figure
+
+INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
+MATCH = "#2a9d6f"
+DPI = 160
+
+# Ten and twenty colours that stay apart on white, also in print.
+_TEN = "#3b6fb6 #e8853a #3f9e5a #d1495b #8a63b8 #8c6248 #d977b3 #7d848f #b5b232 #31a9b8".split()
+
+
+def colours(count: int) -> list:
+    """A colour for each of `count` classes: ten chosen ones, beyond that hues all around."""
+    if count <= len(_TEN):
+        return list(_TEN[:count])
+    import matplotlib
+
+    return list(matplotlib.colormaps["hsv"](np.linspace(0, 1, count, endpoint=False)))
+
+
+def new(width: float, height: float) -> Figure:
+    """An empty white figure of so many inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    backend_agg.FigureCanvasAgg(figure)
+    return figure
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """The figure as u8[h,w,3]."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    """The image [h,w,3] with every pixel a square of factor x factor."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def coloured(image: np.ndarray) -> np.ndarray:
+    """An image [h,w,c] with one or three channels as [h,w,3]."""
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

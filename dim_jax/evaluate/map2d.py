@@ -1,0 +1,71 @@
+"""A map of y: test images as dots in the plane, neighbours in y close together.
+
+Source: van der Maaten and Hinton 2008 (t-SNE), as implemented by scikit-learn.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from sklearn import manifold
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import drawing, features
+
+NEEDS_LABELS = False
+REPRESENTATIONS = "trained"
+TAPS = ("y",)
+TITLE = "Map of y"
+CAPTION = "t-SNE of y for up to 2,000 test images; distances between far clusters mean nothing."
+
+_IMAGES = 2000
+_PERPLEXITY = 30.0  # scikit-learn's default, within the 5 to 50 of the paper
+_LEGEND = 20  # classes at most; with more, colours can no longer be told apart
+
+
+def evaluate(
+    frozen: contracts.Frozen,
+    splits: Mapping[str, dataset.Split],
+    rng: jax.Array,
+    *,
+    classes: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """{"map2d": u8[h,w,3]}: t-SNE of y, coloured by class where there are labels.
+
+    Args:
+      classes: their names for the legend.
+    """
+    del rng
+    test = splits["test"]
+    y = features.extract(frozen, test, ("y",))["y"][:_IMAGES]
+    points = manifold.TSNE(perplexity=min(_PERPLEXITY, (len(y) - 1) / 3), random_state=0)
+    return {"map2d": picture(points.fit_transform(y), test.labels[:_IMAGES], classes)}
+
+
+def picture(points: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None) -> np.ndarray:
+    """The points f[n,2] as dots u8[h,w,3], coloured by label (-1 = none)."""
+    figure = drawing.new(7.2, 5.6)
+    axes = figure.add_axes([0.01, 0.01, 0.78, 0.98])
+    present = np.unique(labels[labels >= 0])
+    colours = drawing.colours(len(present))
+    shown = labels < 0
+    axes.scatter(*points[shown].T, s=9, color=drawing.FAINT, alpha=0.8, linewidths=0)
+    for label, colour in zip(present, colours, strict=True):
+        name = classes[label] if classes else f"class {label}"
+        dots = points[labels == label].T
+        axes.scatter(*dots, s=11, color=colour, alpha=0.85, linewidths=0, label=name)
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    axes.set_frame_on(False)
+    if 0 < len(present) <= _LEGEND:
+        figure.legend(
+            loc="center left",
+            bbox_to_anchor=(0.8, 0.5),
+            frameon=False,
+            fontsize=10,
+            labelcolor=drawing.INK,
+            markerscale=2.6,
+            handletextpad=0.2,
+            labelspacing=0.65,
+        )
+    return drawing.pixels(figure)

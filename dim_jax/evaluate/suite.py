@@ -1,0 +1,226 @@
+"""All evaluations of a run: several representations side by side, as rows and figures.
+
+An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, rng, **options)` and
+
+    NEEDS_LABELS     left out where the data has none
+    REPRESENTATIONS  on which it runs unless the config says: "all", "encoders" (those that have
+                     the taps, so not pixels and PCA) or "trained"
+    TAPS             the taps it reads, () = it looks at parameters only
+    TITLE, CAPTION   of its figure, where it draws one
+
+Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
+images become figures.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import features
+
+Evals = Mapping[str, Mapping[str, Any]]
+Row = dict[str, Any]
+
+TRAINED = "trained"
+
+
+class Figure(NamedTuple):
+    """A picture for the report: file name, title, caption, and the image u8[h,w,3]."""
+
+    file: str
+    title: str
+    caption: str
+    image: np.ndarray
+
+
+class _Evaluation(NamedTuple):
+    key: str
+    module: ModuleType
+    options: dict[str, Any]
+    representations: tuple[str, ...] | None
+
+
+def check(evals: Evals) -> None:
+    """Finds mistakes in a config's `evals` block before any training.
+
+    Raises:
+      UserError: an evaluation without name or of an unknown one, an option it does not take, or
+        an unknown protocol.
+    """
+    for key, spec in evals.items():
+        _parse(key, spec)
+
+
+def run(
+    evals: Evals,
+    representations: Mapping[str, contracts.Frozen],
+    data: dataset.Dataset,
+    rng: jax.Array,
+    log: Callable[[str], None] = print,
+) -> tuple[list[Row], list[Figure]]:
+    """Runs every evaluation on every representation that it is meant for.
+
+    Each representation is encoded once; all evaluations get the same `rng`, so they draw the same
+    label subsets for every representation.
+
+    Args:
+      evals: {key: {"name": module, **options}}. `taps` and `representations` (names of them) are
+        options of every evaluation that reads taps.
+      representations: {"trained": .., "untrained": .., "pixels": .., "pca": ..}; one with a single
+        tap is judged on that one.
+      log: called with one line for each finished evaluation.
+
+    Returns:
+      rows (the keys of `rows` in results.json) in the order of `evals`, and figures.
+
+    Raises:
+      UserError: as `check`; an unknown tap or representation; too few labels.
+    """
+    planned = _with_labels([_parse(key, spec) for key, spec in evals.items()], data, log)
+    order = {evaluation.key: index for index, evaluation in enumerate(planned)}
+    plan = {name: list(_planned(planned, name, representations, data)) for name in representations}
+    rows, figures = [], []
+    for name, steps in plan.items():
+        used = {tap for _, taps in steps for tap in taps}
+        # One representation at a time: the features of a large split fill gigabytes.
+        frozen = features.remembering(representations[name], sorted(used))
+        sizes = features.shapes(frozen, data.splits["test"])
+        for evaluation, taps in steps:
+            began = time.monotonic()
+            results = _call(evaluation, frozen, taps, data, rng)
+            images = {key: value for key, value in results.items() if np.ndim(value) == 3}
+            found = list(_rows(evaluation, name, results, sizes))
+            rows += found
+            figures += [_figure(evaluation, key, image) for key, image in images.items()]
+            log(_line(evaluation, name, found, images, time.monotonic() - began))
+    return sorted(rows, key=lambda row: order[row["eval"]]), figures
+
+
+def names() -> list[str]:
+    """The names of all evaluations."""
+    package = importlib.import_module(__package__)
+    found = (entry.name for entry in pkgutil.iter_modules(package.__path__))
+    return [name for name in found if _is_evaluation(_module(name))]
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def _is_evaluation(module: ModuleType) -> bool:
+    return hasattr(module, "evaluate") and hasattr(module, "REPRESENTATIONS")
+
+
+def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
+    options = dict(spec)
+    if "name" not in options:
+        raise contracts.UserError(
+            f"evals.{key} has no name; set evals.{key}.name to one of {names()}"
+        )
+    name = options.pop("name")
+    if name not in names():
+        raise contracts.unknown("evaluation", name, names())
+    module = _module(name)
+    known = [*inspect.signature(module.evaluate).parameters][3:]
+    wanted = options.pop("representations", None)
+    for option in options:
+        if option not in known:
+            raise contracts.unknown(
+                f"option of the evaluation '{name}'", option, [*known, "representations"]
+            )
+    return _Evaluation(key, module, options, None if wanted is None else tuple(wanted))
+
+
+def _with_labels(planned, data: dataset.Dataset, log) -> list[_Evaluation]:
+    """The evaluations that the data has labels for; one line says which are left out."""
+    if all(np.all(split.labels >= 0) for split in data.splits.values()):
+        return planned
+    left_out = [each.key for each in planned if each.module.NEEDS_LABELS]
+    if left_out:
+        log(f"{data.facts.name} has images without labels, so left out: {', '.join(left_out)}")
+    return [each for each in planned if not each.module.NEEDS_LABELS]
+
+
+def _planned(
+    planned: list[_Evaluation], name: str, representations, data: dataset.Dataset
+) -> Iterator[tuple[_Evaluation, tuple[str, ...]]]:
+    """The evaluations to run on one representation, each with the taps that it is to read."""
+    has = tuple(features.shapes(representations[name], data.splits["test"]))
+    for evaluation in planned:
+        for wanted in evaluation.representations or ():
+            if wanted not in representations:
+                raise contracts.unknown("representation", wanted, representations)
+        scope = evaluation.module.REPRESENTATIONS
+        taps = tuple(evaluation.options.get("taps", evaluation.module.TAPS))
+        single = len(has) == 1 and has[0] not in taps
+        if evaluation.representations is not None:
+            chosen = name in evaluation.representations
+        else:
+            chosen = name == TRAINED or scope == "all" or (scope == "encoders" and not single)
+        if not chosen:
+            continue
+        taps = has if single else taps
+        for tap in taps:
+            if tap not in has:
+                raise contracts.unknown(f"tap of the {name} representation", tap, has)
+        yield evaluation, taps
+
+
+def _call(evaluation: _Evaluation, frozen, taps, data: dataset.Dataset, rng) -> dict[str, Any]:
+    options = dict(evaluation.options)
+    parameters = inspect.signature(evaluation.module.evaluate).parameters
+    if "taps" in parameters:
+        options["taps"] = taps
+    if "classes" in parameters:
+        options["classes"] = data.facts.classes
+    return evaluation.module.evaluate(frozen, data.splits, rng, **options)
+
+
+def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Iterator[Row]:
+    options = evaluation.options
+    parameters = inspect.signature(evaluation.module.evaluate).parameters
+    protocol = parameters["protocol"].default if "protocol" in parameters else None
+    per_class = options.get("labels_per_class")
+    for key, value in results.items():
+        if np.ndim(value) > 0 or key.endswith(("_std", "_fits")):
+            continue
+        tap, _, metric = key.rpartition("/")
+        yield {
+            "eval": evaluation.key,
+            "protocol": options.get("protocol", protocol),
+            "representation": representation,
+            "tap": tap,
+            "dim": int(np.prod(sizes[tap])) if tap in sizes else None,
+            "labels": "all" if per_class is None else f"{per_class} per class",
+            "metric": metric,
+            "value": float(value),
+            "std": results.get(f"{key}_std"),
+            "fits": results.get(f"{key}_fits", 1),
+            "split": "test",
+            "published": None,
+        }
+
+
+def _figure(evaluation: _Evaluation, key: str, image: np.ndarray) -> Figure:
+    return Figure(f"{key}.png", evaluation.module.TITLE, evaluation.module.CAPTION, image)
+
+
+def _line(evaluation: _Evaluation, representation: str, rows: list[Row], images, seconds) -> str:
+    """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s"."""
+    shown = [
+        f"{row['tap']} {100 * row['value']:.1f}"
+        if row["metric"] == "accuracy"
+        else f"{row['tap']} {row['metric']} {row['value']:.3f}"
+        for row in rows
+    ]
+    shown += [f"{name}.png" for name in images]
+    return f"{evaluation.key:12} {representation:10} {'  '.join(shown)}  ({seconds:.1f} s)"

@@ -1,0 +1,76 @@
+"""The run folder: where things are, and whether it belongs to this config."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from dim_jax import contracts
+
+# Where the data lies is no part of an experiment: a run may continue on another machine.
+_FREE = ("data.data_dir",)
+
+
+class Workdir:
+    """Paths of one run; `claim` ties it to a config."""
+
+    def __init__(self, path: str):
+        self.path = pathlib.Path(path).expanduser()
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.encoder = self.path / "encoder"
+        self.figures = self.path / "figures"
+        self.results = self.path / "results.json"
+        self.report = self.path / "report.html"
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Raises UserError if the folder holds a run of another config, or something else."""
+        if self.path.exists() and not self.path.is_dir():
+            raise contracts.UserError(f"the workdir {self.path} is a file; use another --workdir")
+        if not self.config.exists():
+            return
+        try:
+            there = json.loads(self.config.read_text())
+        except ValueError as error:
+            raise contracts.UserError(
+                f"{self.config} is not readable JSON; use another --workdir or delete this one"
+            ) from error
+        difference = _first_difference(_flatten(there), _flatten(_plain(config)))
+        if difference:
+            raise contracts.UserError(
+                f"the workdir {self.path} belongs to another config: {difference}; "
+                "use another --workdir, or the config it was made with"
+            )
+
+    def claim(self, config: Mapping[str, Any]) -> None:
+        """Creates the folder and writes the resolved config."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json(self.config, _plain(config))
+
+    def write_json(self, path: pathlib.Path, content: Any) -> None:
+        """Replaces a JSON file in one move, so that no reader sees half of it."""
+        draft = path.with_name(path.name + ".new")
+        draft.write_text(json.dumps(content, indent=2) + "\n")
+        draft.replace(path)
+
+
+def _plain(config: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(config))
+
+
+def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {path: tree}
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{path}.{key}" if path else key)
+    return flat
+
+
+def _first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    for key in [*here, *(key for key in there if key not in here)]:
+        if key not in _FREE and there.get(key) != here.get(key):
+            return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"
+    return None

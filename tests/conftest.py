@@ -1,0 +1,38 @@
+"""Eight virtual CPU devices, and the data sets and configs that several tests share."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+
+import importlib.util  # noqa: E402
+import pathlib  # noqa: E402
+import sys  # noqa: E402
+
+import pytest  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def load_config(name: str, argument: str = "smoke") -> dict:
+    """configs/<name>.py:argument as plain dicts."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument).to_dict()
+
+
+@pytest.fixture(scope="session")
+def config():
+    """The function (name, argument="smoke") -> config."""
+    return load_config
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> str:
+    """The folder of prepared TFDS data sets, or skip."""
+    path = pathlib.Path(os.environ.get("TFDS_DATA_DIR", ROOT.parent / "shared" / "tfds"))
+    if not path.is_dir():
+        pytest.skip(f"no prepared TFDS data sets in {path}; set TFDS_DATA_DIR")
+    return str(path)

@@ -1,0 +1,92 @@
+"""`data.load`: names, and the errors that do not depend on a source."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dim_jax import contracts, data
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("digit", "digits"), ("Digits", "digits"), ("cifra10", "cifar10"), ("folder", "folder:PATH")],
+)
+def test_unknown_name_offers_the_nearest(tmp_path, monkeypatch, name, nearest):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(contracts.UserError, match=f"did you mean {re.escape(nearest)}\\?"):
+        data.load(name, data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["", "..", "/", "a/b/c", "../cifar10", "mnist:", "*"])
+def test_malformed_name(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(contracts.UserError, match="unknown data set"):
+        data.load(name, data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, "32", True])
+def test_image_size_must_be_a_positive_whole_number(size):
+    with pytest.raises(contracts.UserError, match=r"data\.image_size is"):
+        data.load("digits", image_size=size)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
+def test_test_fraction_must_lie_between_0_and_1(fraction):
+    with pytest.raises(contracts.UserError, match=r"data\.test_fraction is"):
+        data.load("digits", test_fraction=fraction)
+
+
+def test_digits_are_the_ones_of_scikit_learn():
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()
+    loaded = data.load("digits")
+    train, test = loaded.splits["train"], loaded.splits["test"]
+    assert train.images.shape == (1438, 8, 8, 1) and test.images.shape == (359, 8, 8, 1)
+    assert train.images.dtype == np.uint8 and train.labels.dtype == np.int32
+    assert loaded.facts.shape == (8, 8, 1) and loaded.facts.classes == tuple("0123456789")
+    levels = np.concatenate([train.images, test.images]).astype(np.float64)[..., 0] * 16 / 255
+    both = {(*np.round(levels[i]).ravel(), label) for i, label in _labels(train, test)}
+    assert np.abs(levels - np.round(levels)).max() < 0.04
+    assert both == {(*x.ravel(), y) for x, y in zip(bunch.images, bunch.target, strict=True)}
+
+
+def _labels(*splits):
+    return enumerate(np.concatenate([split.labels for split in splits]))
+
+
+def test_digits_split_is_stratified_and_the_same_for_every_seed():
+    one, other = data.load("digits", seed=0), data.load("digits", seed=5)
+    for role in ("train", "test"):
+        np.testing.assert_array_equal(one.splits[role].images, other.splits[role].images)
+    parts = [np.bincount(one.splits[role].labels) for role in ("train", "test")]
+    np.testing.assert_allclose(parts[1] / (parts[0] + parts[1]), 0.2, atol=0.005)
+
+
+def test_digits_statistics_are_those_of_the_training_split():
+    loaded = data.load("digits")
+    pixels = loaded.splits["train"].images / 255
+    np.testing.assert_allclose(pixels.mean(), loaded.facts.mean[0], atol=1e-6)
+    np.testing.assert_allclose(pixels.std(), loaded.facts.std[0], atol=1e-6)
+
+
+def test_digits_resized():
+    small, large = data.load("digits"), data.load("digits", image_size=32)
+    images = large.splits["train"].images
+    assert images.shape == (1438, 32, 32, 1) and large.facts.shape == (32, 32, 1)
+    blocks = images.reshape(1438, 8, 4, 8, 4).mean(axis=(2, 4))
+    correlation = np.corrcoef(blocks.ravel(), small.splits["train"].images.ravel())[0, 1]
+    assert correlation > 0.97
+
+
+def test_loading_digits_imports_no_other_source():
+    code = (
+        "import sys; from dim_jax import data; assert 'sklearn' not in sys.modules;"
+        "data.load('digits');"
+        "bad = {'tensorflow', 'tensorflow_datasets', 'PIL.ImageOps', 'flax'} & set(sys.modules);"
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,56 @@
+"""Channel statistics and the scaling of pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dim_jax import contracts, data
+from dim_jax.data import facts
+
+_FACTS = data.Facts("cifar10", (32, 32, 3), None, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
+
+
+def test_symmetric_scaling_spans_minus_one_to_one():
+    mean, std = data.scaling(_FACTS, "symmetric")
+    ends = np.array([0, 255], np.uint8)[:, None] * np.ones(3, np.uint8)
+    np.testing.assert_array_equal(data.normalise(ends, mean, std), [[-1] * 3, [1] * 3])
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "standardized"])
+def test_normalise_against_float64(kind):
+    images = np.random.RandomState(0).randint(0, 256, (5, 4, 4, 3)).astype(np.uint8)
+    mean, std = data.scaling(_FACTS, kind)
+    wanted = (images.astype(np.float64) / 255 - np.array(mean)) / np.array(std)
+    plain = data.normalise(images, mean, std)
+    assert isinstance(plain, np.ndarray) and plain.dtype == np.float32
+    np.testing.assert_allclose(plain, wanted, atol=1e-6)
+    inside = jax.jit(lambda x: data.normalise(x, mean, std))(jnp.asarray(images))
+    assert isinstance(inside, jax.Array) and inside.dtype == jnp.float32
+    np.testing.assert_allclose(inside, wanted, atol=1e-6)
+
+
+def test_standardized_needs_statistics():
+    with pytest.raises(contracts.UserError, match=r"set data\.scaling to 'symmetric'"):
+        data.scaling(_FACTS._replace(mean=None, std=None), "standardized")
+
+
+def test_unknown_scaling():
+    with pytest.raises(contracts.UserError, match="'standardized'"):
+        data.scaling(_FACTS, "standardised")
+
+
+def test_statistics_go_by_builder_and_channels():
+    known = facts.STATISTICS["imagenette"]
+    assert facts.statistics("imagenette/128px-v2", 3) == (known.mean, known.std)
+    assert facts.statistics("cifar10:3.0.2", 3) == facts.statistics("cifar10", 3) != (None, None)
+    assert facts.statistics("cifar10", 1) == (None, None)
+    assert facts.statistics("no_such_set", 3) == (None, None)
+
+
+@pytest.mark.parametrize("name", facts.STATISTICS)
+def test_table_is_plausible(name):
+    entry = facts.STATISTICS[name]
+    assert len(entry.mean) == len(entry.std) in (1, 3)
+    assert all(0 < value < 1 for value in (*entry.mean, *entry.std))
+    assert entry.source

@@ -1,0 +1,83 @@
+"""Decoding and resizing of single images."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dim_jax import contracts
+from dim_jax.data import pixels
+
+
+def _encode(image, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _picture(height, width, channels=3, seed=0):
+    """A smooth random picture, so that JPEG keeps it and a channel swap shows."""
+    small = np.random.RandomState(seed).randint(0, 256, (4, 4, channels)).astype(np.uint8)
+    planes = [Image.fromarray(small[..., c]).resize((width, height)) for c in range(channels)]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+
+
+@pytest.mark.parametrize("options", [{"format": "PNG"}, {"format": "WEBP", "lossless": True}])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_images_come_back_exactly(options, channels):
+    picture = _picture(20, 30, channels)
+    encoded = _encode(picture[..., 0] if channels == 1 else picture, **options)
+    np.testing.assert_array_equal(pixels.decode(encoded, channels), picture)
+
+
+def test_jpeg_against_pillow():
+    encoded = _encode(_picture(40, 56), format="JPEG", quality=90)
+    reference = np.asarray(Image.open(io.BytesIO(encoded)))
+    ours = pixels.decode(encoded, 3).astype(int)
+    assert np.abs(ours - reference).max() <= 3  # two builds of libjpeg may round differently
+
+
+def test_grey_as_three_channels():
+    grey = _picture(16, 16, 1)
+    for options in ({"format": "PNG"}, {"format": "JPEG"}):
+        image = pixels.decode(_encode(grey[..., 0], **options), 3)
+        assert image.shape == (16, 16, 3)
+        np.testing.assert_array_equal(image, np.repeat(image[..., :1], 3, axis=-1))
+
+
+@pytest.mark.parametrize("encoded", [b"", b"not an image", bytes(100)])
+def test_unreadable_is_none(encoded):
+    assert pixels.decode(encoded, 3) is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shrinking_by_a_whole_factor_averages_areas(channels):
+    picture = np.random.RandomState(0).randint(0, 256, (12, 12, channels)).astype(np.uint8)
+    means = picture.reshape(4, 3, 4, 3, channels).mean(axis=(1, 3))
+    np.testing.assert_allclose(pixels.fit(picture, 4), means, atol=0.51)
+
+
+def test_growing_is_bilinear():
+    picture = np.random.RandomState(0).randint(0, 256, (8, 8)).astype(np.uint8)
+    reference = Image.fromarray(picture).resize((32, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(
+        pixels.fit(picture[..., None], 32)[..., 0].astype(int), np.asarray(reference), atol=1
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 16), (16, 10), (7, 50), (10, 10)])
+@pytest.mark.parametrize("size", [5, 7, 10, 23])
+def test_any_shape_becomes_square(height, width, size):
+    assert pixels.fit(_picture(height, width), size).shape == (size, size, 3)
+
+
+def test_the_centre_is_kept():
+    picture = np.zeros((4, 10, 1), np.uint8)
+    picture[:, 3:7] = 200
+    np.testing.assert_array_equal(pixels.fit(picture, 4), np.full((4, 4, 1), 200))
+
+
+def test_more_than_the_memory():
+    with pytest.raises(contracts.UserError, match=r"GiB.*smaller data\.image_size"):
+        pixels.allocate(10**9, (1000, 1000, 3))

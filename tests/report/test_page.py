@@ -1,0 +1,203 @@
+"""The page: complete, self-contained, escaped, and there for runs that have little to show."""
+
+import base64
+import html.parser
+import json
+import re
+
+import pytest
+
+from dim_jax import report
+from dim_jax.report import tables
+
+VOID = {"meta", "link", "img", "br", "hr"}
+
+
+class Page(html.parser.HTMLParser):
+    """Text, attributes and tags of a page; refuses tags that do not match."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.attributes, self.tags, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] not in (["style"], ["script"]):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.words)
+
+
+def written(folder):
+    path = report.write_html(folder)
+    assert path == folder / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def changed(folder, name, change):
+    path = folder / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_every_number_appears(folder, finished):
+    text = Page(written(folder)).text
+    for row in finished["rows"]:
+        assert tables.metric_text(row["metric"], row["value"]).removesuffix(" %") in text
+        if row["std"] is not None:
+            assert f"±{100 * row['std']:.1f}" in text
+        if row["published"] is not None:
+            assert str(row["published"]) in text
+    run = finished["run"]
+    for words in ("8,000", "32 min 12 s", "2,875", "1,381,952", "14 s", "0.10.2", *run["notes"]):
+        assert words in text
+    assert finished["published_source"] in text
+    assert run["config_string"] in text
+
+
+def test_the_best_value_of_each_group_is_marked(folder):
+    page = Page(written(folder))
+    cells = [value for tag, name, value in page.attributes if tag == "td" and name == "class"]
+    assert sum("best" in value.split() for value in cells) == 4
+
+
+def test_one_chart_for_each_loss_and_metric(folder):
+    text = written(folder)
+    titles = re.findall(r"<figcaption><b>([^<]*)</b><output>", text)
+    assert titles == ["loss/encoder", "loss/prior", "accuracy"]
+
+
+def test_figures_are_embedded_with_their_size(folder):
+    page = Page(written(folder))
+    image = {name: value for tag, name, value in page.attributes if tag == "img"}
+    assert (image["width"], image["height"]) == ("30", "20")
+    data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
+    assert data == (folder / "figures" / "filters.png").read_bytes()
+
+
+def test_the_page_needs_nothing_else(folder):
+    text = written(folder)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+    for _, name, value in Page(text).attributes:
+        if name in ("src", "href", "srcset", "xlink:href", "poster", "action"):
+            assert value.startswith("data:")
+
+
+def test_everything_is_escaped(folder):
+    bad = "<script>alert('x')</script>\"&"
+
+    def poison(results):
+        results["published_source"] = bad
+        for key in ("config", "config_string", "device", "dataset"):
+            results["run"][key] = bad
+        results["run"]["notes"] = [bad]
+        results["run"]["versions"] = {bad: bad}
+        results["run"]["parameters"] = {bad: 1}
+        results["figures"] = [
+            {"file": "filters.png", "title": bad, "caption": bad},
+            {"file": bad, "title": bad, "caption": bad},
+        ]
+        for row in list(results["rows"]):
+            for key in ("eval", "protocol", "representation", "tap", "labels", "split"):
+                results["rows"].append({**row, key: bad, "published": 1.0})
+
+    changed(folder, "results.json", poison)
+    changed(folder, "config.json", lambda config: config.update({bad: {bad: bad}}))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 9000, bad: 1.0, f"loss/{bad}": 2.0}) + "\n")
+    text = written(folder)
+    assert "alert('x')" not in text
+    assert "<script>alert" not in text
+    page = Page(text)
+    assert page.tags.count("script") == 1
+    assert page.text.count("<script>alert") > 20  # as words, where they belong
+    assert {name for _, name, _ in page.attributes}.isdisjoint({"onload", "onerror", "onclick"})
+
+
+def test_a_run_without_labels(folder, finished):
+    def unlabelled(results):
+        results["rows"] = [row for row in finished["rows"] if row["metric"] != "accuracy"][:1]
+
+    changed(folder, "results.json", unlabelled)
+    text = Page(written(folder)).text
+    assert "no probe accuracies in this run" in text
+    assert "0.0437" in text
+    assert "Probes" not in text
+    assert "loss/encoder" in text
+
+
+@pytest.mark.parametrize("missing", ["results.json", "config.json", "metrics.jsonl", "figures"])
+def test_whatever_is_missing_is_left_out(folder, missing):
+    if missing == "figures":
+        (folder / "figures" / "filters.png").unlink()
+    else:
+        (folder / missing).unlink()
+    text = Page(written(folder)).text
+    gone = {
+        "results.json": "MLP probe",
+        "config.json": "Resolved configuration",
+        "metrics.jsonl": "loss/encoder",
+        "figures": "data:image",
+    }
+    assert gone[missing] not in text
+    assert ("filters.png is missing" in text) == (missing == "figures")
+
+
+def test_an_empty_folder_still_gives_a_page(tmp_path):
+    text = Page(written(tmp_path)).text
+    assert tmp_path.name in text
+
+
+def test_controls_alone_still_make_a_table(folder, finished):
+    def only_controls(results):
+        results["rows"] = [row for row in finished["rows"] if row["tap"] in ("pixels", "pca")]
+
+    changed(folder, "results.json", only_controls)
+    text = Page(written(folder)).text
+    assert "46.0" in text
+    assert "46.7" in text
+
+
+def test_values_that_are_missing_show_a_dash(folder):
+    def forget(results):
+        for row in results["rows"]:
+            row["value"] = None
+
+    changed(folder, "results.json", forget)
+    assert "–" in Page(written(folder)).text
+
+
+def test_a_half_written_metrics_line_is_skipped(folder):
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8040, "loss/enc')
+    assert "loss/encoder" in written(folder)
+
+
+def test_writing_again_gives_the_same_page(folder):
+    assert written(folder) == written(folder)
+    assert not list(folder.glob("*.new"))
+
+
+def test_nested_config_names_are_joined(folder):
+    assert "encoder.depth" in Page(written(folder)).text

@@ -1,0 +1,157 @@
+"""Grouping of rows and the sentence computed from them, on hand-made numbers."""
+
+import pytest
+
+from dim_jax.report import formats, tables, verdict
+
+
+def accuracy(representation, tap, value, **more):
+    return {
+        "eval": "mlp",
+        "protocol": "mlp-v1",
+        "representation": representation,
+        "tap": tap,
+        "dim": 64,
+        "metric": "accuracy",
+        "value": value,
+        "labels": "all",
+        "std": None,
+        "fits": 1,
+        "split": "test",
+        "published": None,
+        **more,
+    }
+
+
+def say(*rows):
+    return verdict.sentence({"rows": rows})
+
+
+def test_rows_are_grouped_by_evaluation_and_labels(finished):
+    groups = tables.groups(finished["rows"])
+    found = [(group.evaluation, group.labels, len(group.rows)) for group in groups]
+    assert found == [
+        ("mlp", "all", 8),
+        ("svm", "all", 4),
+        ("knn", "all", 2),
+        ("mlp", "10 per class", 2),
+    ]
+    mlp = groups[0]
+    assert mlp.taps == ("conv", "fc", "y")
+    assert mlp.representations == ("trained", "untrained", "pixels", "pca")
+    assert mlp.controls == ("pixels", "pca")
+    assert mlp.best()["value"] == 0.5803
+    assert mlp.published("fc") == 75.57
+    assert mlp.setting == "mlp-v1 · all labels · 3 fits"
+    assert groups[3].setting == "mlp-v1 · 10 labels per class · 3 fits"
+
+
+def test_a_control_answers_for_every_tap_and_an_encoder_only_for_its_own(finished):
+    mlp = tables.groups(finished["rows"])[0]
+    assert mlp.row("pca", "conv") is mlp.row("pca", "y") is mlp.rows[7]
+    assert mlp.row("untrained", "fc")["value"] == 0.3922
+    assert mlp.row("untrained", "layer9") is None
+
+
+def test_groups_do_not_depend_on_the_order_of_the_rows(finished):
+    names = [group.representations for group in tables.groups(finished["rows"][::-1])]
+    assert ("trained", "untrained", "pixels", "pca") in names
+
+
+def test_measures_are_what_is_not_an_accuracy(finished):
+    found = {measure.metric: measure.values for measure in tables.measures(finished["rows"])}
+    assert found == {
+        "kolmogorov_uniform": {"trained": 0.0437, "untrained": 0.2876},
+        "purity@4": {"trained": 0.4625},
+    }
+
+
+def test_verdict_of_a_whole_run(finished):
+    assert verdict.sentence(finished) == (
+        "y: 55.1 % with an MLP probe, 20.3 points above the untrained encoder, 9.1 above raw "
+        "pixels and 8.4 above PCA-64; published: 69.13 %."
+    )
+
+
+def test_verdict_does_not_hide_a_miss():
+    rows = (
+        accuracy("trained", "y", 0.282),
+        accuracy("untrained", "y", 0.353),
+        accuracy("pixels", "pixels", 0.2823),
+        accuracy("pca", "pca", 0.466),
+    )
+    assert say(*rows) == (
+        "y: 28.2 % with an MLP probe, 7.1 points below the untrained encoder, level with raw "
+        "pixels and 18.4 below PCA-64."
+    )
+
+
+def test_verdict_names_the_unit_once_wherever_the_first_distance_is():
+    rows = (
+        accuracy("trained", "y", 0.5),
+        accuracy("untrained", "y", 0.5),
+        accuracy("pca", "pca", 0.45),
+    )
+    assert say(*rows).endswith("level with the untrained encoder and 5.0 points above PCA-64.")
+
+
+def test_verdict_prefers_all_labels_and_the_mlp_probe():
+    few = accuracy("trained", "y", 0.9, labels="10 per class")
+    svm = accuracy("trained", "y", 0.8, eval="svm")
+    assert say(few, svm, accuracy("trained", "y", 0.7)) == "y: 70.0 % with an MLP probe."
+    assert say(few, svm) == "y: 80.0 % with a linear SVM."
+    assert say(few) == "y: 90.0 % with an MLP probe on 10 labels per class."
+
+
+def test_verdict_without_y_takes_the_last_tap():
+    rows = (accuracy("trained", "conv", 0.6), accuracy("trained", "fc", 0.5))
+    assert say(*rows) == "fc: 50.0 % with an MLP probe."
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_verdict_skips_values_that_are_missing(value):
+    assert say(accuracy("trained", "y", value)) == "No probe accuracies in this run."
+    rows = (accuracy("trained", "y", 0.5), accuracy("untrained", "y", value))
+    assert say(*rows) == "y: 50.0 % with an MLP probe."
+
+
+def test_verdict_without_rows():
+    run = {"steps": 1200, "dataset": "folder"}
+    assert verdict.sentence({"run": run, "rows": []}) == (
+        "Trained for 1,200 steps on folder; no probe accuracies in this run."
+    )
+    assert verdict.sentence({}) == "No probe accuracies in this run."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (1932.4, "32 min 12 s"),
+        (3599.6, "1 h 00 min"),
+        (41234, "11 h 27 min"),
+    ],
+)
+def test_durations(seconds, text):
+    assert formats.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (3.21449, "3.214"),
+        (12345.6, "12,346"),
+        (1e7, "1e7"),
+        (2.5e-8, "2.5e-8"),
+        (-0.25, "-0.25"),
+        (1e30, "1e30"),
+        (1e-30, "1e-30"),
+    ],
+)
+def test_short_numbers(value, text):
+    assert formats.short(value) == text

@@ -1,0 +1,169 @@
+"""Networks: published sizes, receptive fields, layer rules, and both forms of each critic."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dim_jax import contracts
+from dim_jax.nets import critics, encoders, heads, layers
+
+RNG = jax.random.key(0)
+
+# Systems sheet 1.3: map sizes and the numbers of parameters of the published encoders.
+PUBLISHED = {
+    "dcgan32": (32, 3, dict(width=64, hidden=1024, features=64), (8, 8, 128), (4, 4, 256), 4.92e6),
+    "dcgan28": (28, 1, dict(width=64, hidden=1024, features=64), (7, 7, 128), (7, 7, 128), None),
+    "dcgan64": (64, 3, dict(width=64, hidden=1024, features=64), (8, 8, 256), (4, 4, 512), None),
+    "alexnet64": (
+        *(64, 3, dict(width=96, hidden=4096, features=64)),
+        *((15, 15, 384), (7, 7, 192), 58.4e6),
+    ),
+}
+
+
+def size(tree) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_encoder_has_the_published_sizes(name):
+    side, channels, arguments, local, conv, parameters = PUBLISHED[name]
+    net = getattr(encoders, name)(**arguments)
+    images = jax.ShapeDtypeStruct((2, side, side, channels), jnp.float32)
+    params, stats = jax.eval_shape(net.init, RNG, images)
+    taps, _ = jax.eval_shape(lambda p, s, x: net.apply(p, s, x, train=False), params, stats, images)
+    assert taps["local"].shape[1:] == local
+    assert taps["conv"].shape[1:] == conv
+    assert taps["fc"].shape[1:] == (arguments["hidden"],)
+    assert taps["y"].shape[1:] == (64,)
+    if parameters:
+        assert size(params) == pytest.approx(parameters, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "field"), [("dcgan32", 32, 10), ("alexnet64", 64, 21), ("dcgan64", 64, 22)]
+)
+def test_local_receptive_field(name, side, field):
+    """The gradient of one location of `local` touches exactly field x field pixels."""
+    net = getattr(encoders, name)(width=4, hidden=8, features=4)
+    images = jax.random.normal(RNG, (1, side, side, 1))
+    params, stats = net.init(RNG, images)
+
+    def middle(images):
+        local = net.apply(params, stats, images, train=False)[0]["local"]
+        return jnp.sum(local[0, local.shape[1] // 2, local.shape[2] // 2])
+
+    touched = np.abs(jax.grad(middle)(images)[0, :, :, 0]) > 0
+    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    # Dead ReLUs can thin the border of the field, never widen it.
+    for line in (rows, columns):
+        assert field - 2 <= line[-1] - line[0] + 1 <= field
+
+
+def test_wrong_image_size_is_one_sentence():
+    net = encoders.dcgan32(width=4, hidden=8, features=4)
+    with pytest.raises(contracts.UserError, match=r"28x28.*32x32.*image_size=32"):
+        net.init(RNG, jnp.zeros((2, 28, 28, 1)))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "side"),
+    [(4, 2, 1, 16), (5, 2, 2, 14), (3, 1, 1, 9), (3, 2, 0, 9), (1, 1, 0, 5)],
+)
+def test_convolution_by_matmul_equals_lax(kernel, stride, padding, side):
+    inputs = jax.random.normal(RNG, (3, side, side, 5))
+    weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 5, 7)) / kernel
+
+    def value_and_gradients(form):
+        return jax.value_and_grad(
+            lambda x, w: jnp.sum(jnp.sin(form(x, w, stride, padding))), argnums=(0, 1)
+        )(inputs, weights)
+
+    # Both forms are private; which one runs is chosen by the backend.
+    ours = value_and_gradients(layers._conv_by_matmul)
+    theirs = value_and_gradients(layers._conv_by_lax)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5), ours, theirs)
+
+
+def test_initialisation_is_that_of_the_originals():
+    linear = layers.Linear(4096)
+    params = linear.init(RNG, jnp.zeros((1, 100)))["params"]
+    for leaf in (params["kernel"], params["bias"]):
+        assert np.abs(leaf).max() == pytest.approx(0.1, rel=0.01)
+        assert np.std(leaf) == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
+    kernel = layers.Conv(512, 4).init(RNG, jnp.zeros((1, 8, 8, 4)))["params"]["kernel"]
+    assert np.abs(kernel).max() == pytest.approx(1 / 8, rel=0.01)  # fan-in 4 * 4 * 4
+    shortcut = layers.noisy_identity(RNG, (64, 256))
+    np.testing.assert_array_equal(np.diag(shortcut), 1)
+    assert np.abs(shortcut - np.eye(64, 256)).max() <= 0.01
+
+
+def test_batch_norm_averages_like_the_originals():
+    """PyTorch's momentum 0.1: running = 0.9 * running + 0.1 * batch."""
+    net = encoders.dcgan32(width=4, hidden=8, features=4)
+    images = jax.random.normal(RNG, (8, 32, 32, 1))
+    params, stats = net.init(RNG, images)
+    _, after = net.apply(params, stats, images, train=True)
+    raw = layers.Conv(4, 4, 2, 1).apply({"params": params["conv0"]}, images)
+    expected = 0.1 * np.asarray(raw, np.float64).mean((0, 1, 2))
+    np.testing.assert_allclose(after["conv0_norm"]["mean"], expected, rtol=1e-4, atol=1e-6)
+
+
+CRITICS = {
+    "concat": critics.concat(widths=(16, 16)),
+    "encode_and_dot": critics.encode_and_dot(width=16, norm_anchors=True),
+    "encode_and_dot_one_norm": critics.encode_and_dot(width=16, norm_anchors=False),
+}
+
+
+@pytest.mark.parametrize("name", CRITICS)
+@pytest.mark.parametrize("locations", [(), (3,), (2, 3)])
+def test_pairs_are_the_entries_of_all_pairs(name, locations):
+    critic = CRITICS[name]
+    anchors = jax.random.normal(RNG, (4, 6))
+    candidates = jax.random.normal(jax.random.key(1), (5, *locations, 8))
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=False)
+    assert scores.shape == (4, 5, *locations)
+    repeated = jnp.broadcast_to(candidates, (4, *candidates.shape))
+    same, _ = critic.pairs(params, stats, anchors, repeated, train=False)
+    np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-5)
+
+
+def test_concat_critic_is_an_mlp_on_the_concatenation():
+    critic = CRITICS["concat"]
+    anchors, candidates = np.random.default_rng(0).normal(size=(2, 3, 8)).astype(np.float32)
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=False)
+    first = np.concatenate([params["of_candidate"]["kernel"], params["of_anchor"]["kernel"]])
+    for i in range(3):
+        for j in range(3):
+            x = np.concatenate([candidates[j], anchors[i]])
+            x = np.maximum(x @ first + params["of_candidate"]["bias"], 0)
+            x = np.maximum(x @ params["hidden_0"]["kernel"] + params["hidden_0"]["bias"], 0)
+            x = x @ params["score"]["kernel"] + params["score"]["bias"]
+            assert scores[i, j] == pytest.approx(x.item(), abs=1e-5)
+
+
+def test_encode_and_dot_starts_near_the_square_root_of_its_width():
+    """Two layer-normed vectors: mean square 1 per coordinate, so scores spread like sqrt(U)."""
+    critic = critics.encode_and_dot(width=512, norm_anchors=True)
+    anchors = jax.random.normal(RNG, (64, 64))
+    candidates = jax.random.normal(jax.random.key(1), (64, 128))
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=True)
+    assert 0.5 < np.std(scores) / np.sqrt(512) < 2
+
+
+def test_classifier_drops_out_only_in_training():
+    head = heads.classifier(hidden=32, dropout=0.5, classes=3)
+    features = jax.random.normal(RNG, (16, 2, 2, 4))
+    params, stats = head.init(RNG, features)
+    still = [head.apply(params, stats, features, train=False)[0] for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    moved = [
+        head.apply(params, stats, features, train=True, rng=jax.random.key(i))[0] for i in (1, 2)
+    ]
+    assert np.abs(moved[0] - moved[1]).max() > 1e-3
+    assert still[0].shape == (16, 3)
