@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+import dim_jax
 from dim_jax import build, checkpoint, contracts, data, encoder, report, steps, train
 from dim_jax.evaluate import controls, suite
 from dim_jax.workdir import Workdir
@@ -80,7 +81,7 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
         return results
     suite.check(config["evals"])
     method = build.make("method", config["method"])
-    dataset = data.load(**_data_arguments(config["data"]), seed=config["seed"])
+    dataset = data.load(**_data_arguments(config["data"]))
     durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
     initial = train.initial_state(method, config, dataset, durations)
     folder.claim(config)
@@ -104,7 +105,8 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
     representations = {
         "trained": trained,
         "untrained": _frozen(method, initial.params, initial.state, scaling),
-        **controls.make(dataset.splits["train"].images, _width(trained, dataset)),
+        "pixels": controls.pixels(),
+        "pca": controls.pca(dataset.splits["train"].images, _width(trained, dataset)),
     }
     rng = jax.random.key(config["seed"])
     rows, figures = suite.run(config["evals"], representations, dataset, rng, log=console.log)
@@ -217,7 +219,7 @@ def _run_facts(config, source, dataset, durations, final, loop) -> dict[str, Any
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),
-            "dim_jax": importlib.metadata.version("dim-jax"),
+            "dim_jax": dim_jax.__version__,
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
         "notes": [],

@@ -1,5 +1,6 @@
 """The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
 
+import matplotlib
 import numpy as np
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
@@ -8,16 +9,17 @@ INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
 MATCH = "#2a9d6f"
 DPI = 160
 
-# Ten and twenty colours that stay apart on white, also in print.
-_TEN = "#3b6fb6 #e8853a #3f9e5a #d1495b #8a63b8 #8c6248 #d977b3 #7d848f #b5b232 #31a9b8".split()
+# Ten colours that stay apart on white.
+_TEN = (
+    *("#3b6fb6", "#e8853a", "#3f9e5a", "#d1495b", "#8a63b8"),
+    *("#8c6248", "#d977b3", "#7d848f", "#b5b232", "#31a9b8"),
+)
 
 
 def colours(count: int) -> list:
-    """A colour for each of `count` classes: ten chosen ones, beyond that hues all around."""
+    """A colour for each of `count` classes: ten chosen ones, for more than ten hues all around."""
     if count <= len(_TEN):
         return list(_TEN[:count])
-    import matplotlib
-
     return list(matplotlib.colormaps["hsv"](np.linspace(0, 1, count, endpoint=False)))
 
 

@@ -63,7 +63,7 @@ def grid(kernel: np.ndarray) -> np.ndarray:
         filters = np.repeat(filters.mean(axis=-1, keepdims=True), 3, axis=-1)
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     shown = np.round(127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
-    columns = math.ceil(math.sqrt(2 * len(shown)))  # twice as wide as high
+    columns = _columns(len(shown))
     rows = math.ceil(len(shown) / columns)
     factor = max(1, (_WIDTH // columns - _GAP) // kernel.shape[1])
     tile = np.array(kernel.shape[:2]) * factor + _GAP
@@ -73,3 +73,10 @@ def grid(kernel: np.ndarray) -> np.ndarray:
         large = drawing.enlarged(image, factor)
         canvas[top : top + large.shape[0], left : left + large.shape[1]] = large
     return canvas
+
+
+def _columns(count: int) -> int:
+    """About twice as many columns as rows, without a broken last row where that is possible."""
+    wide = math.sqrt(2 * count)
+    even = [n for n in range(1, count + 1) if count % n == 0 and wide / 2 <= n <= wide * 2]
+    return min(even, key=lambda n: abs(math.log(n / wide)), default=math.ceil(wide))

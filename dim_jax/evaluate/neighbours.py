@@ -69,7 +69,9 @@ def closest(rows: np.ndarray, queries: np.ndarray, count: int = _CLOSEST) -> np.
         part = queries[start : start + 256]
         distances = distance.cdist(rows[part], rows, "cityblock")
         distances[np.arange(len(part)), part] = np.inf
-        found.append(np.argsort(distances, axis=1, kind="stable")[:, :count])
+        nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1)
+        found.append(np.take_along_axis(nearest, order, axis=1))
     return np.concatenate(found)
 
 
@@ -86,7 +88,7 @@ def _picture(test: dataset.Split, queries, found, labelled: bool, classes) -> np
     columns = 2 if len(queries) > 3 else 1
     rows = -(-len(queries) // columns)
     slots = 1 + found.shape[1]
-    figure = drawing.new(columns * 4.6, rows * 0.86)
+    figure = drawing.new(columns * 4.6, rows * 0.72)
     # In units of one image: a margin for the class name, the query, a gap, the neighbours.
     block, margin, gap = slots + 2.0, 1.25, 0.35
     for index, (query, others) in enumerate(zip(queries, found, strict=True)):
@@ -118,7 +120,7 @@ def _text(figure, x: float, row: int, name: str, width: float, rows: int) -> Non
         name,
         ha="right",
         va="center",
-        fontsize=8.5,
+        fontsize=9.5,
         color=drawing.INK,
     )
 

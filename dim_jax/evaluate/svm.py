@@ -72,25 +72,27 @@ def accuracies(settings: protocols.Svm, task: accuracy.Task) -> np.ndarray:
         rows, labels = task.train
         if members is not None:
             rows, labels = rows[members], labels[members]
-        machines, best, to_solved = _select(settings, rows, labels, task)
+        centred = members is None  # standardised over these very rows
+        rows, to_solved = _compact(rows, centred)
+        machines, best = _select(settings, rows, labels, task.classes, task.seed)
         scores = _scores(machines, to_solved(task.test.features))[:, best]
         results.append(np.mean(np.argmax(scores, axis=-1) == task.test.labels))
     return np.array(results)
 
 
-def _select(settings: protocols.Svm, rows: jax.Array, labels: np.ndarray, task: accuracy.Task):
-    """Machines of every strength, the position of the best one, and the map to their features."""
-    rows, to_solved = _compact(rows)
-    parts = stratified(labels, settings.parts, np.random.default_rng([task.seed, 3]))
-    targets = jnp.asarray(np.where(labels[:, None] == np.arange(task.classes), 1.0, -1.0), "f4")
+def _select(
+    settings: protocols.Svm, rows: jax.Array, labels: np.ndarray, classes: int, seed: int
+) -> tuple[Machines, int]:
+    """Machines of every strength, fitted on all rows, and the position of the best strength."""
+    parts = stratified(labels, settings.parts, np.random.default_rng([seed, 3]))
+    targets = jnp.asarray(np.where(labels[:, None] == np.arange(classes), 1.0, -1.0), jnp.float32)
     bound = quadratic_bound(rows)
     costs = jnp.asarray(settings.strengths, jnp.float32) / len(labels)
     solved = functools.partial(
         solve, rows, targets, costs, bound, tolerance=settings.tolerance, steps=settings.max_steps
     )
     zeros = Machines(
-        jnp.zeros((len(costs), task.classes, rows.shape[1])),
-        jnp.zeros((len(costs), task.classes)),
+        jnp.zeros((len(costs), classes, rows.shape[1])), jnp.zeros((len(costs), classes))
     )
     held_out = range(settings.parts if len(labels) < settings.rotate_below else 1)
     correct = np.zeros(len(costs))
@@ -99,17 +101,17 @@ def _select(settings: protocols.Svm, rows: jax.Array, labels: np.ndarray, task: 
         right = np.argmax(_scores(machines, rows), axis=-1) == labels[:, None]
         correct += right[parts == part].sum(axis=0)
     # Of equally good ones argmax takes the first, the most regularised.
-    return solved(jnp.ones(len(labels)), machines), int(np.argmax(correct)), to_solved
+    return solved(jnp.ones(len(labels)), machines), int(np.argmax(correct))
 
 
-def _compact(rows: jax.Array):
+def _compact(rows: jax.Array, centred: bool):
     """Centred rows in at most as many dimensions as there are rows, and the map that does it.
 
     The solution lies in the span of the centred rows, so nothing changes but the cost.
     """
-    mean = jnp.mean(rows, axis=0)
+    mean = 0.0 if centred else jnp.mean(rows, axis=0)
     if rows.shape[1] <= len(rows):
-        return rows - mean, lambda others: others - mean
+        return (rows, lambda others: others) if centred else (rows - mean, lambda o: o - mean)
     basis = jnp.linalg.qr((rows - mean).T)[0]
     return (rows - mean) @ basis, lambda others: (others - mean) @ basis
 

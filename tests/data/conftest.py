@@ -1,20 +1,8 @@
-"""Real and made data for the tests of `dim_jax.data`."""
+"""Small TFDS sets made for the tests of `dim_jax.data`."""
 
 import json
-import os
-import pathlib
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def tfds_dir():
-    """The folder with the real TFDS files; skips where there is none."""
-    beside = pathlib.Path(__file__).parents[3] / "shared" / "tfds"
-    root = pathlib.Path(os.environ.get("TFDS_DATA_DIR", beside))
-    if not (root / "cifar10").is_dir():
-        pytest.skip(f"no TFDS files in {root}; set TFDS_DATA_DIR to a folder that has cifar10")
-    return root
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -213,9 +214,9 @@ def test_a_failed_preparation_is_one_sentence(tmp_path, monkeypatch):
     ],
 )
 def test_real_sets_counts_statistics_and_pixels(tfds_dir, name, size, train, test):
-    if not (tfds_dir / name).is_dir():
+    if not pathlib.Path(tfds_dir, name).is_dir():
         pytest.skip(f"{name} is not in {tfds_dir}")
-    loaded = data.load(name, data_dir=str(tfds_dir), image_size=size)
+    loaded = data.load(name, data_dir=tfds_dir, image_size=size)
     images = loaded.splits["train"].images
     assert np.bincount(loaded.splits["train"].labels).tolist() == train
     assert np.bincount(loaded.splits["test"].labels).tolist() == test
@@ -233,7 +234,7 @@ def test_real_sets_counts_statistics_and_pixels(tfds_dir, name, size, train, tes
 def _compare_with_pillow(name, tfds_dir, images, tolerance):
     import tensorflow_datasets as tfds
 
-    source = tfds_disk.builder(name, str(tfds_dir)).as_data_source(
+    source = tfds_disk.builder(name, tfds_dir).as_data_source(
         split="train", decoders={"image": tfds.decode.SkipDecoding()}
     )
     for row in (0, 1, 1023, 1024, 5000, len(source) - 1):
