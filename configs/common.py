@@ -55,14 +55,17 @@ def data(name: str, *, image_size: int | None = None, **changes) -> dict:
     return block
 
 
-def adam(learning_rate: float) -> dict:
-    """Adam with the betas of the official DIM code (optimizer.py), at a constant rate."""
+def adam(learning_rate: float, *, decay: bool = False) -> dict:
+    """Adam with the betas of the official DIM code (optimizer.py).
+
+    The rate is constant as published, or falls along half a cosine to 0, which short runs need.
+    """
     return dict(
         name="adam",
         learning_rate=learning_rate,
         b1=0.5,
         b2=0.999,
-        schedule=dict(name="constant"),
+        schedule=dict(name="cosine", warmup_epochs=0.0) if decay else dict(name="constant"),
         every=1,
     )
 

@@ -26,11 +26,11 @@ def get_config(argument: str = ""):
         critic_width=16 if smoke else 256,
         concat_width=32 if smoke else 512,
     )
-    rate = 5e-4
+    adam = common.adam(1e-3, decay=True)
     return common.config(
         data=common.data("folder:PATH", image_size=64),
         method=method,
-        players=dict(encoder=common.adam(rate), discriminator=common.adam(rate)),
+        players=dict(encoder=adam, discriminator=adam),
         train=common.train(
             batch_size=16 if smoke else 64,
             epochs=2 if smoke else 50,

@@ -26,13 +26,11 @@ def get_config(argument: str = ""):
         critic_width=16 if smoke else 128,
         concat_width=16 if smoke else 128,
     )
-    rate = 1e-3  # ours: short runs gain from ten times the published rate
+    adam = common.adam(1e-3, decay=True)  # ours: ten times the published rate, for a short run
     return common.config(
         data=common.data("digits", image_size=32),
         method=common.monitored(method, classes=10),
-        players=dict(
-            encoder=common.adam(rate), discriminator=common.adam(rate), probe=common.adam(rate)
-        ),
+        players=dict(encoder=adam, discriminator=adam, probe=adam),
         train=common.train(
             batch_size=64, epochs=2 if smoke else 40, steps_per_dispatch=11, save_epochs=5
         ),

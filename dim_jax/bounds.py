@@ -14,10 +14,11 @@ Arguments that all bounds share:
                          any is one whose positive lies on another device.
 
 With `axis_name` every device returns the value of the whole matrix. Differentiate inside the
-mapped function; each device then holds its share of the gradient, and the sum over devices
-(`lax.psum` under `pmap`; `shard_map` does it by itself for replicated parameters) is the gradient
-of the whole matrix. Gather one side only; for local scores gather the anchors (globals) and use
-sharded="candidates", whose communication does not grow with the number of locations.
+mapped function: each device then holds its share of the gradient, and the sum over devices is the
+gradient of the whole matrix. Under `pmap` that sum is `lax.psum` of the gradients (not `pmean`);
+`shard_map` with check_vma, its default, has already summed those of replicated parameters.
+Gather one side only; for local scores gather the anchors (globals) and use sharded="candidates":
+but for "same_location", what crosses devices does not grow with the number of locations.
 
 Several globals per image are not locations: `jax.vmap(bounds.infonce, in_axes=-1)` over them.
 """
@@ -127,7 +128,7 @@ def infonce(
     Returns: f32[]. Invariant to a term that depends on the anchor only (for "anchors": on the
       candidate and the location only).
     Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix;
-      unknown `negatives`; with "anchors", two positives for one candidate.
+      unknown `negatives`; with "anchors", two positives for one candidate in a concrete mask.
     Source: van den Oord et al. 2018, equation 4; Hjelm et al. 2019, equation 5; rdevon/DIM
       dim_losses.py (infonce_loss); Philip-Bachman/amdim-public costs.py.
     Differs: the official code overwrites excluded scores by a constant (-10, the clip value) that

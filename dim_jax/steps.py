@@ -30,7 +30,9 @@ class TrainState(train_state.TrainState):
 def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """The mesh over the given devices (all by default), with the one axis "data"."""
     # Not jax.make_mesh's default Explicit axes: an n x n score matrix cannot be sharded on both.
-    return jax.sharding.Mesh(np.asarray(devices or jax.devices()), ("data",), axis_types=(AxisType.Auto,))
+    return jax.sharding.Mesh(
+        np.asarray(devices or jax.devices()), ("data",), axis_types=(AxisType.Auto,)
+    )
 
 
 def check_divides(batch_size: int, devices: int) -> None:

@@ -56,8 +56,8 @@ def initial_state(
     """The train state at step 0, a function of the config alone."""
 
     def players(params):
-        _check_players(config["players"], params)
-        return optim.make(config["players"], durations.total_steps, durations.epoch_steps)
+        specs = _player_specs(config["players"], params)
+        return optim.make(specs, durations.total_steps, durations.epoch_steps)
 
     images = jnp.asarray(dataset.splits["train"].images[: durations.batch_size])
     batch = contracts.Batch(
@@ -70,17 +70,14 @@ def initial_state(
     return steps.initial_state(method, players, config["seed"], batch)
 
 
-def _check_players(specs: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizers of the players there are; a term with weight 0 has no player."""
     if missing := sorted(params.keys() - specs.keys()):
         raise contracts.UserError(
             f"the method trains the player '{missing[0]}' and the config has no "
             f"players.{missing[0]}; add its optimizer"
         )
-    if extra := sorted(specs.keys() - params.keys()):
-        raise contracts.UserError(
-            f"the config has players.{extra[0]} and the method trains only "
-            f"{', '.join(params)}; remove it"
-        )
+    return {player: specs[player] for player in params}
 
 
 class _Signals:

@@ -4,7 +4,7 @@ The critic is x' W y; W is replicated, x and y are split over the devices.
 """
 
 import re
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,11 @@ def _model(batch=16):
 
 def _scores(w, x, y):
     return jnp.einsum("id,de,jle->ijl", x, w, y)
+
+
+@cache
+def _dense(bound):
+    return jax.jit(jax.value_and_grad(lambda parts, mask: BOUNDS[bound](_scores(*parts), mask)))
 
 
 def _device_step(bound, sharded, sum_gradients):
@@ -85,8 +90,7 @@ def _run_on_devices(runner, bound, sharded, parts, positives):
 def test_eight_devices_equal_one(bound, runner, sharded):
     parts, positives = _model()
     with jax.enable_x64(True):
-        dense = jax.value_and_grad(lambda parts: BOUNDS[bound](_scores(*parts), positives))
-        expected = dense(jax.tree.map(jnp.asarray, parts))
+        expected = _dense(bound)(parts, positives)
         value, gradients = _run_on_devices(runner, bound, sharded, parts, positives)
         np.testing.assert_allclose(value, expected[0], rtol=1e-12)
         for ours, theirs in zip(gradients, expected[1], strict=True):
@@ -99,7 +103,7 @@ def test_one_image_per_device(bound, sharded):
     """Blocks of one row or one column, some without any negative or any positive."""
     parts, positives = _model(batch=8)
     value, gradients = _run_on_devices("pmap", bound, sharded, parts, positives)
-    expected = jax.value_and_grad(lambda parts: BOUNDS[bound](_scores(*parts), positives))(parts)
+    expected = _dense(bound)(parts, positives)
     np.testing.assert_allclose(value, expected[0], rtol=1e-5)
     for ours, theirs in zip(gradients, expected[1], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

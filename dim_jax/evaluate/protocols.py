@@ -81,28 +81,30 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
         averaged_epochs=100,
         fits=1,
     ),
-    # The same network, tuned once for speed on 10,000 held-out CIFAR-10 training images.
+    # The same network, tuned once for speed on 10,000 held-out CIFAR-10 training images, features
+    # of a briefly trained encoder: conv 67.5, fc 63.2, y 58.8; the best of rates 3e-4 to 1e-2,
+    # batches 256 to 1,024 and 5 to 40 epochs 67.7, 63.3 and 59.9, for up to four times the work.
     "mlp-v1": Mlp(
         hidden=200,
         dropout=0.1,
         standardise=True,
-        learning_rate=1e-3,
+        learning_rate=5e-3,
         betas=(0.9, 0.999),
         milestones=None,
         batch=512,
-        epochs=20,
-        min_steps=600,
+        epochs=10,
+        min_steps=300,
         averaged_epochs=1,
         fits=3,
     ),
     # Squared hinge as LIBLINEAR and the official code's helper (cortex, models/utils.py: C = 1,
     # no scaling, no choice of C). Differs: standardised, C chosen, the intercept not penalised.
     "svm-v1": Svm(
-        strengths=(0.01, 0.1, 1.0, 10.0),
+        strengths=(0.01, 0.1, 1.0, 10.0, 100.0),
         parts=5,
         rotate_below=2000,
         tolerance=1e-3,
-        max_steps=200,
+        max_steps=100,
     ),
     # Wu et al. 2018, section 3.4 (weighted vote, temperature 0.07); Caron et al. 2021 (k = 20).
     "knn-v1": Knn(neighbours=20, temperature=0.07),

@@ -14,7 +14,7 @@ from typing import Any
 Row = Mapping[str, Any]
 
 _ORDER = ("trained", "untrained", "pixels", "pca")
-_EVALUATIONS = {  # name -> title, phrase in a sentence
+_EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a sentence
     "mlp": ("MLP probe", "an MLP probe"),
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
@@ -27,6 +27,10 @@ _METRICS = {  # name -> title, what the number is
     "kolmogorov_gaussian": (
         "Distance to the Gaussian prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "purity@4_sigmoid": (
+        "The same after the sigmoid",
+        "Neighbours among sigmoid(y), on which the uniform prior acts",
     ),
     "purity@4": (
         "Class purity of four neighbours",
@@ -192,12 +196,12 @@ def labels_title(labels: str) -> str:
 
 def evaluation_title(name: str) -> str:
     """An evaluation as a heading: "MLP probe"; its plain name if it is not known here."""
-    return _EVALUATIONS.get(name, (name, name))[0]
+    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[0]
 
 
 def evaluation_phrase(name: str) -> str:
     """An evaluation inside a sentence: "an MLP probe"."""
-    return _EVALUATIONS.get(name, (name, name))[1]
+    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[1]
 
 
 def percent(value: float | None) -> str:

@@ -1,0 +1,59 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import features
+
+
+@pytest.fixture
+def split():
+    images = np.arange(7 * 2 * 3, dtype=np.uint8).reshape(7, 2, 3, 1)
+    return dataset.Split(images, np.zeros(7, np.int32))
+
+
+class Counting:
+    """A representation that records the sizes of the batches that it encodes."""
+
+    def __init__(self):
+        self.sizes = []
+        self.frozen = contracts.Frozen(self.represent)
+
+    def represent(self, images):
+        if isinstance(images, np.ndarray):  # not the tracer that asks for shapes
+            self.sizes.append(len(images))
+        maps = jnp.asarray(images, jnp.float32)
+        return {"map": maps, "sum": maps.sum((1, 2, 3))[:, None]}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 512])
+def test_every_image_once_in_order_and_maps_flat(split, batch):
+    counting = Counting()
+    found = features.extract(counting.frozen, split, ("map", "sum"), batch)
+    flat = split.images.reshape(7, 6).astype(np.float32)
+    np.testing.assert_array_equal(found["map"], flat)
+    np.testing.assert_array_equal(found["sum"][:, 0], flat.sum(1))
+    assert found["map"].dtype == np.float32
+    assert set(counting.sizes) == {batch}  # the last one is padded: one compilation
+
+
+def test_remembering_encodes_once_for_all_taps(split):
+    counting = Counting()
+    kept = features.remembering(counting.frozen, ("map", "sum"))
+    first = features.extract(kept, split, ("sum",), 4)["sum"]
+    assert features.extract(kept, split, ("sum", "map"), 4)["sum"] is first
+    assert len(counting.sizes) == 2
+    other = split._replace(images=split.images[:3].copy())
+    assert features.extract(kept, other, ("map",), 4)["map"].shape == (3, 6)
+
+
+def test_shapes_compute_nothing(split):
+    counting = Counting()
+    assert features.shapes(counting.frozen, split) == {"map": (2, 3, 1), "sum": (1,)}
+    assert not counting.sizes
+
+
+def test_unknown_tap_is_named_with_the_nearest(split):
+    with pytest.raises(contracts.UserError, match="unknown tap 'maps': did you mean 'map'"):
+        features.extract(Counting().frozen, split, ("maps",))
