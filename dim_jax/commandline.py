@@ -3,7 +3,6 @@
 Every mistake becomes one `UserError` sentence instead of a traceback.
 """
 
-import ast
 import os
 import pathlib
 import sys
@@ -71,13 +70,12 @@ def _check_config_file(arguments: Sequence[str]) -> None:
 
 
 def _key_error(message: str) -> str:
-    # ml_collections: a key in quotes, then "Did you mean ... instead of ...?" on the next line.
+    # ml_collections: a quoted key, then "Did you mean ... instead of ...?" on the next line.
     if "'get_config'" in message:
         return "the config file defines no function get_config(); see configs/quickstart.py"
-    lines = ast.literal_eval(message) if message.startswith(("'", '"')) else message
-    key, _, hint = lines.partition("\n")
-    key = key.strip("'\"")
-    return f"the config has no key '{key}'; {hint or 'see the config file'}".replace('"', "'")
+    key, _, hint = message.replace("\\n", "\n").strip("'\"").partition("\n")
+    key, hint = key.strip("'\\"), hint.replace('"', "'") or "see the config file"
+    return f"the config has no key '{key}'; {hint}"
 
 
 def _first_cause(error: Exception) -> str:

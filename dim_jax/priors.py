@@ -24,8 +24,7 @@ class Prior(NamedTuple):
 
 def _on_sphere(y: jax.Array) -> jax.Array:
     # rsqrt of a maximum, not a norm: the norm's gradient at y = 0 is NaN.
-    tiny = jnp.finfo(y.dtype).tiny
-    return y * jax.lax.rsqrt(jnp.maximum(jnp.sum(y**2, -1, keepdims=True), tiny))
+    return y * jax.lax.rsqrt(jnp.maximum(jnp.sum(y**2, -1, keepdims=True), 1e-12))
 
 
 def _sample_sphere(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:

@@ -114,11 +114,12 @@ def report(content: dict) -> None:
             table.add_column(heading)
         for row in content["rows"]:
             for encoder in ("trained", "untrained"):
-                table.add_row(*_line(row, evaluation, encoder))
+                table.add_row(*line(row, evaluation, encoder))
         console.print(table)
 
 
-def _line(row: dict, evaluation: str, encoder: str) -> list[str]:
+def line(row: dict, evaluation: str, encoder: str) -> list[str]:
+    """One line of a table: label, encoder, conv, fc, y, pixels, pca, minutes, as text."""
     found = {
         (measure["representation"], measure["tap"]): measure
         for measure in row["measures"]

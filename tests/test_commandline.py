@@ -1,0 +1,76 @@
+"""The command line: what it resolves, and one sentence for each mistake."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dim_jax import commandline, contracts
+
+CONFIG = "configs/dim_cifar10.py"
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch, pytestconfig):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    # ml_collections runs every config file in this one module.
+    sys.modules.pop("config_config", None)
+
+
+def parse(*arguments: str) -> commandline.Command:
+    return commandline.parse(["main.py", *arguments])
+
+
+def test_words_and_overrides():
+    command = parse(
+        f"--config={CONFIG}:local,bound=jsd,budget=cpu",
+        "--config.train.batch_size=32",
+        "--config.data.image_size=32",
+        "--config.train.epochs=3",
+    )
+    assert command.config["train"]["batch_size"] == 32
+    assert command.config["train"]["epochs"] == 3.0
+    assert command.config["data"]["image_size"] == 32
+    assert command.config["method"]["method"]["bound"] == {"name": "jensen_shannon"}
+    assert command.workdir == "runs/dim_cifar10-local-bound=jsd-budget=cpu"
+    assert command.source == f"{CONFIG}:local,bound=jsd,budget=cpu"
+
+
+def test_workdir_and_two_word_form():
+    command = parse("--config", CONFIG, "--workdir", "here")
+    assert command.workdir == "here"
+    assert command.config["train"]["epochs"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no --config given"),
+        (["--config"], "no --config given"),
+        (["--config=configs/none.py"], "the config file 'configs/none.py' does not exist"),
+        (["--config=configs/common.py"], "defines no function get_config()"),
+        ([f"--config={CONFIG}:lokal"], "unknown config argument 'lokal': did you mean 'local'"),
+        ([f"--config={CONFIG}:bound=nce"], "did you mean 'infonce'"),
+        ([f"--config={CONFIG}", "--config.train.epoch=3"], "no key 'epoch'; Did you mean 'epochs'"),
+        ([f"--config={CONFIG}", "--config.trian.epochs=3"], "no key 'trian'; Did you mean 'train'"),
+        ([f"--config={CONFIG}", "--config.train.batch_size=big"], "batch_size=big"),
+        ([f"--config={CONFIG}", "--workdr=x"], "Unknown command line flag 'workdr'"),
+        ([f"--config={CONFIG}", "more"], "unknown argument 'more'"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, message):
+    with pytest.raises(contracts.UserError) as error:
+        parse(*arguments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_program_prints_the_sentence_and_exits_with_2():
+    done = subprocess.run(
+        [sys.executable, "-m", "dim_jax.main", f"--config={CONFIG}", "--config.train.epoch=3"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("dim_jax: the config has no key 'epoch'")
+    assert "Traceback" not in done.stderr

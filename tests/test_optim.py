@@ -1,0 +1,91 @@
+"""Optimizers by player: schedules, `every`, and a player that never sees another's gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dim_jax import contracts, optim
+
+ADAM = dict(
+    name="adam", learning_rate=0.1, b1=0.5, b2=0.999, schedule=dict(name="constant"), every=1
+)
+
+
+def moves(tx, steps, params, gradients):
+    state, path = tx.init(params), []
+    for _ in range(steps):
+        updates, state = tx.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path
+
+
+def test_adam_is_that_of_the_definition():
+    """Two steps of Adam on gradients 3 and then -1, in NumPy float64."""
+    tx = optim.player(ADAM, total_steps=10, steps_per_epoch=5)
+    parameter, state = jnp.array(1.0), tx.init(jnp.array(1.0))
+    expected, m, v = 1.0, 0.0, 0.0
+    for step, gradient in enumerate((3.0, -1.0), start=1):
+        updates, state = tx.update(jnp.array(gradient), state, parameter)
+        parameter = parameter + updates
+        m, v = 0.5 * m + 0.5 * gradient, 0.999 * v + 0.001 * gradient**2
+        expected -= 0.1 * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+        assert parameter == pytest.approx(expected, rel=1e-5)
+
+
+def test_players_are_partitioned():
+    specs = {"encoder": ADAM, "discriminator": {**ADAM, "learning_rate": 0.3}}
+    params = {"encoder": {"w": jnp.ones(2)}, "discriminator": {"w": jnp.ones(2)}}
+    gradients = jax.tree.map(jnp.ones_like, params)
+    after = moves(optim.make(specs, 10, 5), 1, params, gradients)[-1]
+    np.testing.assert_allclose(after["encoder"]["w"], 0.9, rtol=1e-5)
+    np.testing.assert_allclose(after["discriminator"]["w"], 0.7, rtol=1e-5)
+    alone = moves(
+        optim.make(specs, 10, 5),
+        1,
+        params,
+        {**gradients, "discriminator": {"w": jnp.full(2, 1e6)}},
+    )[-1]
+    np.testing.assert_array_equal(after["encoder"]["w"], alone["encoder"]["w"])
+
+
+def test_every_moves_a_player_on_every_kth_step_only():
+    spec = dict(name="sgd", learning_rate=1.0, schedule=dict(name="constant"), every=3)
+    tx = optim.player(spec, total_steps=9, steps_per_epoch=3)
+    path = moves(tx, 7, jnp.array(0.0), jnp.array(-1.0))
+    assert [float(value) for value in path] == [1, 1, 1, 2, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (dict(name="constant"), {0: 1.0, 50: 1.0, 99: 1.0}),
+        (dict(name="cosine", warmup_epochs=0.0), {0: 1.0, 50: 0.5, 100: 0.0}),
+        (dict(name="cosine", warmup_epochs=2.0), {0: 0.0, 10: 0.5, 20: 1.0, 60: 0.5, 100: 0.0}),
+        (
+            dict(name="multistep", at_epochs=(5, 8), factor=0.1),
+            {0: 1.0, 49: 1.0, 51: 0.1, 81: 0.01},
+        ),
+    ],
+)
+def test_schedules_count_in_epochs(spec, expected):
+    rate = optim.schedule(spec, 1.0, total_steps=100, steps_per_epoch=10)
+    for step, value in expected.items():
+        assert float(rate(step)) == pytest.approx(value, abs=1e-6), step
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(name="adamm"), "unknown optimizer 'adamm': did you mean 'adam'"),
+        (dict(schedule=dict(name="cosin")), "unknown schedule 'cosin': did you mean 'cosine'"),
+        (dict(b3=0.1), "unknown argument of the optimizer 'adam' 'b3'"),
+        (dict(schedule=dict(name="cosine")), "schedule 'cosine' cannot be built"),
+    ],
+)
+def test_mistakes_are_one_sentence(change, message):
+    with pytest.raises(contracts.UserError) as error:
+        optim.player({**ADAM, **change}, 10, 5)
+    assert message in str(error.value)
