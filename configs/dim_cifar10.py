@@ -59,7 +59,7 @@ def get_config(argument: str = ""):
         ),
         train=common.train(
             batch_size=64,  # official DIM code, README
-            epochs={"paper": 1000, "cpu": 6, "smoke": 2}[budget],
+            epochs={"paper": 1000, "cpu": 10, "smoke": 2}[budget],
             steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
             save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
         ),

@@ -40,6 +40,9 @@ class Stopped(Exception):
 
 def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
     """Durations in steps, from the config's `train` block and the number of training images."""
+    for key in ("batch_size", "epochs", "steps_per_dispatch", "save_epochs", "keep"):
+        if train[key] <= 0:
+            raise contracts.UserError(f"train.{key} is {train[key]}; set it to more than 0")
     steps.check_divides(train["batch_size"], devices)
     epoch_steps = resident.steps_per_epoch(examples, train["batch_size"])
     total_steps = math.ceil(train["epochs"] * epoch_steps)

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn import decomposition
+from scipy.sparse import linalg
 
 from dim_jax import contracts
+from dim_jax.evaluate import gram
 
 
 def pixels() -> contracts.Frozen:
@@ -18,7 +19,7 @@ def pixels() -> contracts.Frozen:
     return contracts.Frozen(represent)
 
 
-def pca(train_images: np.ndarray, dim: int, seed: int = 0) -> contracts.Frozen:
+def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     """The first principal components of the pixels: {"pca": f32[n, dim]}, fitted on train_images.
 
     The best linear autoencoder with a code of that dimension. Components are not whitened. Where
@@ -27,24 +28,26 @@ def pca(train_images: np.ndarray, dim: int, seed: int = 0) -> contracts.Frozen:
     Args:
       train_images: u8[n,h,w,c].
       dim: that of the representation to be compared with, usually y.
-      seed: of the randomised decomposition.
     """
-    flat = train_images.reshape(len(train_images), -1).astype(np.float32) / 255
-    dim = min(dim, *flat.shape)
-    fitted = decomposition.PCA(dim, svd_solver=_solver(flat.shape, dim), random_state=seed)
-    fitted.fit(flat)
-    mean, components = jnp.asarray(fitted.mean_), jnp.asarray(fitted.components_)
+    rows = _flat(jnp.asarray(train_images))
+    mean = jnp.mean(rows, axis=0)
+    components = jnp.asarray(_leading(np.asarray(gram.gram(rows - mean)), min(dim, *rows.shape)))
 
     @jax.jit
     def represent(images):
-        return {"pca": (_flat(images) - mean) @ components.T}
+        return {"pca": (_flat(images) - mean) @ components}
 
     return contracts.Frozen(represent)
 
 
-def _solver(shape: tuple[int, int], dim: int) -> str:
-    # The randomised one is much faster for many pixels, and close for the first few components.
-    return "full" if shape[1] <= 512 or dim > min(shape) // 4 else "randomized"
+def _leading(matrix: np.ndarray, count: int) -> np.ndarray:
+    """The eigenvectors f32[p,count] of the largest eigenvalues of a symmetric matrix f[p,p]."""
+    matrix = matrix.astype(np.float64)
+    if len(matrix) < 4 * count:
+        return np.linalg.eigh(matrix)[1][:, : -count - 1 : -1].astype(np.float32)
+    # Lanczos for a few of many; a fixed start, so that two runs agree.
+    start = np.random.default_rng(0).normal(size=len(matrix))
+    return linalg.eigsh(matrix, count, v0=start)[1][:, ::-1].astype(np.float32)
 
 
 def _flat(images: jax.Array) -> jax.Array:

@@ -76,7 +76,7 @@ def grid(kernel: np.ndarray) -> np.ndarray:
 
 
 def _columns(count: int) -> int:
-    """About twice as many columns as rows, without a broken last row where that is possible."""
+    """About twice as many columns as rows, with the last row whole where that is possible."""
     wide = math.sqrt(2 * count)
-    even = [n for n in range(1, count + 1) if count % n == 0 and wide / 2 <= n <= wide * 2]
-    return min(even, key=lambda n: abs(math.log(n / wide)), default=math.ceil(wide))
+    even = [n for n in range(1, count + 1) if count % n == 0 and wide / 1.5 < n < wide * 1.5]
+    return max(even, default=math.ceil(wide))

@@ -17,6 +17,7 @@ from dim_jax.evaluate import accuracy, protocols
 NEEDS_LABELS = True
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
+PROTOCOL = protocols.Knn
 
 _QUERIES = 500  # at a time: their similarities to all training images are in memory at once
 
@@ -44,7 +45,7 @@ def evaluate(
     Raises:
       UserError: an unknown protocol or tap, missing labels, or too few of them.
     """
-    settings = protocols.find(protocol, protocols.Knn)
+    settings = protocols.find(protocol, PROTOCOL)
     return accuracy.evaluate(
         functools.partial(accuracies, settings),
         frozen,

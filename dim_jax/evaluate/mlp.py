@@ -20,6 +20,7 @@ from dim_jax.evaluate import accuracy, fit, protocols
 NEEDS_LABELS = True
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
+PROTOCOL = protocols.Mlp
 
 _MOMENTUM, _EPSILON = 0.9, 1e-5  # PyTorch's batch norm, with which the paper's probes were made
 
@@ -47,7 +48,7 @@ def evaluate(
     Raises:
       UserError: an unknown protocol or tap, missing labels, or too few of them.
     """
-    settings = protocols.find(protocol, protocols.Mlp)
+    settings = protocols.find(protocol, PROTOCOL)
     return accuracy.evaluate(
         functools.partial(accuracies, settings),
         frozen,

@@ -6,6 +6,7 @@ An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, r
     REPRESENTATIONS  on which it runs unless the config says: "all", "encoders" (those that have
                      the taps, so not pixels and PCA) or "trained"
     TAPS             the taps it reads, () = it looks at parameters only
+    PROTOCOL         the kind of its protocols, where it follows one
     TITLE, CAPTION   of its figure, where it draws one
 
 Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
@@ -25,7 +26,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import features
+from dim_jax.evaluate import features, protocols
 
 Evals = Mapping[str, Mapping[str, Any]]
 Row = dict[str, Any]
@@ -137,6 +138,8 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
             raise contracts.unknown(
                 f"option of the evaluation '{name}'", option, [*known, "representations"]
             )
+    if "protocol" in options:
+        protocols.find(options["protocol"], module.PROTOCOL)
     return _Evaluation(key, module, options, None if wanted is None else tuple(wanted))
 
 

@@ -9,7 +9,7 @@ from sklearn import datasets
 from dim_jax import contracts
 from dim_jax.data import dataset, facts
 
-CLASSES = tuple("zero one two three four five six seven eight nine".split())
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def test_label_subsets_hold_the_same_number_of_each_class_without_repetition():
 
 
 def test_too_few_labels_name_the_class_and_the_way_out():
-    with pytest.raises(contracts.UserError, match="class 1 has only 5 .* to 5 or less"):
+    with pytest.raises(contracts.UserError, match=r"class 1 has only 5 .* to 5 or less"):
         accuracy.label_subsets(LABELS, 6, 1, seed=0)
     with pytest.raises(contracts.UserError, match="must be 1 or more"):
         accuracy.label_subsets(LABELS, 0, 1, seed=0)

@@ -1,0 +1,153 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from dim_jax import contracts
+from dim_jax.evaluate import controls, suite
+
+EVALS = {
+    "few": {"name": "knn", "labels_per_class": 5, "subsets": 2},
+    "knn": {"name": "knn", "protocol": "knn-v1", "taps": ("conv", "y")},
+    "uniformity": {"name": "uniformity"},
+    "neighbours": {"name": "neighbours"},
+    "filters": {"name": "filters"},
+}
+
+
+@pytest.fixture(scope="module")
+def representations(encoder, digits):
+    images = digits.splits["train"].images
+    return {
+        "trained": encoder,
+        "untrained": encoder,
+        "pixels": controls.pixels(),
+        "pca": controls.pca(images, 8),
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(representations, digits):
+    lines = []
+    rows, figures = suite.run(EVALS, representations, digits, jax.random.key(0), lines.append)
+    return rows, figures, lines
+
+
+def test_every_representation_is_judged_on_its_taps(finished):
+    rows, _, _ = finished
+    found = {}
+    for row in rows:
+        found.setdefault((row["eval"], row["representation"]), []).append(row["tap"])
+    assert found == {
+        ("few", "trained"): ["conv", "fc", "y"],
+        ("few", "untrained"): ["conv", "fc", "y"],
+        ("few", "pixels"): ["pixels"],
+        ("few", "pca"): ["pca"],
+        ("knn", "trained"): ["conv", "y"],
+        ("knn", "untrained"): ["conv", "y"],
+        ("knn", "pixels"): ["pixels"],
+        ("knn", "pca"): ["pca"],
+        ("uniformity", "trained"): ["y"],
+        ("uniformity", "untrained"): ["y"],
+        ("neighbours", "trained"): ["y", "y"],
+    }
+    assert [row["eval"] for row in rows] == sorted(
+        (row["eval"] for row in rows), key=list(EVALS).index
+    )
+
+
+def test_rows_are_what_results_json_holds(finished):
+    rows, _, _ = finished
+    json.dumps(rows, allow_nan=False)
+    few = dict(next(row for row in rows if row["eval"] == "few" and row["tap"] == "conv"))
+    value, std = few.pop("value"), few.pop("std")
+    assert 0 < value < 1 and std > 0
+    assert few == {
+        "eval": "few",
+        "protocol": "knn-v1",
+        "representation": "trained",
+        "tap": "conv",
+        "dim": 64,
+        "labels": "5 per class",
+        "metric": "accuracy",
+        "fits": 2,
+        "split": "test",
+        "published": None,
+    }
+    full = next(row for row in rows if row["eval"] == "knn" and row["tap"] == "pca")
+    assert (full["labels"], full["std"], full["fits"], full["dim"]) == ("all", None, 1, 8)
+    metrics = {row["metric"] for row in rows if row["eval"] == "neighbours"}
+    assert metrics == {"purity@4", "purity@4_sigmoid"}
+
+
+def test_equal_representations_get_equal_results(finished):
+    rows, _, _ = finished
+    values = {name: [] for name in ("trained", "untrained")}
+    for row in rows:
+        if row["representation"] in values and row["eval"] != "neighbours":
+            values[row["representation"]].append((row["value"], row["std"]))
+    assert values["trained"] == values["untrained"]  # the same label subsets above all
+
+
+def test_figures_and_one_line_for_each_evaluation(finished):
+    _, figures, lines = finished
+    assert [figure.file for figure in figures] == ["neighbours.png", "filters.png"]
+    for figure in figures:
+        assert figure.title and figure.caption and figure.image.dtype == np.uint8
+    assert len(lines) == 4 + 4 + 2 + 1 + 1
+    assert all("\n" not in line and line.endswith(" s)") for line in lines)
+    assert lines[0].split()[:4] == ["few", "trained", "conv", lines[0].split()[3]]
+
+
+def test_without_labels_one_line_says_what_is_left_out(representations, unlabelled):
+    lines = []
+    rows, figures = suite.run(EVALS, representations, unlabelled, jax.random.key(0), lines.append)
+    assert {row["metric"] for row in rows} == {"kolmogorov_uniform"}
+    assert len(figures) == 2
+    assert lines[0] == "digits has images without labels, so left out: few, knn"
+    assert len(lines) == 1 + 2 + 1 + 1
+
+
+def test_each_representation_is_encoded_once(encoder, digits):
+    sizes = []
+
+    def represent(images):
+        if isinstance(images, np.ndarray):
+            sizes.append(len(images))
+        return encoder.represent(images)
+
+    counting = encoder._replace(represent=represent)
+    suite.run(EVALS, {"trained": counting}, digits, jax.random.key(0), lambda line: None)
+    # 1,200 + 597 images in batches of 512
+    assert sum(sizes) == 512 * (3 + 2)
+
+
+def test_representations_can_be_chosen(representations, digits, rng):
+    evals = {"knn": {"name": "knn", "representations": ("pca",)}}
+    rows, _ = suite.run(evals, representations, digits, rng, lambda line: None)
+    assert [row["representation"] for row in rows] == ["pca"]
+    evals["knn"]["representations"] = ("pac",)
+    with pytest.raises(contracts.UserError, match="did you mean 'pca'"):
+        suite.run(evals, representations, digits, rng)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "mpl"}, "unknown evaluation 'mpl': did you mean 'mlp'"),
+        ({"name": "features"}, "unknown evaluation 'features'"),
+        ({"name": "mlp", "protocl": "x"}, "unknown option of the evaluation 'mlp' 'protocl'"),
+        ({"name": "mlp", "protocol": "mlp-v9"}, "unknown MLP protocol 'mlp-v9'"),
+        ({"name": "filters", "taps": ("y",)}, "unknown option of the evaluation 'filters'"),
+        ({"protocol": "mlp-v1"}, "evals.probe has no name"),
+    ],
+)
+def test_mistakes_are_found_before_training(spec, message):
+    with pytest.raises(contracts.UserError, match=message):
+        suite.check({"probe": spec})
+
+
+def test_unknown_tap_of_an_encoder(representations, digits, rng):
+    with pytest.raises(contracts.UserError, match="tap of the trained representation 'conf'"):
+        suite.run({"knn": {"name": "knn", "taps": ("conf",)}}, representations, digits, rng)

@@ -1,0 +1,47 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import uniformity
+
+
+def evaluate(rows, rng, **options):
+    """The evaluation of a representation whose test features are `rows` f[n,d]."""
+    index = np.arange(len(rows), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    split = dataset.Split(index, np.full(len(rows), -1, np.int32))
+    table = jnp.asarray(rows, jnp.float32)
+    frozen = contracts.Frozen(jax.jit(lambda images: {"y": table[images[:, 0, 0, 0]]}))
+    return uniformity.evaluate(frozen, {"test": split}, rng, **options)
+
+
+def test_exact_quantiles_reach_the_smallest_distance(rng):
+    levels = (np.arange(200) + 0.5) / 200
+    rows = np.stack([special.logit(levels), special.logit(levels[::-1])], axis=1)
+    found = evaluate(rows, rng)
+    assert found == {"y/kolmogorov_uniform": pytest.approx(0.5 / 200, rel=1e-3)}
+    gaussian = evaluate(stats.norm.ppf(levels)[:, None], rng, prior="gaussian")
+    assert gaussian == {"y/kolmogorov_gaussian": pytest.approx(0.5 / 200, rel=1e-3)}
+
+
+def test_mean_over_coordinates_of_the_textbook_statistic(rng):
+    rows = np.random.default_rng(0).normal([0.0, 2.0, 0.0], [1.0, 1.0, 5.0], (150, 3))
+    for prior, height in (("uniform", special.expit), ("gaussian", stats.norm.cdf)):
+        distances = []
+        for column in height(rows).T:
+            column, ranks = np.sort(column), np.arange(151) / 150
+            distances.append(max((ranks[1:] - column).max(), (column - ranks[:-1]).max()))
+        found = evaluate(rows, rng, prior=prior)[f"y/kolmogorov_{prior}"]
+        assert found == pytest.approx(np.mean(distances), rel=1e-4)
+
+
+def test_a_collapsed_representation_is_half_off(rng):
+    assert evaluate(np.zeros((50, 4)), rng)["y/kolmogorov_uniform"] == pytest.approx(0.5)
+
+
+def test_unknown_prior(rng):
+    with pytest.raises(contracts.UserError, match="did you mean 'uniform'"):
+        evaluate(np.zeros((3, 1)), rng, prior="unifrom")

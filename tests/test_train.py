@@ -1,0 +1,259 @@
+"""The trainer: plans, resuming to the bit, stopping, diverging, randomness from (seed, step)."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from dim_jax import build, checkpoint, contracts, data, report, steps, train
+
+
+class Outputs:
+    """Keeps the rows in memory."""
+
+    def __init__(self):
+        self.rows, self.lines = [], []
+
+    def begin(self, step, plan):
+        self.rows = [row for row in self.rows if row["step"] <= step]
+        return self.rows[-1] if self.rows else {}
+
+    def append(self, row):
+        self.rows.append(row)
+
+    def log(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    dataset = data.load("digits", image_size=32)
+    few = data.Split(*(part[:160] for part in dataset.splits["train"][:2]))
+    return dataset._replace(splits={**dataset.splits, "train": few})
+
+
+@pytest.fixture
+def small(config) -> dict:
+    """5 epochs of 5 steps, 4 steps a dispatch: the last dispatch is shorter."""
+    changed = config("quickstart")
+    changed["train"] |= dict(batch_size=32, epochs=5.0, steps_per_dispatch=4, save_epochs=1.0)
+    return changed
+
+
+def run(config, dataset, folder, outputs=None, devices=1, **changes):
+    """Trains in this process; returns (final state, outputs)."""
+    config = {**config, **changes}
+    method = build.make("method", config["method"])
+    durations = train.plan(config["train"], len(dataset.splits["train"].images), devices)
+    initial = train.initial_state(method, config, dataset, durations)
+    outputs = outputs or Outputs()
+    checkpoints = checkpoint.Checkpoints(folder, keep=2)
+    loop = train.Loop.of(
+        initial, config, dataset, durations, checkpoints, outputs, jax.devices()[:devices]
+    )
+    return loop.run(), outputs
+
+
+def same(one, other) -> None:
+    jax.tree.map(np.testing.assert_array_equal, train._kept(one), train._kept(other))
+
+
+def untimed(rows) -> list[dict]:
+    return [{key: row[key] for key in row if not key.startswith("time/")} for row in rows]
+
+
+def test_plan_resolves_epochs_and_aligns_saves_with_dispatches():
+    block = dict(batch_size=64, epochs=1.5, steps_per_dispatch=7, save_epochs=1.0, keep=1)
+    plan = train.plan(block, examples=1000, devices=8)
+    assert plan == train.Plan(64, 15, 23, 7, 14)
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "message"),
+    [
+        (100, 8, "batch 100 on 8 devices does not divide; set train.batch_size to 96 or 104"),
+        (4, 8, "batch 4 on 8 devices does not divide; set train.batch_size to 8"),
+        (2400, 8, "a batch of 2400 images needs more than the 1000 training images"),
+    ],
+)
+def test_plan_refuses_batches_that_do_not_fit(batch, devices, message):
+    block = dict(batch_size=batch, epochs=1.0, steps_per_dispatch=1, save_epochs=1.0, keep=1)
+    with pytest.raises(contracts.UserError, match=message):
+        train.plan(block, examples=1000, devices=devices)
+
+
+def test_an_interrupted_run_equals_an_uninterrupted_one(small, digits, tmp_path, monkeypatch):
+    whole, outputs = run(small, digits, tmp_path / "whole")
+    assert [row["step"] for row in outputs.rows] == [4, 8, 12, 16, 20, 24, 25]
+    interrupted = Outputs()
+    read = train.Loop._read
+
+    def stop_at_12(loop, step, *arguments):
+        read(loop, step, *arguments)
+        if step == 12 and not interrupted.lines:
+            interrupted.lines.append("signalled")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(train.Loop, "_read", stop_at_12)
+    with pytest.raises(train.Stopped, match="saved; run the same command to continue") as stopped:
+        run(small, digits, tmp_path / "parts", interrupted)
+    assert stopped.value.exit_code == 143
+    continued, _ = run(small, digits, tmp_path / "parts", interrupted)
+    same(whole, continued)
+    assert untimed(outputs.rows) == untimed(interrupted.rows)
+
+
+def test_a_damaged_newest_checkpoint_costs_one_line_and_no_bit(small, digits, tmp_path):
+    whole, outputs = run(small, digits, tmp_path)
+    newest = tmp_path / str(checkpoint.Checkpoints(tmp_path).steps()[-1])
+    largest = max(newest.rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-100])
+    again, outputs = run(small, digits, tmp_path, outputs)
+    same(whole, again)
+    assert len(outputs.lines) == 1 and "unreadable" in outputs.lines[0]
+
+
+def test_eight_devices_train_like_one(small, digits, tmp_path):
+    one, first = run(small, digits, tmp_path / "one")
+    eight, second = run(small, digits, tmp_path / "eight", devices=8)
+    # The same first losses; later ones drift apart by rounding that Adam amplifies.
+    for name in ("loss/encoder", "loss/discriminator", "loss/probe"):
+        assert first.rows[0][name] == pytest.approx(second.rows[0][name], rel=2e-3)
+    assert one.step == eight.step == 25
+
+
+def test_a_batch_depends_on_seed_and_step_only(small, digits, tmp_path):
+    """Other dispatch sizes give the same run up to rounding."""
+    whole, _ = run(small, digits, tmp_path / "four")
+    other = {**small["train"], "steps_per_dispatch": 25}
+    single, _ = run(small, digits, tmp_path / "all", train=other)
+    y = whole.params["encoder"]["encoder"]["y"]["kernel"]
+    np.testing.assert_allclose(y, single.params["encoder"]["encoder"]["y"]["kernel"], atol=1e-4)
+    reseeded, _ = run(small, digits, tmp_path / "seed", seed=1)
+    assert np.abs(reseeded.params["encoder"]["encoder"]["y"]["kernel"] - y).max() > 1e-2
+
+
+def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
+    small, digits, tmp_path, monkeypatch
+):
+    original = steps.train_step
+
+    def broken(train_state, batch, seed):
+        train_state, metrics = original(train_state, batch, seed)
+        bad = jax.numpy.where(train_state.step == 15, jax.numpy.nan, metrics["loss/discriminator"])
+        return train_state, {**metrics, "loss/discriminator": bad}
+
+    monkeypatch.setattr(steps, "train_step", broken)
+    outputs = Outputs()
+    with pytest.raises(contracts.UserError) as error:
+        run(small, digits, tmp_path, outputs)
+    assert "the loss of the player 'discriminator' is nan at step 15" in str(error.value)
+    assert "the checkpoint of step 12 is kept" in str(error.value)
+    assert checkpoint.Checkpoints(tmp_path).steps()[-1] == 12
+    assert outputs.rows[-1]["step"] == 12
+
+
+def test_parameters_that_are_not_finite_are_never_saved(small, digits, tmp_path):
+    hot = json.loads(json.dumps(small))
+    hot["players"]["encoder"] |= dict(name="sgd", learning_rate=1e38)
+    for key in ("b1", "b2"):
+        del hot["players"]["encoder"][key]
+    with pytest.raises(contracts.UserError, match=r"not finite|is nan|is -?inf"):
+        run(hot, digits, tmp_path)
+    assert checkpoint.Checkpoints(tmp_path).steps() == []
+
+
+def test_players_need_optimizers(small, digits, tmp_path):
+    players = {key: value for key, value in small["players"].items() if key != "probe"}
+    with pytest.raises(contracts.UserError, match=r"no players\.probe; add its optimizer"):
+        run(small, digits, tmp_path, players=players)
+
+
+def test_a_method_that_breaks_the_contract_is_refused(config):
+    method = build.make("method", config("quickstart")["method"])
+    images = jax.numpy.zeros((1, 8, 32, 32, 1))
+    batch = dict(images=images, labels=np.zeros(8, np.int32), index=np.arange(8))
+
+    def lossy(*arguments):
+        step = method.loss(*arguments)
+        return step._replace(losses={"encoder": step.losses["encoder"]})
+
+    with pytest.raises(ValueError, match="return one loss for each player"):
+        steps.initial_state(method._replace(loss=lossy), lambda params: None, 0, batch)
+
+    def forgetful(*arguments):
+        step = method.loss(*arguments)
+        return step._replace(state={"encoder": step.state["encoder"]})
+
+    with pytest.raises(ValueError, match="keep its structure"):
+        steps.initial_state(method._replace(loss=forgetful), lambda params: None, 0, batch)
+
+
+CONFIG = """
+from configs import quickstart
+
+
+def get_config():
+    config = quickstart.get_config("smoke")
+    config.train.update(dict(epochs=60.0, steps_per_dispatch=3, save_epochs=1.0))
+    evals = config.evals
+    for name in list(evals):
+        if name not in ("uniformity", "knn"):
+            del evals[name]
+    return config
+"""
+
+
+@pytest.mark.slow
+def test_ten_kills_change_nothing(tmp_path, pytestconfig):
+    """SIGKILL at ten random moments against a run that nobody touched: equal to the bit."""
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs" / "killed.py"
+    config.write_text(CONFIG)
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", **cache}
+
+    def start(workdir) -> subprocess.Popen:
+        command = [sys.executable, "-m", "dim_jax.main", f"--config={config}"]
+        return subprocess.Popen(
+            [*command, f"--workdir={workdir}"],
+            cwd=pytestconfig.rootpath,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def finish(workdir) -> None:
+        assert start(workdir).wait() == 0
+
+    def rows(workdir) -> list[dict]:
+        return untimed(report.read_rows(workdir / "metrics.jsonl"))
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(whole)
+    draw, reached = random.Random(0), []
+    for _ in range(10):
+        before = len(rows(killed))
+        process = start(killed)
+        # From the first row that this process adds on: training, saving, and at the end evaluation.
+        while process.poll() is None and len(rows(killed)) <= before:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+        reached.append(len(rows(killed)))
+    assert len(set(reached)) > 5, "the kills did not spread over the run"
+    finish(killed)
+    assert rows(whole) == rows(killed)
+    weights = [np.load(path / "encoder" / "weights.npz") for path in (whole, killed)]
+    assert weights[0].keys() == weights[1].keys()
+    for key in weights[0]:
+        np.testing.assert_array_equal(weights[0][key], weights[1][key])
+    results = [json.loads((path / "results.json").read_text())["rows"] for path in (whole, killed)]
+    assert results[0] == results[1]
