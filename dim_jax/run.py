@@ -2,12 +2,7 @@
 
 import contextlib
 import functools
-import importlib.metadata
 import json
-import os
-import pathlib
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +11,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-import dim_jax
-from dim_jax import build, checkpoint, contracts, data, encoder, report, steps, train
+from dim_jax import build, checkpoint, contracts, data, record, report, train
 from dim_jax.evaluate import controls, suite
 from dim_jax.workdir import Workdir
-
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
 class Outputs:
@@ -85,26 +77,26 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
     durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
     initial = train.initial_state(method, config, dataset, durations)
     folder.claim(config)
-    for line in _description(config, dataset, durations, initial):
+    for line in record.opening(config, dataset, durations, initial):
         console.log(line)
     outputs = Outputs(folder, console)
     checkpoints = checkpoint.Checkpoints(folder.checkpoints, keep=config["train"]["keep"])
     with contextlib.closing(outputs):
         loop = train.Loop.of(initial, config, dataset, durations, checkpoints, outputs)
         final = loop.run()
-    facts = _run_facts(config, source, dataset, durations, final, loop)
+    facts = record.facts(config, source, dataset, durations, final, loop)
     return _judge(folder, console, config, method, dataset, initial, final, facts)
 
 
 def _judge(folder, console, config, method, dataset, initial, final, facts) -> dict[str, Any]:
     """Evaluates the trained representation beside its controls; writes results and report."""
     scaling = data.scaling(dataset.facts, config["data"]["scaling"])
-    trained = _frozen(method, final.params, final.state, scaling)
-    export(folder.encoder, config, dataset, trained, facts)
+    trained = frozen(method, final.params, final.state, scaling)
+    record.export(folder.encoder, config, dataset, trained, facts)
     began = time.perf_counter()
     representations = {
         "trained": trained,
-        "untrained": _frozen(method, initial.params, initial.state, scaling),
+        "untrained": frozen(method, initial.params, initial.state, scaling),
         "pixels": controls.pixels(),
         "pca": controls.pca(dataset.splits["train"].images, _width(trained, dataset)),
     }
@@ -134,33 +126,10 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
     return results
 
 
-def export(directory, config, dataset, trained: contracts.Frozen, facts) -> None:
-    """Writes the trained encoder as npz and a JSON card (see `encoder.load_encoder`)."""
-    spec = config["method"]
-    while "method" in spec:
-        spec = spec["method"]
-    mean, std = data.scaling(dataset.facts, config["data"]["scaling"])
-    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), np.uint8)
-    shapes = jax.eval_shape(trained.represent, one)
-    card = {
-        "format": encoder.FORMAT,
-        "encoder": spec["encoder"],
-        "image_shape": list(dataset.facts.shape),
-        "mean": list(mean),
-        "std": list(std),
-        "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items()},
-        "data": dataset.facts.name,
-        **{key: facts[key] for key in ("config", "config_string", "steps", "commit", "versions")},
-    }
-    checkpoint.export(
-        directory,
-        jax.device_get(trained.params["encoder"]["encoder"]),
-        jax.device_get(trained.state["encoder"]),
-        card,
-    )
+def frozen(method: contracts.Method, params, state, scaling) -> contracts.Frozen:
+    """A method at fixed parameters, as evaluators see it; `scaling` is (mean, std)."""
 
-
-def _frozen(method, params, state, scaling) -> contracts.Frozen:
+    # Parameters are arguments: as constants of the function they would be compiled in.
     @jax.jit
     def represent(params, state, images):
         return method.represent(params, state, data.normalise(images, *scaling))
@@ -175,69 +144,3 @@ def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:
 
 def _data_arguments(block: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in block.items() if key != "scaling"}
-
-
-def _description(config, dataset, durations: train.Plan, initial: steps.TrainState) -> list[str]:
-    train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
-    shape = "x".join(map(str, dataset.facts.shape))
-    devices = jax.device_count()
-    sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
-    return [
-        f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
-        f"of {shape}",
-        f"method: {config['method']['name']}; parameters by player: {sizes}",
-        f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
-        f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
-        f"{_device()} ({durations.batch_size // devices} each); seed {config['seed']}",
-    ]
-
-
-def _parameters(params: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        player: sum(leaf.size for leaf in jax.tree.leaves(tree)) for player, tree in params.items()
-    }
-
-
-def _run_facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
-    images = durations.total_steps * durations.batch_size
-    return {
-        "config": pathlib.Path(source.partition(":")[0]).stem,
-        "config_string": source,
-        "device": _device(),
-        "devices": jax.device_count(),
-        "steps": durations.total_steps,
-        "epochs": durations.total_steps / durations.epoch_steps,
-        "batch_size": durations.batch_size,
-        "seed": config["seed"],
-        "train_seconds": loop.train_seconds,
-        "compile_seconds": loop.compile_seconds,
-        "images_per_second": images / loop.train_seconds,
-        "parameters": _parameters(final.params),
-        "dataset": dataset.facts.name,
-        "train_examples": len(dataset.splits["train"].images),
-        "test_examples": len(dataset.splits["test"].images),
-        "commit": _commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "dim_jax": dim_jax.__version__,
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
-        "notes": [],
-    }
-
-
-def _device() -> str:
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
-    return f"CPU with {os.cpu_count()} cores"
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, if dim_jax runs from one."""
-    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    return None

@@ -63,12 +63,17 @@ def initial_state(
       players: params -> the transformation; it raises if players and params do not match.
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
-    params, state = method.init(rng, batch)
-    _check_contract(method, params, state, batch)
-    train_state = TrainState.create(
-        apply_fn=method.loss, params=params, tx=players(params), state=state
-    )
-    return train_state.replace(step=jnp.zeros((), jnp.int32))
+
+    # One program: layer by layer, each small operation would be compiled by itself.
+    @jax.jit
+    def create(rng):
+        params, state = method.init(rng, batch)
+        _check_contract(method, params, state, batch)
+        return TrainState.create(
+            apply_fn=method.loss, params=params, tx=players(params), state=state
+        ).replace(step=jnp.zeros((), jnp.int32))
+
+    return create(rng)
 
 
 def _check_contract(method, params, state, batch) -> None:

@@ -104,6 +104,11 @@ class _Signals:
 
 
 @jax.jit
+def _copy(tree):
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
 def _all_finite(tree) -> jax.Array:
     return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
@@ -132,7 +137,7 @@ class Loop:
         self._outputs = outputs
         whole = NamedSharding(mesh, PartitionSpec())
         # Copies: the first dispatch gives up the buffers, and `initial` is evaluated later.
-        template = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
+        template = jax.device_put(_copy(initial), whole)
         restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
         self.step, kept = restored or (0, _kept(template))
         self._train_state = template.replace(**kept)

@@ -1,9 +1,13 @@
 """Eight virtual CPU devices, and the data sets and configs that several tests share."""
 
 import os
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+# Many tests compile the same training step; workers and subprocesses share what is compiled.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dim_jax_xla_"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import importlib.util
 import pathlib

@@ -80,7 +80,7 @@ def test_plan_resolves_epochs_and_aligns_saves_with_dispatches():
     [
         (100, 8, "batch 100 on 8 devices does not divide; set train.batch_size to 96 or 104"),
         (4, 8, "batch 4 on 8 devices does not divide; set train.batch_size to 8"),
-        (2400, 8, "a batch of 2400 images needs more than the 1000 training images"),
+        (2400, 8, "batch_size is 2400 and there are 1000 training images"),
     ],
 )
 def test_plan_refuses_batches_that_do_not_fit(batch, devices, message):

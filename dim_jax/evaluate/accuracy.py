@@ -47,10 +47,10 @@ def evaluate(
     labels_per_class: int | None,
     subsets: int,
 ) -> dict[str, float]:
-    """{"<tap>/accuracy", and with several results "_std": their deviation, and "_fits": how many}.
+    """{"<tap>/accuracy": mean, "<tap>/accuracy_fits": of how many, "<tap>/accuracy_std": spread}.
 
-    Accuracies are fractions of the test images, larger is better; the deviation is the sample's
-    (divided by count - 1).
+    Accuracies are fractions of the test images, larger is better; the spread is the sample's
+    standard deviation (divided by count - 1), absent where there is one result.
 
     Args:
       accuracies: one test accuracy for each fit, or for each label subset.
@@ -68,20 +68,24 @@ def evaluate(
     classes = int(max(train.labels.max(), test.labels.max())) + 1
     results = {}
     for tap in taps:
-        of_train = jnp.asarray(features.extract(frozen, train, (tap,))[tap])
-        of_test = jnp.asarray(features.extract(frozen, test, (tap,))[tap])
-        if standardise:
-            shift, scale = statistics(of_train)
-            of_train, of_test = (_affine(rows, shift, scale) for rows in (of_train, of_test))
-        task = Task(
-            Examples(of_train, train.labels),
-            Examples(of_test, test.labels),
-            classes,
-            chosen,
-            seed,
+        rows = _features(frozen, splits, tap, standardise)
+        examples = (Examples(rows[name], splits[name].labels) for name in ("train", "test"))
+        results.update(
+            _summary(f"{tap}/accuracy", accuracies(Task(*examples, classes, chosen, seed)))
         )
-        results.update(_summary(f"{tap}/accuracy", accuracies(task)))
     return results
+
+
+def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Array]:
+    """One tap of both splits on the device, standardised by the training images if asked for."""
+    rows = {
+        name: jnp.asarray(features.extract(frozen, splits[name], (tap,))[tap])
+        for name in ("train", "test")
+    }
+    if not standardise:
+        return rows
+    shift, scale = statistics(rows["train"])
+    return {name: _affine(part, shift, scale) for name, part in rows.items()}
 
 
 def _summary(name: str, values: np.ndarray) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import threadpoolctl
 from scipy.sparse import linalg
 
 from dim_jax import contracts
@@ -31,7 +32,8 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     """
     rows = _flat(jnp.asarray(train_images))
     mean = jnp.mean(rows, axis=0)
-    components = jnp.asarray(_leading(np.asarray(gram.gram(rows - mean)), min(dim, *rows.shape)))
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in hinge.quadratic_bound
+        components = _leading(np.asarray(gram.gram(rows - mean)), min(dim, *rows.shape))
 
     @jax.jit
     def represent(images):
@@ -43,7 +45,7 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
 def _leading(matrix: np.ndarray, count: int) -> np.ndarray:
     """The eigenvectors f32[p,count] of the largest eigenvalues of a symmetric matrix f[p,p]."""
     matrix = matrix.astype(np.float64)
-    if len(matrix) < 4 * count:
+    if len(matrix) < 4 * count or not matrix.any():
         return np.linalg.eigh(matrix)[1][:, : -count - 1 : -1].astype(np.float32)
     # Lanczos for a few of many; a fixed start, so that two runs agree.
     start = np.random.default_rng(0).normal(size=len(matrix))

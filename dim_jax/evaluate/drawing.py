@@ -1,5 +1,7 @@
 """The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
 
+import warnings
+
 import matplotlib
 import numpy as np
 from matplotlib.backends import backend_agg
@@ -8,6 +10,7 @@ from matplotlib.figure import Figure
 INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
 MATCH = "#2a9d6f"
 DPI = 160
+_LONGEST = 20  # letters of a class name
 
 # Ten colours that stay apart on white.
 _TEN = (
@@ -32,8 +35,18 @@ def new(width: float, height: float) -> Figure:
 
 def pixels(figure: Figure) -> np.ndarray:
     """The figure as u8[h,w,3]."""
-    figure.canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks
+        figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def plain(name: str) -> str:
+    """A class name as it is to appear: cut where it is long, no formula, and never hidden."""
+    if len(name) > _LONGEST:
+        name = f"{name[: _LONGEST - 1]}…"
+    name = name.replace("$", r"\$")
+    return f"\u200b{name}" if name.startswith("_") else name  # a leading _ hides it from legends
 
 
 def enlarged(image: np.ndarray, factor: int) -> np.ndarray:

@@ -16,7 +16,7 @@ TAPS = ()
 TITLE = "First-layer filters"
 CAPTION = "The kernels of the first convolution; each is scaled by itself, mid-grey is zero."
 
-_WIDTH, _GAP = 960, 4  # pixels: of the picture at most, and between filters
+_WIDTH, _GAP = 960, 8  # pixels: of the picture at most, and between filters
 
 
 def evaluate(

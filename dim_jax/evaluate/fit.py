@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -19,13 +20,9 @@ class Fits(NamedTuple):
     optimizer: Tree
 
 
-def start(
-    init: Callable[[jax.Array], tuple[Tree, Tree]],
-    transformation: optax.GradientTransformation,
-    keys: jax.Array,
-) -> Fits:
-    """One fit for each key, with init(key) -> (params, state)."""
-    params, state = jax.vmap(init)(keys)
+def start(params: Tree, state: Tree, transformation: optax.GradientTransformation) -> Fits:
+    """Fits before their first step, given the stacked parameters and states."""
+    params, state = jax.tree.map(jnp.asarray, (params, state))
     return Fits(params, state, jax.vmap(transformation.init)(params))
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import threadpoolctl
 
 from dim_jax.evaluate import gram
 
@@ -48,10 +49,11 @@ class Problem(NamedTuple):
     used: jax.Array
 
 
-@jax.jit
 def quadratic_bound(rows: jax.Array) -> Bound:
     """The bound of centred rows f[n,d]; it serves every cost and every part of the rows."""
-    values, vectors = jnp.linalg.eigh(gram.gram(rows))
+    # Several BLAS threads are twice as slow here, and tens of times where cores are busy.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        values, vectors = jax.block_until_ready(jnp.linalg.eigh(gram.gram(rows)))
     return Bound(jnp.maximum(values, 0.0), vectors)
 
 

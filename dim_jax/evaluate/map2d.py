@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
+import threadpoolctl
 from sklearn import manifold
 
 from dim_jax import contracts
@@ -40,34 +41,47 @@ def evaluate(
     del rng
     test = splits["test"]
     y = features.extract(frozen, test, ("y",))["y"][:_IMAGES]
+    return {"map2d": picture(plane(y), test.labels[:_IMAGES], classes)}
+
+
+def plane(y: np.ndarray) -> np.ndarray:
+    """The t-SNE f[n,2] of y f[n,d]; all at one point where there is nothing to arrange."""
+    if len(y) < 4 or np.ptp(y, axis=0).max() == 0:
+        return np.zeros((len(y), 2))
     perplexity = min(_PERPLEXITY, (len(y) - 1) / 3)
     embedding = manifold.TSNE(perplexity=perplexity, max_iter=_STEPS, random_state=0)
-    return {"map2d": picture(embedding.fit_transform(y), test.labels[:_IMAGES], classes)}
+    with threadpoolctl.threadpool_limits(1):  # so few points keep one thread busy, not two
+        return embedding.fit_transform(y)
 
 
 def picture(points: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None) -> np.ndarray:
     """The points f[n,2] as dots u8[h,w,3], coloured by label (-1 = none)."""
-    figure = drawing.new(7.2, 5.6)
-    axes = figure.add_axes([0.01, 0.01, 0.78, 0.98])
     present = np.unique(labels[labels >= 0])
+    legend = 0 < len(present) <= _LEGEND
+    width = 8.0 if legend else 5.6
+    figure = drawing.new(width, 5.6)
+    axes = figure.add_axes([0.05 / width, 0.01, 5.5 / width, 0.98])
     colours = drawing.colours(len(present))
-    shown = labels < 0
-    axes.scatter(*points[shown].T, s=9, color=drawing.FAINT, alpha=0.8, linewidths=0)
+    size = float(np.clip(9000 / len(points), 11, 40))
+    without = points[labels < 0].T
+    axes.scatter(*without, s=size, color=drawing.FAINT, alpha=0.8, linewidths=0)
     for label, colour in zip(present, colours, strict=True):
         name = classes[label] if classes else f"class {label}"
         dots = points[labels == label].T
-        axes.scatter(*dots, s=11, color=colour, alpha=0.85, linewidths=0, label=name)
+        axes.scatter(
+            *dots, s=size, color=colour, alpha=0.85, linewidths=0, label=drawing.plain(name)
+        )
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.margins(0.02)
     axes.set_frame_on(False)
-    if 0 < len(present) <= _LEGEND:
+    if legend:
         figure.legend(
             loc="center left",
-            bbox_to_anchor=(0.8, 0.5),
+            bbox_to_anchor=(0.71, 0.5),
             frameon=False,
             fontsize=10,
             labelcolor=drawing.INK,
-            markerscale=2.6,
+            markerscale=(75 / size) ** 0.5,
             handletextpad=0.2,
             labelspacing=0.65,
         )

@@ -70,12 +70,13 @@ def accuracies(settings: protocols.Mlp, task: accuracy.Task) -> np.ndarray:
     per_pass = max(1, members.shape[-1] // settings.batch)
     passes = max(settings.epochs, math.ceil(settings.min_steps / per_pass))
     transformation = _optimizer(settings, per_pass, passes)
-    key = jax.random.key(task.seed)
-    keys = jax.random.split(key, settings.fits if members.ndim == 1 else len(members))
+    random = np.random.default_rng([task.seed, 2])
+    count = settings.fits if members.ndim == 1 else len(members)
     sizes = (examples[0].shape[1], settings.hidden, task.classes)
-    fits = fit.start(functools.partial(init, sizes), transformation, keys)
+    fits = fit.start(*init(sizes, count, random), transformation)
+    keys = jax.random.split(jax.random.key(task.seed), count)
     loss = _loss(settings.dropout)
-    orders = fit.orders(members, settings.batch, np.random.default_rng([task.seed, 2]))
+    orders = fit.orders(members, settings.batch, random)
     results = []
     for index, order in enumerate(itertools.islice(orders, passes)):
         fits = fit.one_pass(
@@ -91,30 +92,32 @@ def accuracies(settings: protocols.Mlp, task: accuracy.Task) -> np.ndarray:
     return np.mean(results, axis=0)
 
 
-def init(sizes: tuple[int, int, int], key: jax.Array) -> tuple[fit.Tree, fit.Tree]:
-    """Parameters and batch statistics for (features, hidden units, classes).
+def init(
+    sizes: tuple[int, int, int], count: int, random: np.random.Generator
+) -> tuple[fit.Tree, fit.Tree]:
+    """Parameters and batch statistics of `count` networks (features, hidden units, classes).
 
     Weights and biases are uniform within 1/sqrt(fan-in), the default of the official code's
     framework. Weights are [out, in]: the faster layout for the gradient's product.
     """
     features, hidden, classes = sizes
 
-    def linear(key, outputs, inputs):
-        weight, bias = jax.random.split(key)
+    def linear(outputs, inputs):
+        shapes = {"weight": (count, outputs, inputs), "bias": (count, outputs)}
         bound = 1 / math.sqrt(inputs)
         return {
-            "weight": jax.random.uniform(weight, (outputs, inputs), minval=-bound, maxval=bound),
-            "bias": jax.random.uniform(bias, (outputs,), minval=-bound, maxval=bound),
+            name: random.uniform(-bound, bound, shape).astype(np.float32)
+            for name, shape in shapes.items()
         }
 
-    first, last = jax.random.split(key)
+    zeros, ones = np.zeros((count, hidden), np.float32), np.ones((count, hidden), np.float32)
     params = {
-        "hidden": linear(first, hidden, features),
-        "scale": jnp.ones(hidden),
-        "shift": jnp.zeros(hidden),
-        "classes": linear(last, classes, hidden),
+        "hidden": linear(hidden, features),
+        "scale": ones,
+        "shift": zeros,
+        "classes": linear(classes, hidden),
     }
-    return params, {"mean": jnp.zeros(hidden), "variance": jnp.ones(hidden)}
+    return params, {"mean": zeros, "variance": ones}
 
 
 def _linear(params: fit.Tree, inputs: jax.Array) -> jax.Array:

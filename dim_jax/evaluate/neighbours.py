@@ -20,12 +20,13 @@ TAPS = ("y",)
 TITLE = "Nearest neighbours in y"
 CAPTION = (
     "Test images, by L1 distance in y: the query in front, then its four closest; a green frame "
-    "marks a neighbour of the query's class."
+    "marks a neighbour of the query's class, where classes are known."
 )
 
 _CLOSEST = 4
 _SHOWN = 10  # queries in the picture
 _MEASURED = 2000  # queries at most for the purity
+_INCHES, _GAP = 0.66, 0.35  # the side of an image; between query and neighbours, in images
 
 
 def evaluate(
@@ -50,7 +51,7 @@ def evaluate(
     labelled = bool(np.all(test.labels >= 0))
     queries = _queries(test.labels, labelled)
     results = {"neighbours": _picture(test, queries, closest(y, queries), labelled, classes)}
-    if labelled:
+    if labelled and len(y) > 1:
         measured = np.arange(min(_MEASURED, len(y)))
         for after, rows in (("", y), ("_sigmoid", special.expit(y))):
             same = test.labels[closest(rows, measured)] == test.labels[measured, None]
@@ -84,50 +85,40 @@ def _queries(labels: np.ndarray, labelled: bool) -> np.ndarray:
     return firsts[spread]
 
 
-def _picture(test: dataset.Split, queries, found, labelled: bool, classes) -> np.ndarray:
+def _picture(
+    test: dataset.Split,
+    queries: np.ndarray,
+    found: np.ndarray,
+    labelled: bool,
+    classes: Sequence[str] | None,
+) -> np.ndarray:
+    """Each query, after its class name, and then its neighbours, in one or two columns."""
+    titles = [_title(test.labels[query], labelled, classes) for query in queries]
     columns = 2 if len(queries) > 3 else 1
     rows = -(-len(queries) // columns)
-    slots = 1 + found.shape[1]
-    figure = drawing.new(columns * 4.6, rows * 0.72)
-    # In units of one image: a margin for the class name, the query, a gap, the neighbours.
-    block, margin, gap = slots + 2.0, 1.25, 0.35
+    # In units of one image: the class name, the query, a gap, the neighbours, a gap.
+    name = 0.25 + 0.125 * max(map(len, titles))
+    block = name + 1 + _GAP + found.shape[1] + _GAP
+    width = columns * block
+    figure = drawing.new(width * _INCHES, rows * _INCHES)
     for index, (query, others) in enumerate(zip(queries, found, strict=True)):
         column, row = divmod(index, rows)
-        left = column * block + margin
-        if labelled:
-            name = classes[test.labels[query]] if classes else f"class {test.labels[query]}"
-            _text(figure, left - 0.15, row, name, columns * block, rows)
+        at, middle = column * block + name, 1 - (row + 0.5) / rows
+        style = dict(ha="right", va="center", fontsize=9.5, color=drawing.INK)
+        figure.text((at - 0.12) / width, middle, titles[index], **style)
         for slot, image in enumerate((query, *others)):
-            at = left + slot + (gap if slot else 0)
-            same = labelled and slot > 0 and test.labels[image] == test.labels[query]
+            same = labelled and test.labels[image] == test.labels[query]
             frame = drawing.INK if slot == 0 else drawing.MATCH if same else drawing.LINE
-            box = [
-                (at + 0.04) / (columns * block),
-                1 - (row + 0.96) / rows,
-                0.92 / (columns * block),
-                0.92 / rows,
-            ]
-            _image(
-                figure, box, test.images[image], frame, width=1.0 if frame == drawing.LINE else 2.2
-            )
+            left = at + slot + (_GAP if slot else 0) + 0.05
+            axes = figure.add_axes([left / width, middle - 0.45 / rows, 0.9 / width, 0.9 / rows])
+            axes.imshow(drawing.coloured(test.images[image]), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            for spine in axes.spines.values():
+                spine.set(color=frame, linewidth=0.8 if frame == drawing.LINE else 1.8)
     return drawing.pixels(figure)
 
 
-def _text(figure, x: float, row: int, name: str, width: float, rows: int) -> None:
-    figure.text(
-        x / width,
-        1 - (row + 0.5) / rows,
-        name,
-        ha="right",
-        va="center",
-        fontsize=9.5,
-        color=drawing.INK,
-    )
-
-
-def _image(figure, box, image: np.ndarray, frame: str, width: float) -> None:
-    axes = figure.add_axes(box)
-    axes.imshow(drawing.coloured(image), interpolation="nearest", aspect="equal")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=frame, linewidth=width)
+def _title(label: int, labelled: bool, classes: Sequence[str] | None) -> str:
+    if not labelled:
+        return ""
+    return drawing.plain(classes[label] if classes else f"class {label}")

@@ -93,7 +93,7 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
         milestones=None,
         batch=512,
         epochs=10,
-        min_steps=300,
+        min_steps=200,
         averaged_epochs=1,
         fits=3,
     ),
@@ -102,7 +102,7 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
     "svm-v1": Svm(
         strengths=(0.01, 0.1, 1.0, 10.0, 100.0),
         parts=5,
-        rotate_below=2000,
+        rotate_below=500,
         tolerance=1e-3,
         max_steps=100,
     ),

@@ -26,7 +26,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import features, protocols
+from dim_jax.evaluate import accuracy, features, protocols
 
 Evals = Mapping[str, Mapping[str, Any]]
 Row = dict[str, Any]
@@ -50,15 +50,21 @@ class _Evaluation(NamedTuple):
     representations: tuple[str, ...] | None
 
 
-def check(evals: Evals) -> None:
+def check(evals: Evals, data: dataset.Dataset | None = None) -> None:
     """Finds mistakes in a config's `evals` block before any training.
 
+    Args:
+      data: where given, the numbers of labels are checked too.
+
     Raises:
-      UserError: an evaluation without name or of an unknown one, an option it does not take, or
-        an unknown protocol.
+      UserError: an evaluation without name or of an unknown one, an option it does not take, an
+        unknown protocol, or more labels per class wanted than the data has.
     """
     for key, spec in evals.items():
-        _parse(key, spec)
+        options = _parse(key, spec).options
+        if data is not None and _labelled(data) and options.get("labels_per_class") is not None:
+            labels = data.splits["train"].labels
+            accuracy.label_subsets(labels, options["labels_per_class"], 1, seed=0)
 
 
 def run(
@@ -143,9 +149,13 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
     return _Evaluation(key, module, options, None if wanted is None else tuple(wanted))
 
 
+def _labelled(data: dataset.Dataset) -> bool:
+    return all(np.all(split.labels >= 0) for split in data.splits.values())
+
+
 def _with_labels(planned, data: dataset.Dataset, log) -> list[_Evaluation]:
     """The evaluations that the data has labels for; one line says which are left out."""
-    if all(np.all(split.labels >= 0) for split in data.splits.values()):
+    if _labelled(data):
         return planned
     left_out = [each.key for each in planned if each.module.NEEDS_LABELS]
     if left_out:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+import threadpoolctl
 
 from dim_jax import contracts
 from dim_jax.data import dataset
@@ -105,7 +106,8 @@ def _compact(rows: jax.Array, centred: bool):
     mean = 0.0 if centred else jnp.mean(rows, axis=0)
     if rows.shape[1] <= len(rows):
         return (rows, lambda others: others) if centred else (rows - mean, lambda o: o - mean)
-    basis = jnp.linalg.qr((rows - mean).T)[0]
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in hinge.quadratic_bound
+        basis = jax.block_until_ready(jnp.linalg.qr((rows - mean).T)[0])
     return (rows - mean) @ basis, lambda others: (others - mean) @ basis
 
 

@@ -36,3 +36,10 @@ def test_pca_of_few_images_has_fewer_components(digits):
     images = digits.splits["train"].images
     assert controls.pca(images[:6], 64).represent(images[:3])["pca"].shape == (3, 6)
     assert controls.pca(images, 200).represent(images[:3])["pca"].shape == (3, 64)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_pca_of_equal_images_is_zero(count):
+    images = np.full((count, 16, 16, 3), 9, np.uint8)
+    found = controls.pca(images, 8).represent(images)["pca"]
+    np.testing.assert_allclose(found, 0, atol=1e-5)

@@ -16,9 +16,10 @@ def test_grid_enlarges_and_centres_each_filter_at_grey(channels):
     kernel[0, 0, :, 0] = 2.0
     kernel[1, 2, :, 0] = -1.0
     image = filters.grid(kernel)
-    factor = (image.shape[1] - 4) // 4 // 3 - 1  # at least; four columns, two rows
+    gap, columns = 8, 4
+    factor = ((image.shape[1] - gap) // columns - gap) // 3
     assert image.dtype == np.uint8 and image.shape[1] > 1.5 * image.shape[0]
-    first = image[4 : 4 + 2 * factor, 4 : 4 + 3 * factor]
+    first = image[gap : gap + 2 * factor, gap : gap + 3 * factor]
     np.testing.assert_array_equal(first[0, 0], 255)
     assert (first[-1, 0] == 128).all()
     values = np.unique(image[..., 0])
@@ -28,7 +29,7 @@ def test_grid_enlarges_and_centres_each_filter_at_grey(channels):
 def test_colours_are_the_channels():
     kernel = np.zeros((1, 1, 3, 1), np.float32)
     kernel[0, 0] = [[1.0], [0.0], [-1.0]]
-    np.testing.assert_array_equal(filters.grid(kernel)[6, 6], [255, 128, 0])
+    np.testing.assert_array_equal(filters.grid(kernel)[10, 10], [255, 128, 0])
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,14 @@ def test_mistakes_are_found_before_training(spec, message):
         suite.check({"probe": spec})
 
 
+def test_too_few_labels_are_found_before_training(digits, unlabelled):
+    evals = {"few": {"name": "svm", "labels_per_class": 500}}
+    with pytest.raises(contracts.UserError, match="labels_per_class=500, but class"):
+        suite.check(evals, digits)
+    suite.check(evals)
+    suite.check(evals, unlabelled)  # nothing will be drawn
+
+
 def test_unknown_tap_of_an_encoder(representations, digits, rng):
     with pytest.raises(contracts.UserError, match="tap of the trained representation 'conf'"):
         suite.run({"knn": {"name": "knn", "taps": ("conf",)}}, representations, digits, rng)

@@ -1,0 +1,118 @@
+"""What a run says about itself: the opening lines, the facts in results.json, the exported card."""
+
+import contextlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+import dim_jax
+from dim_jax import checkpoint, contracts, data, encoder, steps, train
+
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -> list[str]:
+    """The lines that a run prints before it trains: data, method, and resolved durations."""
+    train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
+    shape = "x".join(map(str, dataset.facts.shape))
+    devices = jax.device_count()
+    sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
+    return [
+        f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
+        f"of {shape}",
+        f"method: {config['method']['name']}; parameters by player: {sizes}",
+        f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
+        f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
+        f"{_device()} ({durations.batch_size // devices} each); seed {config['seed']}",
+    ]
+
+
+def _parameters(params: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        player: sum(leaf.size for leaf in jax.tree.leaves(tree)) for player, tree in params.items()
+    }
+
+
+def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
+    """The `run` block of results.json, but for the time that evaluation takes."""
+    images = durations.total_steps * durations.batch_size
+    return {
+        "config": pathlib.Path(source.partition(":")[0]).stem,
+        "config_string": source,
+        "device": _device(),
+        "devices": jax.device_count(),
+        "steps": durations.total_steps,
+        "epochs": durations.total_steps / durations.epoch_steps,
+        "batch_size": durations.batch_size,
+        "seed": config["seed"],
+        "train_seconds": loop.train_seconds,
+        "compile_seconds": loop.compile_seconds,
+        "images_per_second": images / loop.train_seconds if loop.train_seconds else None,
+        "parameters": _parameters(final.params),
+        "dataset": dataset.facts.name,
+        "train_examples": len(dataset.splits["train"].images),
+        "test_examples": len(dataset.splits["test"].images),
+        "commit": _commit(),
+        "versions": {
+            "python": platform.python_version(),
+            "dim_jax": dim_jax.__version__,
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "notes": [],
+    }
+
+
+def _device() -> str:
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    return f"CPU with {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, if dim_jax runs from one."""
+    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    return None
+
+
+def export(
+    directory: pathlib.Path,
+    config: Mapping[str, Any],
+    dataset: data.Dataset,
+    trained: contracts.Frozen,
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes the trained encoder as npz and a JSON card (see `encoder.load_encoder`)."""
+    spec = config["method"]
+    while "method" in spec:
+        spec = spec["method"]
+    mean, std = data.scaling(dataset.facts, config["data"]["scaling"])
+    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), np.uint8)
+    shapes = jax.eval_shape(trained.represent, one)
+    card = {
+        "format": encoder.FORMAT,
+        "encoder": spec["encoder"],
+        "image_shape": list(dataset.facts.shape),
+        "mean": list(mean),
+        "std": list(std),
+        "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items()},
+        "data": dataset.facts.name,
+        **{key: facts[key] for key in ("config", "config_string", "steps", "commit", "versions")},
+    }
+    checkpoint.export(
+        directory,
+        jax.device_get(trained.params["encoder"]["encoder"]),
+        jax.device_get(trained.state["encoder"]),
+        card,
+    )

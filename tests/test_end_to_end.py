@@ -1,0 +1,56 @@
+"""Training helps, on real digits: few labels, and the prior."""
+
+import jax
+import pytest
+
+from dim_jax import build, checkpoint, contracts, data, run, train
+from dim_jax.evaluate import knn, uniformity
+
+
+class Silent:
+    def begin(self, step, plan):
+        return {}
+
+    def append(self, row):
+        pass
+
+    log = append
+
+
+def trained(config, folder) -> tuple[contracts.Frozen, contracts.Frozen, data.Dataset]:
+    """(trained, untrained, dataset) of a config on one device."""
+    method = build.make("method", config["method"])
+    dataset = data.load("digits", image_size=32)
+    plan = train.plan(config["train"], len(dataset.splits["train"].images), 1)
+    initial = train.initial_state(method, config, dataset, plan)
+    checkpoints = checkpoint.Checkpoints(folder)
+    loop = train.Loop.of(initial, config, dataset, plan, checkpoints, Silent(), jax.devices()[:1])
+    final, scaling = loop.run(), ((0.5,), (0.5,))
+    return (
+        run.frozen(method, jax.device_get(final.params), jax.device_get(final.state), scaling),
+        run.frozen(method, initial.params, initial.state, scaling),
+        dataset,
+    )
+
+
+@pytest.mark.slow
+def test_dim_beats_random_features_and_the_prior_is_approached(config, tmp_path):
+    quick = config("quickstart", "")
+    quick["train"]["epochs"] = 20.0
+    learned, untrained, dataset = trained(quick, tmp_path / "prior")
+    options = dict(protocol="knn-v1", taps=("y",), labels_per_class=5, subsets=5)
+    accuracy = [
+        knn.evaluate(frozen, dataset.splits, jax.random.key(0), **options)["y/accuracy"]
+        for frozen in (learned, untrained)
+    ]
+    assert accuracy[0] > accuracy[1] + 0.10
+
+    without = config("quickstart", "")
+    without["train"]["epochs"] = 20.0
+    without["method"]["method"]["gamma"] = 0.0
+    free, _, _ = trained(without, tmp_path / "free")
+    distance = [
+        uniformity.evaluate(frozen, dataset.splits, jax.random.key(0))["y/kolmogorov_uniform"]
+        for frozen in (learned, free)
+    ]
+    assert distance[0] < distance[1]
