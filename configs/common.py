@@ -109,6 +109,16 @@ def monitored(method: dict, classes: int) -> dict:
     )
 
 
+def encoder(name: str, *, smoke: bool, width: int = 64, hidden: int = 1024) -> dict:
+    """An encoder at the published size (official DIM code, configs/convnets.py) unless changed.
+
+    `smoke` makes it tiny.
+    """
+    if smoke:
+        return dict(name=name, width=4, hidden=32, features=8)
+    return dict(name=name, width=width, hidden=hidden, features=64)
+
+
 def dim(*, encoder: dict, weights: str, bound: str, critic_width: int, concat_width: int) -> dict:
     """The DIM method with the published weights of "global", "local" or "mixed".
 

@@ -32,15 +32,8 @@ def get_config(argument: str = ""):
     )
     budget = words["budget"]
     smoke = budget == "smoke"
-    # Official DIM code, configs/convnets.py, basic32x32.
-    encoder = dict(
-        name="dcgan32",
-        width=4 if smoke else 64,
-        hidden=32 if smoke else 1024,
-        features=8 if smoke else 64,
-    )
     method = common.dim(
-        encoder=encoder,
+        encoder=common.encoder("dcgan32", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
         # 2048: paper, Tables 8-9; 256 costs a fortieth of it (systems sheet 1.4).

@@ -18,15 +18,8 @@ def get_config(argument: str = ""):
     )
     budget = words["budget"]
     smoke = budget == "smoke"
-    # Official DIM code, configs/convnets.py, the MNIST variant.
-    encoder = dict(
-        name="dcgan28",
-        width=4 if smoke else 64,
-        hidden=32 if smoke else 1024,
-        features=8 if smoke else 64,
-    )
     method = common.dim(
-        encoder=encoder,
+        encoder=common.encoder("dcgan28", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
         critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],

@@ -13,14 +13,8 @@ from configs import common
 
 def get_config(argument: str = ""):
     smoke = common.parse(argument, budget=("full", "smoke"))["budget"] == "smoke"
-    encoder = dict(
-        name="dcgan64",
-        width=4 if smoke else 32,
-        hidden=32 if smoke else 1024,
-        features=8 if smoke else 64,
-    )
     method = common.dim(
-        encoder=encoder,
+        encoder=common.encoder("dcgan64", smoke=smoke, width=32),
         weights="local",
         bound="infonce",
         critic_width=16 if smoke else 256,

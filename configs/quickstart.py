@@ -12,15 +12,8 @@ from configs import common
 
 def get_config(argument: str = ""):
     smoke = common.parse(argument, budget=("quick", "smoke"))["budget"] == "smoke"
-    # Ours: the form of the published encoder (64, 1024, 64), narrower.
-    encoder = dict(
-        name="dcgan32",
-        width=4 if smoke else 16,
-        hidden=32 if smoke else 256,
-        features=8 if smoke else 64,
-    )
     method = common.dim(
-        encoder=encoder,
+        encoder=common.encoder("dcgan32", smoke=smoke, width=16, hidden=256),
         weights="local",
         bound="infonce",
         critic_width=16 if smoke else 128,

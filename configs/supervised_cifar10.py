@@ -13,15 +13,10 @@ from configs import common
 def get_config(argument: str = ""):
     budget = common.parse(argument, budget=common.BUDGETS)["budget"]
     smoke = budget == "smoke"
-    # Official DIM code, configs/convnets.py, basic32x32; classifier: section 4.2 of the paper.
+    # Classifier: section 4.2 of the paper.
     method = dict(
         name="supervised",
-        encoder=dict(
-            name="dcgan32",
-            width=4 if smoke else 64,
-            hidden=32 if smoke else 1024,
-            features=8 if smoke else 64,
-        ),
+        encoder=common.encoder("dcgan32", smoke=smoke),
         classifier=dict(name="classifier", hidden=200, dropout=0.1, classes=10),
         tap="conv",
     )

