@@ -74,6 +74,7 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
     suite.check(config["evals"])
     method = build.make("method", config["method"])
     dataset = data.load(**_data_arguments(config["data"]))
+    suite.check(config["evals"], dataset)
     durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
     initial = train.initial_state(method, config, dataset, durations)
     folder.claim(config)

@@ -11,10 +11,10 @@ SEEDS = (0, 1, 2)
 ROWS = [
     table.Row("DIM(L) InfoNCE", "configs/quickstart.py", seeds=SEEDS),
     table.Row(
-        "DIM(L) InfoNCE, no prior",
+        "DIM(L) InfoNCE, no prior, 1 seed",
         "configs/quickstart.py",
         ("--config.method.method.gamma=0.0",),
-        seeds=SEEDS,
+        seeds=(0,),
     ),
 ]
 

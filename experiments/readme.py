@@ -36,7 +36,7 @@ def _table(title: str, evaluation: str, content: dict) -> str:
         f"**{title}**: test accuracy in percent, `{measure['protocol']}`, {labels} labels, "
         f"{first['test_examples']:,} test images, {first['steps']:,} steps on "
         f"{first['device']}. In brackets: published (1000 epochs, another probe schedule) and the "
-        "difference."
+        "difference. Minutes of training, on a machine shared with other work."
         if any(item["published_percent"] for item in first["measures"])
         else f"**{title}**: test accuracy in percent, `{measure['protocol']}`, "
         f"{measure['labels']} (mean and deviation of {len(first['seeds'])} seeds), "
