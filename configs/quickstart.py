@@ -1,10 +1,11 @@
-"""Deep InfoMax on scikit-learn's 1,797 scanned digits: no download, done in about two minutes.
+"""Deep InfoMax on scikit-learn's 1,797 scanned digits: no download, 90 seconds on 2 CPU cores.
 
     python -m dim_jax.main --config configs/quickstart.py
 
 Word: `smoke` (seconds). Local DIM with InfoNCE on 8x8 digits enlarged to 32x32, a quarter of the
-published encoder's width. Metric: test accuracy of probes that see few labels. There is no
-published number for this data set.
+published encoder's width. Metric: test accuracy of probes that see 5 labels per class; measured
+at y, mean of 3 seeds: MLP 90.6, SVM 90.6, k-NN 89.4 (experiments/results/quickstart_seeds.json).
+There is no published number for this data set.
 """
 
 from configs import common
