@@ -8,9 +8,9 @@ Words: local | global | mixed, bound=infonce | jsd | dv, budget=paper | cpu | sm
 a higher rate, fewer epochs. `smoke` takes seconds.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
-DIM(L) after 1000 epochs: InfoNCE 75.21/75.57/69.13, JSD 73.25/73.62/66.96, DV 72.66/70.60/64.71. Measured: budget=cpu
-with InfoNCE 71.7/67.6/62.8, seed 0, 40 minutes of training on 2 CPU cores shared with other work
-(experiments/results/dim_cifar10_cpu.json); budget=paper has not been run.
+DIM(L) after 1000 epochs: InfoNCE 75.21/75.57/69.13, JSD 73.25/73.62/66.96, DV 72.66/70.60/64.71.
+Measured: budget=cpu with InfoNCE 71.7/67.6/62.8, seed 0, 40 minutes of training on 2 CPU cores
+shared with other work (experiments/results/dim_cifar10_cpu.json). budget=paper was not run.
 """
 
 from configs import common
