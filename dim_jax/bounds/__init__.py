@@ -1,0 +1,91 @@
+"""Variational bounds and estimates of mutual information from critic scores, to be maximised.
+
+    from dim_jax import bounds
+
+    bounds.infonce(scores)                                dense: a matrix of scores
+    bounds.blockwise.infonce(anchors, candidates)         without the matrix, in memory O(block)
+    bounds.infonce(scores, axis_name="data")              one block of it on each device
+
+Arguments that all bounds share:
+
+    scores f[n, m, *l]   critic of anchor (row) and candidate (column); trailing axes are locations
+                         of the candidate. Reductions are float32, also for bfloat16 scores.
+    positives            exactly one per row: the pair that was drawn together; every other entry
+                         is a negative. A mask b[n, m], or i[n], the column of each row's
+                         positive. Default: the diagonal. Rolled negatives, queues (m = n + k or
+                         1 + k) and other layouts are masks.
+    axis_name, sharded   inside `pmap`, `shard_map` or a named `vmap`, `scores` is one block of the
+                         whole matrix: the `anchors` of this device against all candidates, or all
+                         anchors against the `candidates` of this device. `positives` marks the
+                         positives of the block; with "candidates" a row without any (in numbers:
+                         -1) is one whose positive lies on another device. Default: the diagonal
+                         of the whole matrix, devices in the order of their index.
+
+With `axis_name` every device returns the value of the whole matrix. Differentiate inside the
+mapped function: each device then holds its share of the gradient, and the sum over devices is the
+gradient of the whole matrix. Under `pmap` that sum is `lax.psum` of the gradients (not `pmean`);
+`shard_map` with check_vma, its default, has already summed those of replicated parameters.
+Gather one side only; for local scores gather the anchors (globals) and use sharded="candidates":
+but for "same_location", what crosses devices does not grow with the number of locations.
+
+Several globals per image are not locations: `jax.vmap(bounds.infonce, in_axes=-1)` over them.
+(Averages over pairs, as in `jensen_shannon`, may treat them as locations.)
+
+Each function carries `facts` (`labels.Facts`): whether its value is a lower bound, an upper bound,
+a divergence or neither, its ceiling, its bias, its invariances. `table()` prints them.
+"""
+
+from dim_jax.bounds import blockwise, labels
+from dim_jax.bounds.blockwise import dot
+from dim_jax.bounds.contrastive import decoupled_infonce, infonce, symmetric_infonce
+from dim_jax.bounds.f_divergences import (
+    gan,
+    jensen_shannon,
+    jsd_to_mi_lower_bound,
+    pearson_chi2,
+    reverse_kl,
+    squared_hellinger,
+    wasserstein,
+)
+from dim_jax.bounds.kullback_leibler import (
+    MineState,
+    donsker_varadhan,
+    interpolated,
+    js_nwj,
+    mine,
+    mine_state,
+    nwj,
+    smile,
+    tuba,
+)
+from dim_jax.bounds.likelihoods import (
+    barber_agakov,
+    club,
+    difference_of_entropies,
+    leave_one_out,
+)
+
+ESTIMATORS = (
+    *(infonce, symmetric_infonce, decoupled_infonce),
+    *(donsker_varadhan, mine, nwj, tuba, interpolated, js_nwj, smile),
+    *(jensen_shannon, gan, reverse_kl, squared_hellinger, pearson_chi2, wasserstein),
+    *(barber_agakov, difference_of_entropies, club, leave_one_out, jsd_to_mi_lower_bound),
+)
+
+__all__ = [
+    *(estimator.__name__ for estimator in ESTIMATORS),
+    "ESTIMATORS",
+    "MineState",
+    "blockwise",
+    "dot",
+    "mine_state",
+    "table",
+]
+
+
+def table() -> str:
+    """What every function's value is, as a Markdown table made from the functions' `facts`."""
+    return labels.table(ESTIMATORS)
+
+
+__doc__ += f"\n{table()}\n"

@@ -1,0 +1,108 @@
+"""What each function's value is, as facts that tests check and from which the table is printed."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Kind = Literal["lower bound", "upper bound", "divergence", "neither"]
+
+
+class Ceiling(NamedTuple):
+    """The largest value that scores can reach, in words and for a batch of n."""
+
+    text: str
+    of: Callable[..., float]
+
+
+LOG_N = Ceiling("log n", math.log)
+NONE = Ceiling("none", lambda n: math.inf)
+
+
+def constant(text: str, value: float) -> Ceiling:
+    return Ceiling(text, lambda n: value)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a value is.
+
+    kind: of the value of one batch, in expectation, at every batch size. "lower bound" and "upper
+      bound" are of the mutual information and of nothing else; a "divergence" is itself a lower
+      bound of the divergence that `of` names.
+    of: the quantity that the value bounds or estimates.
+    ceiling: the largest value that scores can reach.
+    batch: the expected value of one batch against that of an infinite one, for the same critic:
+      "unbiased", "too high" (an average sits inside a logarithm), "grows with n" (competition
+      among n), "exact" (no averages over batches).
+    invariant_to: the largest terms that may be added to the scores without a change of the value:
+      "c" a constant, "c(l)" one per location, "c(x)" per anchor, "c(y)" per candidate, "c(x, l)",
+      "c(y, l)". All smaller terms follow.
+    gradient: "of the value", or what else.
+    population: the kind of the value on an infinite batch.
+    condition: without which `kind` does not hold.
+    variant: the arguments these facts belong to, where a function has several.
+    takes: what the first argument is.
+    """
+
+    kind: Kind
+    of: str
+    ceiling: Ceiling
+    batch: Literal["unbiased", "too high", "grows with n", "exact"]
+    invariant_to: tuple[str, ...]
+    gradient: str = "of the value"
+    population: Kind | None = None
+    condition: str = ""
+    variant: str = ""
+    takes: Literal["scores", "scores and more", "log-likelihoods", "value"] = "scores"
+
+
+def label(*facts: Facts):
+    """Gives a function its `facts`, one entry per variant."""
+
+    def attach(function):
+        function.facts = facts
+        return function
+
+    return attach
+
+
+HEADER = (
+    "function",
+    "one batch, in expectation",
+    "of",
+    "ceiling",
+    "batch value",
+    "invariant to",
+    "gradient",
+)
+
+
+def rows(functions: Iterable[Callable]) -> list[tuple[str, ...]]:
+    """The facts as cells of text, in the order of `HEADER`."""
+    cells = []
+    for function in functions:
+        for facts in function.facts:
+            name = function.__name__ + (f", {facts.variant}" if facts.variant else "")
+            kind = facts.kind + (f" if {facts.condition}" if facts.condition else "")
+            if facts.population not in (None, facts.kind):
+                kind += f" ({facts.population} on the population)"
+            cells.append(
+                (
+                    name,
+                    kind,
+                    facts.of,
+                    facts.ceiling.text,
+                    facts.batch,
+                    ", ".join(facts.invariant_to) or "nothing",
+                    facts.gradient,
+                )
+            )
+    return cells
+
+
+def table(functions: Iterable[Callable]) -> str:
+    """The facts as a Markdown table."""
+    lines = [HEADER, ("---",) * len(HEADER), *rows(functions)]
+    escaped = ([cell.replace("|", r"\|") for cell in cells] for cells in lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)

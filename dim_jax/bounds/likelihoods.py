@@ -1,0 +1,181 @@
+"""Bounds from normalised models: log-likelihoods log q in place of critic scores.
+
+A matrix of them has log q(y_j | x_i) at [i, j]: anchors x are rows, candidates y columns.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dim_jax.bounds import contrastive, f_divergences, pairs
+from dim_jax.bounds.labels import NONE, Facts, label
+from dim_jax.bounds.pairs import Sharded
+from dim_jax.bounds.statistics import COLUMNS_BY_LOCATION, AxisName, Joint, SumExp
+
+
+@label(
+    Facts(
+        kind="lower bound",
+        of="I(x; y)",
+        condition="the entropy is that of y",
+        ceiling=NONE,
+        batch="unbiased",
+        invariant_to=(),
+        takes="log-likelihoods",
+    )
+)
+def barber_agakov(
+    log_conditional: jax.Array, *, entropy: jax.Array | float, axis_name: AxisName | None = None
+) -> jax.Array:
+    """Barber-Agakov bound, in nats; larger is better.
+
+        entropy + mean of log q(y | x) over joint pairs
+
+    Args:
+      log_conditional: f[n] or f[n, *l], log q(y_i | x_i) of the joint pairs; with `axis_name`
+        those of this device, as many on each.
+      entropy: H(Y) of the true law, in nats (differential for densities).
+    Returns: f32[]; equal to I where q is the true conditional.
+    Raises: TypeError, ValueError at trace time: no floats, or none at all.
+    Source: Barber and Agakov 2003; Poole et al. 2019, equation 2.
+    Differs: no.
+    """
+    mean = _mean(log_conditional, "log_conditional", axis_name)
+    return pairs.replicated(jnp.asarray(entropy, mean.dtype) + mean, axis_name)
+
+
+@label(
+    Facts(
+        kind="neither",
+        of="I(x; y)",
+        ceiling=NONE,
+        batch="unbiased",
+        invariant_to=(),
+        takes="log-likelihoods",
+    )
+)
+def difference_of_entropies(
+    log_marginal: jax.Array, log_conditional: jax.Array, *, axis_name: AxisName | None = None
+) -> jax.Array:
+    """Difference of two cross-entropies, in nats. Neither a lower nor an upper bound.
+
+        mean of log q(y | x) - mean of log q(y)
+
+    Each model is fitted by its own likelihood: NEVER train the marginal model on this value,
+    which would push its likelihood down. The errors of the two partly cancel.
+
+    Args:
+      log_marginal, log_conditional: f[n] or f[n, *l], log q(y_i) and log q(y_i | x_i); with
+        `axis_name` those of this device, as many on each.
+    Returns: f32[].
+    Raises: TypeError, ValueError at trace time: no floats, or none at all, or not of one shape.
+    Source: McAllester and Stratos 2020, equation 7.
+    Differs: no.
+    """
+    if jnp.shape(log_marginal) != jnp.shape(log_conditional):
+        raise ValueError(
+            f"log_marginal has shape {jnp.shape(log_marginal)} and log_conditional "
+            f"{jnp.shape(log_conditional)}; both are of the same samples; pass equal shapes"
+        )
+    marginal = _mean(log_marginal, "log_marginal", axis_name)
+    conditional = _mean(log_conditional, "log_conditional", axis_name)
+    return pairs.replicated(conditional - marginal, axis_name)
+
+
+@label(
+    Facts(
+        kind="upper bound",
+        of="I(x; y)",
+        condition="q(y | x) is exact",
+        ceiling=NONE,
+        batch="unbiased",
+        invariant_to=("c(x, l)", "c(y, l)"),
+        takes="log-likelihoods",
+    )
+)
+def club(
+    log_conditional: jax.Array,
+    positives: jax.Array | None = None,
+    *,
+    include_positives: bool = False,
+    axis_name: AxisName | None = None,
+    sharded: Sharded = "anchors",
+) -> jax.Array:
+    """Contrastive log-ratio upper bound, in nats; minimise it to make x and y independent.
+
+        mean over positives of log q(y | x) - mean over negatives of log q(y | x)
+
+    An upper bound if q is the true conditional (then it is Jeffreys' divergence I + KL(product ||
+    joint): loose), or close enough to it; otherwise neither. Fit q by its likelihood, apart.
+
+    Args:
+      log_conditional: f[n, m, *l], log q(y_j | x_i).
+      include_positives: the second mean runs over all pairs, as published; the value is then
+        (n - 1) / n of the default's.
+      Others: see the package.
+    Returns: f32[].
+    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix.
+    Source: Cheng et al. 2020 (CLUB), equation 10.
+    Differs: the positives are left out of the second mean unless `include_positives`.
+    """
+    whole = pairs.of(log_conditional, positives, axis_name, sharded)
+    share = 1.0 - 1.0 / whole.candidates if include_positives else 1.0
+    return whole.value(share * f_divergences.difference_of_means(whole))
+
+
+@label(
+    Facts(
+        kind="upper bound",
+        of="I(x; y)",
+        condition="q(y | x) is exact",
+        ceiling=NONE,
+        batch="too high",
+        invariant_to=("c(y, l)",),
+        takes="log-likelihoods",
+    )
+)
+def leave_one_out(
+    log_conditional: jax.Array,
+    positives: jax.Array | None = None,
+    *,
+    axis_name: AxisName | None = None,
+    sharded: Sharded = "anchors",
+) -> jax.Array:
+    """Leave-one-out upper bound, in nats.
+
+        mean over positives j of log q(y_j | x_j) - log mean over i != j of q(y_j | x_i)
+
+    The marginal of y is the mixture of the batch's other conditionals. An upper bound in
+    expectation if q is the true conditional; for any other q neither.
+
+    Args:
+      log_conditional: f[n, m, *l], log q(y_j | x_i).
+      Others: see the package.
+    Returns: f32[].
+    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix;
+      two positives for one candidate.
+    Source: Poole et al. 2019, equation 15.
+    Differs: Linear95/CLUB (L1OutUB) broadcasts to [n, n, n] and so computes CLUB instead.
+    """
+    whole = pairs.of(log_conditional, positives, axis_name, sharded)
+    whole.require_negatives("anchors")
+    whole.require_one_positive_per_candidate("leave_one_out")
+    parts = whole.reduce(joint=Joint(COLUMNS_BY_LOCATION), rest=SumExp(COLUMNS_BY_LOCATION))
+    others = whole.anchors - 1
+    return whole.value(contrastive.above_the_rest(whole, parts["joint"], parts["rest"], others))
+
+
+def _mean(values: jax.Array, name: str, axis_name: AxisName | None) -> jax.Array:
+    values = jnp.asarray(values)
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} is {values.dtype}{list(values.shape)}; log-likelihoods are floats; convert "
+            "with astype(jnp.float32)"
+        )
+    if values.ndim < 1 or values.size == 0:
+        raise ValueError(
+            f"{name} has shape {values.shape}; a mean needs one number per sample, f[n]; pass the "
+            "log-likelihoods themselves"
+        )
+    mean = jnp.mean(values.astype(jnp.promote_types(values.dtype, jnp.float32)))
+    return mean if axis_name is None else lax.pmean(mean, axis_name)
