@@ -32,13 +32,16 @@ def names(role: str) -> dict[str, Callable[..., Any] | None]:
     module = importlib.import_module(ROLES[role])
     if role == "method":
         return {entry.name: None for entry in pkgutil.iter_modules(module.__path__)}
-    return {
-        name: member
-        for name, member in vars(module).items()
-        if inspect.isfunction(member)
-        and member.__module__ == module.__name__
-        and not name.startswith("_")
+    public = {
+        name: f for name, f in inspect.getmembers(module, inspect.isfunction) if name[0] != "_"
     }
+    if role == "bound":  # those of scores alone: a method has no log-likelihoods, no MINE state
+        return {name: f for name, f in public.items() if _takes_scores(f)}
+    return {name: f for name, f in public.items() if f.__module__ == module.__name__}
+
+
+def _takes_scores(function: Callable[..., Any]) -> bool:
+    return hasattr(function, "facts") and function.facts[0].takes == "scores"
 
 
 def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:

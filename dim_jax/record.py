@@ -30,7 +30,7 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
-        f"{_device()} ({durations.batch_size // devices} each); seed {config['seed']}",
+        f"{device()} ({durations.batch_size // devices} each); seed {config['seed']}",
     ]
 
 
@@ -46,7 +46,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     return {
         "config": pathlib.Path(source.partition(":")[0]).stem,
         "config_string": source,
-        "device": _device(),
+        "device": device(),
         "devices": jax.device_count(),
         "steps": durations.total_steps,
         "epochs": durations.total_steps / durations.epoch_steps,
@@ -59,7 +59,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "dataset": dataset.facts.name,
         "train_examples": len(dataset.splits["train"].images),
         "test_examples": len(dataset.splits["test"].images),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {
             "python": platform.python_version(),
             "dim_jax": dim_jax.__version__,
@@ -69,14 +69,15 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     }
 
 
-def _device() -> str:
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
+def device() -> str:
+    """The accelerator's name, or the CPU with its number of cores."""
+    first = jax.devices()[0]
+    if first.platform != "cpu":
+        return first.device_kind
     return f"CPU with {os.cpu_count()} cores"
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the source tree, if dim_jax runs from one."""
     command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):

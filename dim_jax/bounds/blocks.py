@@ -37,17 +37,22 @@ class Blocks(Pairs):
             raise ValueError(f"block is {block}; a block has rows and columns; pass 1 or more")
         n, m = _length(anchors, "anchors"), _length(candidates, "candidates")
         self.block = (min(block, n), min(block, m))
+        anchors, self.anchor_types = _at_least_float32(anchors)
+        candidates, self.candidate_types = _at_least_float32(candidates)
         self.critic = critic
         self.anchor_blocks = _split(anchors, self.block[0])
         self.candidate_blocks = _split(candidates, self.block[1])
-        scores = jax.eval_shape(critic, _first(self.anchor_blocks), _first(self.candidate_blocks))
+        scores = jax.eval_shape(
+            self._scores, _first(self.anchor_blocks), _first(self.candidate_blocks)
+        )
         _check_scores(scores, self.block)
         super().__init__((n, m, *scores.shape[2:]), positives, axis_name, sharded)
 
     def _reduce_here(self, statistics: Mapping[str, Statistic], extra: Tree) -> dict[str, Any]:
         n, m = self.shape[:2]
         rows, columns = self._rows(), self._columns(extra)
-        like = jax.eval_shape(lambda: self._parts(statistics, _first(rows), _first(columns)))
+        # Not by eval_shape: inside shard_map the empty statistics must vary over the same devices.
+        like = self._parts(statistics, _first(rows), _first(columns))
         empty = {name: statistics[name].empty(part) for name, part in like.items()}
         per_anchor = [name for name in statistics if 0 not in statistics[name].over]
         per_candidate = [name for name in statistics if 1 not in statistics[name].over]
@@ -101,8 +106,14 @@ class Blocks(Pairs):
             "extra": _split(rows_first, size),
         }
 
+    def _scores(self, anchors: Tree, candidates: Tree) -> jax.Array:
+        return self.critic(
+            jax.tree.map(lax.convert_element_type, anchors, self.anchor_types),
+            jax.tree.map(lax.convert_element_type, candidates, self.candidate_types),
+        )
+
     def _parts(self, statistics, row, column) -> dict[str, Any]:
-        scores = self.critic(row["anchors"], column["candidates"])
+        scores = self._scores(row["anchors"], column["candidates"])
         positives = row["positives"][:, None] == column["index"]
         negatives = ~positives
         if self.shape[0] % self.block[0]:
@@ -130,11 +141,25 @@ def _length(features: Tree, name: str) -> int:
     return shapes[0][0]
 
 
+def _at_least_float32(features: Tree) -> tuple[Tree, Tree]:
+    """The features in a type in which their gradients add up over the blocks, and their own."""
+    features = jax.tree.map(jnp.asarray, features)
+    types = jax.tree.map(lambda x: x.dtype, features)
+
+    def widened(x: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            return x
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    return jax.tree.map(widened, features), types
+
+
 def _check_scores(scores: Any, block: tuple[int, int]) -> None:
     shape = getattr(scores, "shape", None)
     if shape is None or shape[:2] != block:
+        got = jax.tree.structure(scores) if shape is None else f"shape {shape}"
         raise ValueError(
-            f"critic gives {scores} for {block[0]} anchors and {block[1]} candidates; a bound "
+            f"critic gives {got} for {block[0]} anchors and {block[1]} candidates; a bound "
             f"needs one score per pair, f[{block[0]}, {block[1]}, *locations]; score all pairs"
         )
     checks.are_scores(shape, scores.dtype)

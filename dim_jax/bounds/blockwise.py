@@ -19,8 +19,10 @@ Every function has the name, the value, the gradient and the further arguments o
 Memory, with gradients: a few arrays of block * block (times what the critic holds per pair), and
 of the size of the features. The backward pass makes each block's scores again: four products of
 matrices where the dense form has three. Inside `pmap` and `shard_map`, `axis_name` and `sharded`
-mean what they mean for the dense form: anchors or candidates are this device's share. The rest is
-gathered: do it before.
+mean what they mean for the dense form: anchors or candidates are this device's share, the other
+side is gathered before. shard_map with check_vma sums the gradient of replicated parameters where
+they are used, which is in every block: cast those of the critic first, so that it happens once,
+`params = jax.lax.pcast(params, "data", to="varying")`.
 """
 
 from collections.abc import Callable

@@ -59,7 +59,8 @@ def positive_columns(
         if known and axis_name is None:
             _one_per_row(positives)
         library = np if known else jnp
-        return library.where(positives.any(1), positives.argmax(1), -1)
+        columns = library.where(positives.any(1), positives.argmax(1), -1)
+        return columns.astype(np.int32)
     if not jnp.issubdtype(positives.dtype, jnp.integer):
         raise TypeError(
             f"positives are {positives.dtype}{list(positives.shape)}; they are a bool mask or the "
@@ -72,7 +73,7 @@ def positive_columns(
         )
     if known and axis_name is None:
         _columns_exist(positives, m)
-    return positives
+    return positives.astype(np.int32)
 
 
 def _is_known(array: jax.Array | np.ndarray) -> bool:
@@ -93,7 +94,7 @@ def _diagonal(
                 f"scores have shape {shape} and positives are missing; without them the "
                 f"first two axes must be equal; pass positives b[{n}, {m}] with one True per row"
             )
-        return np.arange(n)
+        return np.arange(n, dtype=np.int32)
     devices, index = axis_size(axis_name), lax.axis_index(axis_name)
     own, whole = (n, m) if sharded == "anchors" else (m, n)
     if own * devices != whole:
@@ -103,7 +104,8 @@ def _diagonal(
             f"{'candidates' if sharded == 'anchors' else 'anchors'}; gather them, pass the other "
             f"value of sharded, or pass the block's positives"
         )
-    return np.arange(n) + index * n if sharded == "anchors" else np.arange(n) - index * m
+    rows = np.arange(n, dtype=np.int32)
+    return rows + index * n if sharded == "anchors" else rows - index * m
 
 
 def _one_per_row(positives: np.ndarray) -> None:

@@ -15,9 +15,8 @@ from dim_jax.bounds.statistics import (
     ROWS_BY_LOCATION,
     AxisName,
     Joint,
-    JointPart,
+    LogSum,
     SumExp,
-    SumExpPart,
     log_total,
 )
 
@@ -111,21 +110,21 @@ def _need_columns(whole: Pairs, name: str) -> None:
     whole.require_one_positive_per_candidate(name)
 
 
-def _among(whole: Pairs, joint: JointPart, rest: SumExpPart, size: int, weight: int = 1):
+def _among(whole: Pairs, joint: jax.Array, rest: LogSum, size: int, weight: int = 1):
     """log size + mean of T - log(exp T + weight * rest).
 
     As a softplus of a difference it is exact also where T and the logarithm are +-1e4.
     """
-    excess = log_total(rest, minus=joint.value) + math.log(weight)
-    return whole.joint_mean(joint, math.log(size) - jax.nn.softplus(excess))
+    excess = log_total(rest, minus=joint) + math.log(weight)
+    return whole.joint_mean(math.log(size) - jax.nn.softplus(excess))
 
 
-def _among_all_locations(whole: Pairs, joint: JointPart, rest: SumExpPart) -> jax.Array:
-    peak = jax.lax.stop_gradient(jnp.maximum(rest.peak, joint.value.max(2, keepdims=True)))
-    own = jnp.sum(jnp.exp(joint.value - peak), 2, keepdims=True)
+def _among_all_locations(whole: Pairs, joint: jax.Array, rest: LogSum) -> jax.Array:
+    peak = jax.lax.stop_gradient(jnp.maximum(rest.peak, joint.max(2, keepdims=True)))
+    own = jnp.sum(jnp.exp(joint - peak), 2, keepdims=True)
     others = whole.locations * jnp.exp(log_total(rest, minus=peak))
     constant = math.log(whole.candidates * whole.locations)
-    return whole.joint_mean(joint, constant + (joint.value - peak) - jnp.log(own + others))
+    return whole.joint_mean(constant + (joint - peak) - jnp.log(own + others))
 
 
 @label(
@@ -206,7 +205,7 @@ def decoupled_infonce(
     return whole.value(above_the_rest(whole, parts["joint"], parts["rest"], whole.candidates - 1))
 
 
-def above_the_rest(whole: Pairs, joint: JointPart, rest: SumExpPart, others: int) -> jax.Array:
+def above_the_rest(whole: Pairs, joint: jax.Array, rest: LogSum, others: int) -> jax.Array:
     """mean over positives of T - log mean over its `others` of exp(T)."""
-    excess = log_total(rest, minus=joint.value)
-    return whole.joint_mean(joint, math.log(others) - excess)
+    excess = log_total(rest, minus=joint)
+    return whole.joint_mean(math.log(others) - excess)

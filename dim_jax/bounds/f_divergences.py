@@ -15,7 +15,7 @@ from dim_jax import divergences
 from dim_jax.bounds import pairs
 from dim_jax.bounds.labels import NONE, Facts, constant, label
 from dim_jax.bounds.pairs import Pairs, Sharded
-from dim_jax.bounds.statistics import ROWS_BY_LOCATION, AxisName, Joint, JointPart, Sum
+from dim_jax.bounds.statistics import ROWS_BY_LOCATION, AxisName, Joint, Sum
 
 Term = Callable[[jax.Array], jax.Array]
 
@@ -45,13 +45,13 @@ def estimate(
         joint=Joint(ROWS_BY_LOCATION, clipped),
         product=Sum(lambda scores, extra: negative(clipped(scores, extra))),
     )
-    joint = whole.joint_mean(parts["joint"], positive(parts["joint"].value))
+    joint = whole.joint_mean(positive(parts["joint"]))
     return whole.value(joint - parts["product"] / whole.negatives)
 
 
-def jensen_shannon_of(whole: Pairs, joint: JointPart, product: jax.Array) -> jax.Array:
+def jensen_shannon_of(whole: Pairs, joint: jax.Array, product: jax.Array) -> jax.Array:
     """`jensen_shannon` from its statistics, for estimates that only borrow its gradient."""
-    mean = whole.joint_mean(joint, divergences.jensen_shannon_positive(joint.value))
+    mean = whole.joint_mean(divergences.jensen_shannon_positive(joint))
     return mean - product / whole.negatives
 
 
@@ -264,16 +264,16 @@ def wasserstein(
     Differs: no.
     """
     whole = pairs.of(scores, positives, axis_name, sharded)
-    return difference_of_means(whole)
+    return whole.value(difference_of_means(whole))
 
 
 def difference_of_means(whole: Pairs) -> jax.Array:
     """mean over positives - mean over negatives of the scores."""
     joint = whole.reduce(joint=Joint(ROWS_BY_LOCATION))["joint"]
     # Against a number of the scores' own size, so that large ones of one sign do not cancel.
-    level = lax.stop_gradient(whole.joint_mean(joint, joint.value))
+    level = lax.stop_gradient(whole.joint_mean(joint))
     product = whole.negatives_mean(lambda scores, _: scores - level)
-    return whole.value(whole.joint_mean(joint, joint.value - level) - product)
+    return whole.joint_mean(joint - level) - product
 
 
 @label(

@@ -17,6 +17,7 @@ from dim_jax.bounds.statistics import (
     AxisName,
     Joint,
     SumExp,
+    SumExpButLargest,
     log_total,
     log_without,
 )
@@ -64,7 +65,7 @@ def donsker_varadhan(
 
 def _donsker_varadhan(whole, joint, rest) -> jax.Array:
     # Against the peak, so that large scores of one sign do not cancel in float32.
-    above = whole.joint_mean(joint, joint.value - rest.peak)
+    above = whole.joint_mean(joint - rest.peak)
     return above - log_total(rest, minus=rest.peak) + math.log(whole.negatives)
 
 
@@ -133,7 +134,7 @@ def mine(
     log_sum = jnp.logaddexp(now, before)
     new = MineState(log_sum, decay * state.weight + (1.0 - decay))
     ratio = jnp.exp(log_mean - (new.log_sum - jnp.log(new.weight)))
-    surrogate = whole.joint_mean(parts["joint"], parts["joint"].value) - ratio
+    surrogate = whole.joint_mean(parts["joint"]) - ratio
     return value, pairs.with_gradient_of(whole.value(surrogate), value), new
 
 
@@ -276,11 +277,10 @@ def interpolated(
     log_alpha = math.log(alpha) if alpha else -math.inf
     log_rest = math.log1p(-alpha) if alpha < 1 else -math.inf
     parts = whole.reduce(
-        own=Joint(COLUMNS_BY_LOCATION),
         joint=Joint(COLUMNS_BY_LOCATION, everywhere=True),
-        rest=SumExp(COLUMNS_BY_LOCATION, others=True),
+        rest=SumExpButLargest(COLUMNS_BY_LOCATION),
     )
-    joint, rest = parts["joint"].value, parts["rest"]
+    joint, rest = parts["joint"], parts["rest"]
     baseline = whole.per_candidate(log_baseline, "log_baseline")
 
     def mixed(log_mean: jax.Array, base: jax.Array) -> jax.Array:
@@ -295,9 +295,10 @@ def interpolated(
         return mixed(left - math.log(others), baseline - joint)
 
     first = whole.negatives_mean(excess, (joint, rest, baseline))
-    log_mean = log_total(rest, minus=rest.peak) - math.log(others)
-    second = jnp.exp(log_mean - mixed(log_mean, baseline - rest.peak))
-    return whole.value(1.0 - first - whole.joint_mean(parts["own"], second))
+    peak = rest.everything.peak
+    log_mean = log_total(rest.everything, minus=peak) - math.log(others)
+    second = jnp.exp(log_mean - mixed(log_mean, baseline - peak))
+    return whole.value(1.0 - first - whole.joint_mean(second))
 
 
 @label(
@@ -334,7 +335,7 @@ def js_nwj(
     parts = whole.reduce(
         joint=_JOINT, rest=SumExp(EVERYTHING), softplus=f_divergences.JENSEN_SHANNON_NEGATIVE
     )
-    mean = whole.joint_mean(parts["joint"], 1.0 + parts["joint"].value)
+    mean = whole.joint_mean(1.0 + parts["joint"])
     value = mean - jnp.exp(log_total(parts["rest"]) - math.log(whole.negatives))
     objective = f_divergences.jensen_shannon_of(whole, parts["joint"], parts["softplus"])
     return pairs.with_gradient_of(whole.value(objective), value.reshape(()))

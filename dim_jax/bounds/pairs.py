@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from dim_jax.bounds import checks
-from dim_jax.bounds.statistics import AxisName, Block, Entry, JointPart, Statistic, Sum
+from dim_jax.bounds.statistics import AxisName, Block, Entry, Statistic, Sum
 
 Sharded = Literal["anchors", "candidates"]
 
@@ -63,13 +64,28 @@ class Pairs:
                 parts[name] = statistic.across(parts[name], self.axis_name)
         return parts
 
-    def joint_mean(self, joint: JointPart, terms: jax.Array) -> jax.Array:
-        """Mean over all positives and locations of terms that belong to `joint`, f[]."""
-        terms = jnp.broadcast_to(terms, joint.value.shape).mean(2, keepdims=True)
-        total = jnp.sum(terms, where=joint.here)
+    def joint_mean(self, terms: jax.Array) -> jax.Array:
+        """Mean over all positives and locations, f[], of terms f[n, 1, l] of each anchor's.
+
+        Or of terms f[1, m, l] of each candidate's; candidates without a positive do not count.
+        """
+        per_anchor = terms.shape[:2] == (self.shape[0], 1)
+        here = self._has_positive() if per_anchor else self._is_positive()
+        total = jnp.sum(terms.mean(2, keepdims=True), where=here)
         if self.axis_name is not None:
             total = lax.psum(total, self.axis_name)
         return total / self.anchors
+
+    def _has_positive(self) -> jax.Array:
+        """Whether each anchor's positive is on this device, b[n, 1, 1]."""
+        here = (self.columns >= 0) & (self.columns < self.shape[1])
+        return jnp.asarray(here)[:, None, None]
+
+    def _is_positive(self) -> jax.Array:
+        """Whether each candidate has a positive on this device, b[1, m, 1]."""
+        m = self.shape[1]
+        columns = jnp.where(self.columns >= 0, self.columns, m)  # negative ones would wrap
+        return jnp.zeros(m, bool).at[columns].set(True, mode="drop")[None, :, None]
 
     def negatives_mean(self, of: Entry, extra: Any = ()) -> jax.Array:
         """Mean over all negatives and locations of a function of each score, f[1, 1, 1]."""
@@ -132,7 +148,10 @@ class Matrix(Pairs):
         self.scores = as_block(scores, self.locations)
 
     def _reduce_here(self, statistics: Mapping[str, Statistic], extra: Any) -> dict[str, Any]:
-        positives = (self.columns[:, None] == jnp.arange(self.shape[1]))[:, :, None]
+        columns = self.columns
+        if isinstance(columns, np.ndarray) and np.array_equal(columns, np.arange(len(columns))):
+            columns = jnp.arange(len(columns))  # a mask that the compiler can split over devices
+        positives = (columns[:, None] == jnp.arange(self.shape[1]))[:, :, None]
         block = Block(self.scores, positives, ~positives, extra)
         return {name: statistic.part(block) for name, statistic in statistics.items()}
 
@@ -167,9 +186,16 @@ def replicated(value: jax.Array, axis_name: AxisName | None) -> jax.Array:
     return with_gradient_of(value / lax.axis_size(axis_name), value)
 
 
+@jax.custom_jvp
 def with_gradient_of(objective: jax.Array, value: jax.Array) -> jax.Array:
-    """The number `value` with the gradient of `objective`."""
-    return lax.stop_gradient(value) + (objective - lax.stop_gradient(objective))
+    """The number `value` with the gradient of `objective`; also where one is infinite."""
+    del objective
+    return value
+
+
+@with_gradient_of.defjvp
+def _(primals, tangents):
+    return with_gradient_of(*primals), tangents[0]
 
 
 def _tracks_replication(axis_name: AxisName) -> bool:

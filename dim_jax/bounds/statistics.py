@@ -42,22 +42,23 @@ def _as_they_are(scores: jax.Array, extra: Any) -> jax.Array:
     return scores
 
 
-class JointPart(NamedTuple):
-    value: jax.Array  # 0 where this part holds no positive
-    here: jax.Array  # b, without locations: whether it holds one
-
-
-class SumExpPart(NamedTuple):
-    """exp(peak) * total, and the part of `total` without one of its largest terms."""
+class LogSum(NamedTuple):
+    """A sum of exponentials, exp(peak) * total."""
 
     peak: jax.Array
     total: jax.Array
-    others: jax.Array
+
+
+class ButLargest(NamedTuple):
+    """A sum of exponentials, and the same without one of its largest terms."""
+
+    everything: LogSum
+    others: LogSum
 
 
 @dataclass(frozen=True)
 class Joint:
-    """The score of the one positive of each row, or of the at most one of each column.
+    """The score of the one positive of each row, or of the at most one of each column; else 0.
 
     It stays with the device that has the positive, unless it is wanted `everywhere`.
     """
@@ -66,22 +67,18 @@ class Joint:
     of: Entry = _as_they_are
     everywhere: bool = False
 
-    def part(self, block: Block) -> JointPart:
+    def part(self, block: Block) -> jax.Array:
         scores = self.of(block.scores, block.extra)
-        return JointPart(
-            jnp.sum(scores, self.over, keepdims=True, where=block.positives),
-            jnp.any(block.positives, self.over, keepdims=True),
-        )
+        return jnp.sum(scores, self.over, keepdims=True, where=block.positives)
 
-    def empty(self, like: JointPart) -> JointPart:
-        return jax.tree.map(_zeros, like)
+    def empty(self, like: jax.Array) -> jax.Array:
+        return jnp.zeros_like(like)
 
-    def merge(self, a: JointPart, b: JointPart) -> JointPart:
-        return JointPart(a.value + b.value, a.here | b.here)
+    def merge(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return a + b
 
-    def across(self, part: JointPart, axis_name: AxisName) -> JointPart:
-        here = lax.psum(part.here.astype(jnp.int32), axis_name) > 0
-        return JointPart(lax.psum(part.value, axis_name), here)
+    def across(self, part: jax.Array, axis_name: AxisName) -> jax.Array:
+        return lax.psum(part, axis_name)
 
     def crosses(self, axis: int) -> bool:
         """Whether parts of several devices must merge, their blocks lying along `axis`."""
@@ -96,12 +93,14 @@ class Sum:
     over: Axes = EVERYTHING
 
     def part(self, block: Block) -> jax.Array:
-        values = self.of(block.scores, block.extra).mean(2, keepdims=True)
+        # Masked before, or an overflow at a positive would make its gradient no number; and after.
+        scores = jnp.where(block.negatives, block.scores, 0.0)
+        values = self.of(scores, block.extra).mean(2, keepdims=True)
         rows = jnp.sum(values, 1, keepdims=True, where=block.negatives)
         return jnp.sum(rows, 0, keepdims=True)
 
     def empty(self, like: jax.Array) -> jax.Array:
-        return _zeros(like)
+        return jnp.zeros_like(like)
 
     def merge(self, a: jax.Array, b: jax.Array) -> jax.Array:
         return a + b
@@ -115,76 +114,99 @@ class Sum:
 
 @dataclass(frozen=True)
 class SumExp:
-    """Sum of exp(score) over the negatives along `over`; the mean along locations (axis 2).
-
-    With `others`, also the sum without its largest term: what is left when that term is taken out
-    cannot be had by subtraction in floating point.
-    """
+    """Sum of exp(score) over the negatives along `over`; the mean along locations (axis 2)."""
 
     over: Axes
     of: Entry = _as_they_are
-    others: bool = False
 
-    def part(self, block: Block) -> SumExpPart:
-        scores = jnp.where(block.negatives, self.of(block.scores, block.extra), -jnp.inf)
-        # Of the negatives only: a large positive would send all of them to zero. Finite where
-        # there are none.
-        lowest = jnp.finfo(scores.dtype).min
-        peak = lax.stop_gradient(jnp.max(scores, self.over, keepdims=True, initial=lowest))
-        terms = jnp.exp(scores - peak)
-        total = jnp.sum(terms, self.over, keepdims=True)
-        others = jnp.zeros_like(total)
-        if self.others:
-            (axis,) = self.over
-            largest = jnp.argmax(scores, axis, keepdims=True)
-            index = lax.broadcasted_iota(largest.dtype, scores.shape, axis)
-            others = jnp.sum(terms, axis, keepdims=True, where=index != largest)
-        if 2 in self.over:
-            total /= scores.shape[2]
-        return SumExpPart(peak, total, others)
+    def part(self, block: Block) -> LogSum:
+        part = _log_sum(self._scores(block), self.over)
+        return part._replace(total=part.total / block.scores.shape[2]) if 2 in self.over else part
 
-    def empty(self, like: SumExpPart) -> SumExpPart:
-        part = jax.tree.map(_zeros, like)
-        return part._replace(peak=part.peak + jnp.finfo(part.peak.dtype).min)
+    def _scores(self, block: Block) -> jax.Array:
+        return jnp.where(block.negatives, self.of(block.scores, block.extra), -jnp.inf)
 
-    def merge(self, a: SumExpPart, b: SumExpPart) -> SumExpPart:
+    def empty(self, like: LogSum) -> LogSum:
+        peak, total = jax.tree.map(jnp.zeros_like, like)
+        return LogSum(peak + jnp.finfo(peak.dtype).min, total)
+
+    def merge(self, a: LogSum, b: LogSum) -> LogSum:
         peak = jnp.maximum(a.peak, b.peak)
-        a, b = _rescaled(a, peak), _rescaled(b, peak)
-        others = jnp.where(a.peak >= b.peak, a.others + b.total, a.total + b.others)
-        return SumExpPart(peak, a.total + b.total, others if self.others else a.others)
+        return LogSum(peak, _in_units_of(peak, a) + _in_units_of(peak, b))
 
-    def across(self, part: SumExpPart, axis_name: AxisName) -> SumExpPart:
+    def across(self, part: LogSum, axis_name: AxisName) -> LogSum:
         peak = lax.pmax(part.peak, axis_name)
-        part = _rescaled(part, peak)
-        total = lax.psum(part.total, axis_name)
-        if not self.others:
-            return SumExpPart(peak, total, part.others)
-        index = lax.axis_index(axis_name)
-        first = lax.pmin(jnp.where(part.peak == peak, index, lax.axis_size(axis_name)), axis_name)
-        others = lax.psum(jnp.where(index == first, part.others, part.total), axis_name)
-        return SumExpPart(peak, total, others)
+        return LogSum(peak, lax.psum(_in_units_of(peak, part), axis_name))
 
     def crosses(self, axis: int) -> bool:
         return axis in self.over
 
 
+@dataclass(frozen=True)
+class SumExpButLargest(SumExp):
+    """`SumExp` along one axis, and the same without its largest term.
+
+    What is left when that term is taken out cannot be had by subtraction in floating point.
+    """
+
+    def part(self, block: Block) -> ButLargest:
+        scores = self._scores(block)
+        (axis,) = self.over
+        largest = jnp.argmax(scores, axis, keepdims=True)
+        index = lax.broadcasted_iota(largest.dtype, scores.shape, axis)
+        others = jnp.where(index == largest, -jnp.inf, scores)
+        return ButLargest(_log_sum(scores, self.over), _log_sum(others, self.over))
+
+    def empty(self, like: ButLargest) -> ButLargest:
+        return ButLargest(*(super(SumExpButLargest, self).empty(part) for part in like))
+
+    def merge(self, a: ButLargest, b: ButLargest) -> ButLargest:
+        merge = super().merge
+        first = a.everything.peak >= b.everything.peak
+        others = merge(
+            _either(first, a.others, b.others), _either(first, b.everything, a.everything)
+        )
+        return ButLargest(merge(a.everything, b.everything), others)
+
+    def across(self, part: ButLargest, axis_name: AxisName) -> ButLargest:
+        everything = super().across(part.everything, axis_name)
+        index, devices = lax.axis_index(axis_name), lax.axis_size(axis_name)
+        holds = part.everything.peak == everything.peak
+        first = lax.pmin(jnp.where(holds, index, devices), axis_name)
+        rest = _either(index == first, part.others, part.everything)
+        return ButLargest(everything, super().across(rest, axis_name))
+
+
 Statistic = Joint | Sum | SumExp
 
 
-def _rescaled(part: SumExpPart, peak: jax.Array) -> SumExpPart:
-    """The same sums in units of exp(peak); `peak` stays that of the part."""
-    factor = jnp.exp(part.peak - peak)
-    return SumExpPart(part.peak, part.total * factor, part.others * factor)
+def _log_sum(scores: jax.Array, over: Axes) -> LogSum:
+    """Of scores that are -inf where masked."""
+    if over == EVERYTHING:  # by way of the rows, which CPUs sum in vectors
+        rows = _log_sum(scores, ROWS)
+        peak = jnp.max(rows.peak, 0, keepdims=True)
+        return LogSum(peak, jnp.sum(_in_units_of(peak, rows), 0, keepdims=True))
+    # On CPU a last axis of 1 makes the exponentials four times slower.
+    single = scores.shape[2] == 1
+    scores = scores[:, :, 0] if single else scores
+    axes = tuple(axis for axis in over if axis < scores.ndim)
+    # The peak of the negatives only: a large positive would send all of them to zero. Finite
+    # where there are none.
+    lowest = jnp.finfo(scores.dtype).min
+    peak = lax.stop_gradient(jnp.max(scores, axes, keepdims=True, initial=lowest))
+    part = LogSum(peak, jnp.sum(jnp.exp(scores - peak), axes, keepdims=True))
+    return LogSum(part.peak[:, :, None], part.total[:, :, None]) if single else part
 
 
-def _zeros(like: jax.Array) -> jax.Array:
-    zeros = jnp.zeros(like.shape, like.dtype)
-    # Inside shard_map a loop's carry must vary over the same devices before and after.
-    varying = tuple(getattr(like, "vma", None) or ())
-    return lax.pcast(zeros, varying, to="varying") if varying else zeros
+def _in_units_of(peak: jax.Array, part: LogSum) -> jax.Array:
+    return part.total * jnp.exp(part.peak - peak)
 
 
-def log_total(part: SumExpPart, minus: jax.Array | float = 0.0) -> jax.Array:
+def _either(first: jax.Array, a: LogSum, b: LogSum) -> LogSum:
+    return jax.tree.map(lambda x, y: jnp.where(first, x, y), a, b)
+
+
+def log_total(part: LogSum, minus: jax.Array | float = 0.0) -> jax.Array:
     """log of the sum, less a number of its own size: subtracted first, nothing is lost at 1e4.
 
     -inf, with a gradient of 0, where nothing was summed.
@@ -192,15 +214,17 @@ def log_total(part: SumExpPart, minus: jax.Array | float = 0.0) -> jax.Array:
     return (part.peak - minus) + _safe_log(part.total)
 
 
-def log_without(part: SumExpPart, scores: jax.Array, minus: jax.Array | float = 0.0) -> jax.Array:
+def log_without(part: ButLargest, scores: jax.Array, minus: jax.Array | float = 0.0) -> jax.Array:
     """log of the sum without the term exp(scores), which is one of those summed, less `minus`.
 
     A term of more than half the sum is the largest one, and the sum of the others is at hand;
     subtracting a smaller term loses one bit at most.
     """
-    term = jnp.exp(jnp.minimum(scores - part.peak, 0.0))
-    rest = jnp.where(term > 0.5 * part.total, part.others, part.total - term)
-    return (part.peak - minus) + _safe_log(rest)
+    everything, others = part
+    above = scores - everything.peak
+    term = jnp.exp(jnp.where(above < 1.0, above, 0.0))  # only what is masked later is above 0
+    rest = (everything.peak - minus) + _safe_log(everything.total - term)
+    return jnp.where(term > 0.5 * everything.total, log_total(others, minus), rest)
 
 
 def _safe_log(values: jax.Array) -> jax.Array:
