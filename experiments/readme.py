@@ -1,4 +1,4 @@
-"""Writes the results section of the README from experiments/results/*.json.
+"""Writes the README's results, from experiments/results/*.json, and its table of the bounds.
 
 python -m experiments.readme
 """
@@ -6,11 +6,11 @@ python -m experiments.readme
 import json
 import pathlib
 
+from dim_jax import bounds
 from experiments import table
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
-BEGIN = "<!-- results: python -m experiments.readme -->\n"
-END = "<!-- end of results -->"
+MADE_HERE = ": python -m experiments.readme -->\n"
 
 SECTIONS = {
     "dim_cifar10_cpu": ("CIFAR-10, `budget=cpu`", "mlp"),
@@ -18,14 +18,14 @@ SECTIONS = {
 }
 
 
-def section() -> str:
-    """The Markdown between the markers."""
-    parts = []
+def results() -> str:
+    """Tables of what was measured."""
+    tables = []
     for name, (title, evaluation) in SECTIONS.items():
         path = table.RESULTS / f"{name}.json"
         if path.exists():
-            parts.append(_table(title, evaluation, json.loads(path.read_text())))
-    return "\n".join(parts)
+            tables.append(_table(title, evaluation, json.loads(path.read_text())))
+    return "\n".join(tables)
 
 
 def _table(title: str, evaluation: str, content: dict) -> str:
@@ -52,11 +52,49 @@ def _table(title: str, evaluation: str, content: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def bounds_table() -> str:
+    """What every function of `dim_jax.bounds` computes."""
+    return bounds.table() + "\n"
+
+
+def bounds_speed() -> str:
+    """Time and memory of the bounds on a CPU, from experiments/bench_bounds.py."""
+    content = json.loads((table.RESULTS / "bench_bounds_cpu.json").read_text())
+    lines = [
+        f"Value and gradient of dot-product scores, float32, {content['device']}, jax "
+        f"{content['versions']['jax']} (`python -m experiments.bench_bounds`):",
+        "",
+        "| pairs | function | dense | blockwise | dense, MiB | blockwise, MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in content["rows"]:
+        if row["critic"] == "dot" and row["dtype"] == "float32" and row["batch"] >= 8192:
+            dense = "does not fit" if not row["dense_seconds"] else f"{row['dense_seconds']:.2f} s"
+            lines.append(
+                f"| {row['batch']:,} | `{row['bound']}` | {dense} | "
+                f"{row['blockwise_seconds']:.2f} s | {row['dense_temp_mib']:,.0f} | "
+                f"{row['blockwise_temp_mib']:,.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def parts(text: str, name: str) -> tuple[str, str, str]:
+    """A text before, between and after the markers of a section."""
+    before, _, rest = text.partition(f"<!-- {name}{MADE_HERE}")
+    between, _, after = rest.partition(f"<!-- end of {name} -->")
+    return before, between, after
+
+
+GENERATED = {"bounds": bounds_table, "speed": bounds_speed, "results": results}
+
+
 def write() -> None:
-    """Replaces the section in the README."""
+    """Replaces the generated sections of the README."""
     text = README.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    README.write_text(text[:start] + section() + text[end:])
+    for name, section in GENERATED.items():
+        before, _, after = parts(text, name)
+        text = f"{before}<!-- {name}{MADE_HERE}{section()}<!-- end of {name} -->{after}"
+    README.write_text(text)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,12 @@ gradient of the whole matrix. Under `pmap` that sum is `lax.psum` of the gradien
 Gather one side only; for local scores gather the anchors (globals) and use sharded="candidates":
 but for "same_location", what crosses devices does not grow with the number of locations.
 
+Candidates need not be the batch:
+
+    queue     scores = dot(anchors, concatenate([candidates, queue])), positives = arange(n)
+    rolled    scores = stack([T(x, y), T(x, roll(y, 1)), ...], axis=1), positives = zeros(n, int);
+              its columns are no candidates, so what compares anchors has no meaning there
+
 Several globals per image are not locations: `jax.vmap(bounds.infonce, in_axes=-1)` over them.
 (Averages over pairs, as in `jensen_shannon`, may treat them as locations.)
 

@@ -19,7 +19,7 @@ from dim_jax.bounds.statistics import ROWS_BY_LOCATION, AxisName, Joint, Sum
 
 Term = Callable[[jax.Array], jax.Array]
 
-JENSEN_SHANNON_NEGATIVE = Sum(lambda scores, _: divergences.jensen_shannon_negative(scores))
+JENSEN_SHANNON_NEGATIVE = Sum(term=divergences.jensen_shannon_negative)
 
 
 def estimate(
@@ -43,7 +43,7 @@ def estimate(
     parts = whole.reduce(
         extra,
         joint=Joint(ROWS_BY_LOCATION, clipped),
-        product=Sum(lambda scores, extra: negative(clipped(scores, extra))),
+        product=Sum(clipped, negative),
     )
     joint = whole.joint_mean(positive(parts["joint"]))
     return whole.value(joint - parts["product"] / whole.negatives)

@@ -56,8 +56,27 @@ class ButLargest(NamedTuple):
     others: LogSum
 
 
+class _Added:
+    """Parts that merge by addition."""
+
+    over: Axes
+
+    def empty(self, like: jax.Array) -> jax.Array:
+        return jnp.zeros_like(like)
+
+    def merge(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return a + b
+
+    def across(self, part: jax.Array, axis_name: AxisName) -> jax.Array:
+        return lax.psum(part, axis_name)
+
+    def crosses(self, axis: int) -> bool:
+        """Whether parts of several devices must merge, their blocks lying along `axis`."""
+        return axis in self.over
+
+
 @dataclass(frozen=True)
-class Joint:
+class Joint(_Added):
     """The score of the one positive of each row, or of the at most one of each column; else 0.
 
     It stays with the device that has the positive, unless it is wanted `everywhere`.
@@ -71,45 +90,25 @@ class Joint:
         scores = self.of(block.scores, block.extra)
         return jnp.sum(scores, self.over, keepdims=True, where=block.positives)
 
-    def empty(self, like: jax.Array) -> jax.Array:
-        return jnp.zeros_like(like)
-
-    def merge(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        return a + b
-
-    def across(self, part: jax.Array, axis_name: AxisName) -> jax.Array:
-        return lax.psum(part, axis_name)
-
     def crosses(self, axis: int) -> bool:
-        """Whether parts of several devices must merge, their blocks lying along `axis`."""
         return self.everywhere and axis in self.over
 
 
 @dataclass(frozen=True)
-class Sum:
-    """Sum over the negatives of a function of each score; the mean over locations."""
+class Sum(_Added):
+    """Sum over the negatives of a term of each score; the mean over locations."""
 
     of: Entry = _as_they_are
+    term: Callable[[jax.Array], jax.Array] = lambda scores: scores
     over: Axes = EVERYTHING
 
     def part(self, block: Block) -> jax.Array:
-        # Masked before, or an overflow at a positive would make its gradient no number; and after.
+        # Masked at every step: what overflows at a positive would make its gradient no number.
         scores = jnp.where(block.negatives, block.scores, 0.0)
-        values = self.of(scores, block.extra).mean(2, keepdims=True)
+        scores = jnp.where(block.negatives, self.of(scores, block.extra), 0.0)
+        values = self.term(scores).mean(2, keepdims=True)
         rows = jnp.sum(values, 1, keepdims=True, where=block.negatives)
         return jnp.sum(rows, 0, keepdims=True)
-
-    def empty(self, like: jax.Array) -> jax.Array:
-        return jnp.zeros_like(like)
-
-    def merge(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        return a + b
-
-    def across(self, part: jax.Array, axis_name: AxisName) -> jax.Array:
-        return lax.psum(part, axis_name)
-
-    def crosses(self, axis: int) -> bool:
-        return axis in self.over
 
 
 @dataclass(frozen=True)

@@ -321,6 +321,16 @@ def test_a_baseline_per_candidate_and_location():
     np.testing.assert_allclose(value, np.mean(flat), rtol=1e-5)
 
 
+@pytest.mark.parametrize("level", [-1e4, 1e4])
+def test_a_baseline_of_the_scores_size_keeps_gradients_finite(level):
+    """Scores and baseline that move together leave TUBA where it is."""
+    scores, _ = layout("locations")
+    f = jax.jit(jax.value_and_grad(bounds.tuba))
+    moved = f(scores + level, log_baseline=jnp.full(4, level))
+    for ours, theirs in zip(moved, f(scores, log_baseline=0.0), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-2, atol=2e-3)
+
+
 def test_likelihood_values():
     rng = np.random.default_rng(2)
     conditional, marginal = rng.standard_normal((2, 6))
