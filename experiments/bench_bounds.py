@@ -7,7 +7,6 @@ parameters. What is compared is compiled ahead and run in turns in one process; 
 its program fits `DENSE_SHARE` of the device's memory, and is otherwise only compiled.
 """
 
-import argparse
 import dataclasses
 import functools
 import importlib.metadata
@@ -246,6 +245,4 @@ def report(content: dict) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--budget", choices=list(BUDGETS), default="cpu")
-    run(parser.parse_args().budget)
+    run(table.budget(BUDGETS))

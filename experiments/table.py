@@ -4,6 +4,7 @@ Each row is a command like any user's, in its own process and run folder, so an 
 experiment continues where it was. Results go to experiments/results/<name>.json.
 """
 
+import argparse
 import dataclasses
 import json
 import math
@@ -11,7 +12,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import rich.console
 import rich.table
@@ -41,6 +42,13 @@ def run(name: str, rows: Sequence[Row], runs: str = "runs/experiments") -> dict:
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     report(content)
     return content
+
+
+def budget(known: Iterable[str], default: str = "cpu") -> str:
+    """The budget that the command line asks for, `--budget=cpu`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--budget", choices=list(known), default=default)
+    return parser.parse_args().budget
 
 
 def _one(name: str, row: Row, seed: int, runs: str) -> dict:
