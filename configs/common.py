@@ -9,7 +9,18 @@ import difflib
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-BOUNDS = {"dv": "donsker_varadhan", "jsd": "jensen_shannon", "infonce": "infonce"}
+BOUNDS = {
+    "infonce": "infonce",
+    "jsd": "jensen_shannon",
+    "dv": "donsker_varadhan",
+    "gan": "gan",
+    "nwj": "nwj",
+    "rkl": "reverse_kl",
+    "h2": "squared_hellinger",
+    "chi2": "pearson_chi2",
+}
+TASKS = ("plain", "coord", "occlude", "both")
+LAYERS = ("published", "first", "second", "third")
 BUDGETS = ("paper", "cpu", "smoke")
 
 
@@ -109,18 +120,31 @@ def monitored(method: dict, classes: int) -> dict:
     )
 
 
-def encoder(name: str, *, smoke: bool, width: int = 64, hidden: int = 1024) -> dict:
+def encoder(
+    name: str, *, smoke: bool, width: int = 64, hidden: int = 1024, layer: str = "published"
+) -> dict:
     """An encoder at the published size (official DIM code, configs/convnets.py) unless changed.
 
-    `smoke` makes it tiny.
+    `smoke` makes it tiny. `layer` of `LAYERS` is the block whose map gives the local features.
     """
+    local = {} if layer == "published" else dict(local=LAYERS.index(layer) - 1)
     if smoke:
-        return dict(name=name, width=4, hidden=32, features=8)
-    return dict(name=name, width=width, hidden=hidden, features=64)
+        return dict(name=name, width=4, hidden=32, features=8, **local)
+    return dict(name=name, width=width, hidden=hidden, features=64, **local)
 
 
-def dim(*, encoder: dict, weights: str, bound: str, critic_width: int, concat_width: int) -> dict:
+def dim(
+    *,
+    encoder: dict,
+    weights: str,
+    bound: str,
+    critic_width: int,
+    concat_width: int,
+    tasks: str = "plain",
+) -> dict:
     """The DIM method with the published weights of "global", "local" or "mixed".
+
+    tasks: one of `TASKS`, the extra tasks of Table 5.
 
     alpha, beta, gamma: Hjelm et al. 2019, Table 1 (global 1, 0, 1; local 0, 1, 0.1) and Table 4
     (mixed 0.5, 0.1; its gamma is not printed, 0.1 is ours).
@@ -144,4 +168,13 @@ def dim(*, encoder: dict, weights: str, bound: str, critic_width: int, concat_wi
         # Table 10 and the official code, prior_matching.py.
         discriminator=dict(name="discriminator", widths=(1000, 200)),
         penalty=1.0,
+        # 10 pixels, the receptive field of the 8x8 map: section 4.3 (from memory).
+        occlusion=10 if tasks in ("occlude", "both") else placeholder(int),
+        # Weight 1: official DIM code, coordinates.py, for the absolute ones; the other is ours.
+        absolute=1.0 if tasks in ("coord", "both") else 0.0,
+        relative=1.0 if tasks in ("coord", "both") else 0.0,
+        # Two layers of 512 units, batch norm: section 4.3 (from memory).
+        coordinates=dict(name="coordinates", widths=(concat_width, concat_width)),
+        sampled_locations=placeholder(int),
+        negatives=placeholder(int),
     )

@@ -13,7 +13,7 @@ def get_config(argument: str = ""):
     words = common.parse(
         argument,
         weights=("local", "global", "mixed"),
-        bound=("infonce", "jsd", "dv"),
+        bound=tuple(common.BOUNDS),
         budget=common.BUDGETS,
     )
     budget = words["budget"]

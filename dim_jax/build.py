@@ -20,6 +20,7 @@ ROLES = {
     "local_critic": "dim_jax.nets.critics",
     "discriminator": "dim_jax.nets.heads",
     "classifier": "dim_jax.nets.heads",
+    "coordinates": "dim_jax.nets.heads",
     "prior": "dim_jax.priors",
     "bound": "dim_jax.bounds",
 }

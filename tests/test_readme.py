@@ -41,8 +41,10 @@ def test_the_same_step_on_one_and_on_many_devices():
     sharded, nats = names["sharded_step"](params, x, y)
     np.testing.assert_allclose(nats, -value, rtol=1e-4)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), sharded, expected)
-    pmapped, nats = jax.pmap(names["device_step"], axis_name="data", in_axes=(None, 0, 0))(
-        params, *names["split"]
+    pmapped, nats = jax.device_get(
+        jax.pmap(names["device_step"], axis_name="data", in_axes=(None, 0, 0))(
+            params, *names["split"]
+        )
     )
     np.testing.assert_allclose(nats, -np.full(8, value), rtol=1e-4)
     first = jax.tree.map(lambda x: x[0], pmapped)

@@ -70,6 +70,7 @@ from dim_jax.bounds.likelihoods import (
     difference_of_entropies,
     leave_one_out,
 )
+from dim_jax.bounds.sampling import with_fewer_negatives
 
 ESTIMATORS = (
     *(infonce, symmetric_infonce, decoupled_infonce),
@@ -86,6 +87,7 @@ __all__ = [
     "dot",
     "mine_state",
     "table",
+    "with_fewer_negatives",
 ]
 
 

@@ -4,6 +4,8 @@ Block order of the released code: convolution or linear, batch norm, ReLU, pooli
 batch norm follows. y is a plain affine layer: nothing squashes it (a prior's sigmoid is applied
 inside the prior term only).
 
+`local` is the block, from 0, whose map gives the local features; the default is the published one.
+
 Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
 """
 
@@ -62,6 +64,12 @@ class ConvEncoder(nn.Module):
 
 
 def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
+    if not 0 <= module.local < len(module.blocks):
+        raise contracts.UserError(
+            f"local={module.local} and the encoder '{name}' has {len(module.blocks)} convolution "
+            f"blocks; use 0 to {len(module.blocks) - 1}"
+        )
+
     def check(images: jax.Array) -> None:
         if images.ndim != 4 or images.shape[1:3] != (side, side):
             size = "x".join(map(str, images.shape[1:3]))
@@ -73,25 +81,25 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
     return pure.net(module, check)
 
 
-def dcgan28(*, width: int, hidden: int, features: int) -> pure.Net:
+def dcgan28(*, width: int, hidden: int, features: int, local: int = 1) -> pure.Net:
     """The encoder for 28x28 images; the 7x7 map is both local and conv. Published: 64, 1024, 64."""
     blocks = (Block(width, 5, 2, 2), Block(2 * width, 5, 2, 2))
-    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local=1))
+    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local=local))
 
 
-def dcgan32(*, width: int, hidden: int, features: int) -> pure.Net:
+def dcgan32(*, width: int, hidden: int, features: int, local: int = 1) -> pure.Net:
     """The encoder for 32x32 images; 8x8 locations of 2*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(3))
-    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local=1))
+    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local=local))
 
 
-def dcgan64(*, width: int, hidden: int, features: int) -> pure.Net:
+def dcgan64(*, width: int, hidden: int, features: int, local: int = 2) -> pure.Net:
     """The encoder for 64x64 images; 8x8 locations of 4*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(4))
-    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local=2))
+    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local=local))
 
 
-def alexnet64(*, width: int, hidden: int, features: int) -> pure.Net:
+def alexnet64(*, width: int, hidden: int, features: int, local: int = 2) -> pure.Net:
     """The AlexNet-like encoder for 64x64 images; 15x15 locations of 4*width.
 
     Published: width 96, hidden 4096 (two layers), features 64. The first release drew the
@@ -104,4 +112,4 @@ def alexnet64(*, width: int, hidden: int, features: int) -> pure.Net:
         Block(4 * width, 3, 1, 1),
         Block(2 * width, 3, 1, 1, pool=True),
     )
-    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local=2))
+    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local=local))

@@ -1,6 +1,6 @@
 """Small networks on top of representations: prior discriminators and classifiers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -31,6 +31,30 @@ class _Classifier(nn.Module):
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.relu(layers.batch_norm(train, name="norm")(x))
         return layers.Linear(self.classes, name="logits")(x)
+
+
+class _Logits(nn.Module):
+    widths: Sequence[int]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        x = inputs
+        for index, width in enumerate(self.widths):
+            x = layers.Linear(width, use_bias=False, name=f"linear{index}")(x)
+            x = nn.relu(layers.batch_norm(train, name=f"norm{index}")(x))
+        return layers.Linear(self.outputs, name="logits")(x)
+
+
+def coordinates(*, widths: Sequence[int]) -> Callable[[int], pure.Net]:
+    """For a number of outputs, the MLP f[..., d] -> logits f[..., outputs], batch norm, ReLU.
+
+    Published: widths (512, 512) (from memory).
+    Source: Hjelm et al. 2019, section 4.3.
+    Differs: the official code, functions/coordinates.py, has a hidden layer of twice the map's
+      side and a layer norm over both coordinates' logits.
+    """
+    return lambda outputs: pure.net(_Logits(tuple(widths), outputs))
 
 
 def discriminator(*, widths: Sequence[int]) -> pure.Net:

@@ -101,6 +101,9 @@ def on_devices(runner, form, sharded, devices, batch, dtype):
             in_axes=((None, 0, 0), 0),
             devices=jax.devices()[:devices],
         )(blocks, np.stack(np.split(positives, devices, axis=axis)))
+        # To the host at once: a second program on all devices beside one that still waits for its
+        # collectives can starve it on few cores.
+        results = jax.device_get(results)
         for value, (w, _, _) in results.values():
             assert (value == value[0]).all() and (w == w[0]).all()
         return {
@@ -108,7 +111,7 @@ def on_devices(runner, form, sharded, devices, batch, dtype):
             for name, (value, (w, x, y)) in results.items()
         }
     checked = runner == "shard_map"
-    return jax.jit(
+    results = jax.jit(
         jax.shard_map(
             partial(step, sum_gradients=not checked),
             mesh=mesh(devices),
@@ -117,6 +120,7 @@ def on_devices(runner, form, sharded, devices, batch, dtype):
             check_vma=checked,
         )
     )(parts, positives)
+    return jax.device_get(results)
 
 
 def close(ours, theirs, rtol):
@@ -188,7 +192,7 @@ def global_view(devices):
             parts
         )
 
-    return jax.jit(step)(parts, positives)
+    return jax.device_get(jax.jit(step)(parts, positives))
 
 
 def per_device(f, sharded="anchors"):

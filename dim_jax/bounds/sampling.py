@@ -1,0 +1,43 @@
+"""A bound with fewer negatives than the batch has."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dim_jax import contracts
+
+
+def with_fewer_negatives(
+    bound: Callable[..., jax.Array], scores: jax.Array, count: int, rng: jax.Array
+) -> jax.Array:
+    """The bound with `count` negatives per positive, drawn anew, those of an anchor shared.
+
+    Each location's positive competes with the same `count` of the anchor's (n - 1) L negatives.
+
+    Args:
+      bound: of a matrix of scores and positives, such as `infonce`.
+      scores: f[n, n, *l], joint pairs on the diagonal.
+      count: at most (n - 1) L.
+
+    Returns: f32[], the mean over locations of the bound of each; for `infonce` at most
+      log(count + 1).
+    Raises: UserError: more negatives than there are.
+    Source: Hjelm et al. 2019, App. A.3, Fig. 9.
+    """
+    n, locations = len(scores), math.prod(scores.shape[2:])
+    scores = scores.reshape(n, n, locations)
+    if count > (n - 1) * locations:
+        raise contracts.UserError(
+            f"{count} negatives per positive are wanted and a batch of {n} with {locations} "
+            f"locations has {(n - 1) * locations}; use at most so many (method.negatives)"
+        )
+
+    def of_anchor(row: jax.Array, index: jax.Array, key: jax.Array):
+        others = jnp.roll(row, -index, axis=0)[1:].reshape(-1)
+        return row[index], jax.random.permutation(key, others)[:count]
+
+    own, others = jax.vmap(of_anchor)(scores, jnp.arange(n), jax.random.split(rng, n))
+    first = jnp.zeros(n, jnp.int32)
+    return jax.vmap(lambda t: bound(jnp.column_stack([t, others]), first), in_axes=1)(own).mean()
