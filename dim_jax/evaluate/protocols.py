@@ -63,7 +63,59 @@ class Knn(NamedTuple):
     temperature: float
 
 
-PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
+class CriticFit(NamedTuple):
+    """How a critic is fitted by Adam and reported as a Donsker-Varadhan value.
+
+    batch: pairs a step, all of them where there are fewer; a last, smaller batch is dropped.
+    milestones: steps at which the rate falls to a tenth; None = half a cosine down to zero.
+    products: product samples in training for each joint one.
+    held_out: the part of the training pairs that is not trained on and chooses, every
+      `check_every` steps, the critic that is reported; 0 = the critic of the last step.
+    reported_products: product samples in the reported value for each joint one.
+    """
+
+    batch: int
+    steps: int
+    learning_rate: float
+    milestones: tuple[int, ...] | None
+    products: int
+    held_out: float
+    check_every: int
+    reported_products: int
+
+
+class Dependence(NamedTuple):
+    """The neural dependency measure: a critic of permuted coordinates, reported on test images.
+
+    trained_on: the split whose representations the critic is trained on.
+    examples: at most so many of them, drawn at random.
+    standardise: coordinates are shifted and scaled to mean 0 and deviation 1 on those examples.
+    """
+
+    trained_on: str
+    examples: int
+    standardise: bool
+    fit: CriticFit
+
+
+class Information(NamedTuple):
+    """MINE: a critic of images and y, trained on training images, reported on test images.
+
+    examples: at most so many training images, drawn at random.
+    width, features, widths: of the critic; channels of the image encoder's first convolution, the
+      encoded image, and the hidden layers on it and y.
+    decay: of the moving average in the gradient.
+    """
+
+    examples: int
+    width: int
+    features: int
+    widths: tuple[int, ...]
+    decay: float
+    fit: CriticFit
+
+
+PROTOCOLS: dict[str, Mlp | Svm | Knn | Dependence | Information] = {
     # Hjelm et al. 2019, section 4.2, and the official code (classifier.py,
     # classification_eval.py): as the paper reports it, the mean test accuracy over the last 100
     # epochs. The features enter as they are. Differs: the encoder's batch norm runs in inference
@@ -108,9 +160,56 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn] = {
     ),
     # Wu et al. 2018, section 3.4 (weighted vote, temperature 0.07); Caron et al. 2021 (k = 20).
     "knn-v1": Knn(neighbours=20, temperature=0.07),
+    "ndm-paper-v1": Dependence(
+        trained_on="test",
+        examples=10_000,
+        standardise=False,
+        fit=CriticFit(
+            batch=10_000,
+            steps=1000,
+            learning_rate=1e-4,
+            milestones=(500, 750),
+            products=1,
+            held_out=0.0,
+            check_every=100,
+            reported_products=1,
+        ),
+    ),
+    "ndm-v1": Dependence(
+        trained_on="train",
+        examples=50_000,
+        standardise=True,
+        fit=CriticFit(
+            batch=256,
+            steps=1500,
+            learning_rate=1e-3,
+            milestones=None,
+            products=1,
+            held_out=0.1,
+            check_every=100,
+            reported_products=8,
+        ),
+    ),
+    "mine-v1": Information(
+        examples=50_000,
+        width=32,
+        features=256,
+        widths=(512, 128),
+        decay=0.99,
+        fit=CriticFit(
+            batch=256,
+            steps=1000,
+            learning_rate=5e-4,
+            milestones=None,
+            products=1,
+            held_out=0.04,
+            check_every=100,
+            reported_products=8,
+        ),
+    ),
 }
 
-Kind = TypeVar("Kind", Mlp, Svm, Knn)
+Kind = TypeVar("Kind", Mlp, Svm, Knn, Dependence, Information)
 
 
 def find(name: Any, kind: type[Kind]) -> Kind:

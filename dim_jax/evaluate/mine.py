@@ -1,0 +1,134 @@
+"""Information between images and their representation, by mutual information neural estimation.
+
+What the number is not. The representation is a function of the image, so for images from a
+continuum the true value is infinite, and for N given images it is at most log N (10.8 nats for
+50,000). A critic of finite size, trained for finite time, reports how much of that it can make use
+of, on images that it has not seen: a score of representation, critic and schedule together.
+Compare it only between representations under one protocol, never with a published number, and
+never read it as "bits kept". (The published ones go up to 101.65 nats.)
+
+Source: Belghazi et al. 2018; Hjelm et al. 2019, section 4.1 and table 4.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dim_jax import bounds, contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate import accuracy, critic_fit, features, protocols
+from dim_jax.nets import layers, pure
+
+NEEDS_LABELS = False
+REPRESENTATIONS = "encoders"
+TAPS = ("y",)
+PROTOCOL = protocols.Information
+
+_SMALLEST_MAP = 4  # the image encoder halves its map until its sides are at most this
+
+
+def evaluate(
+    frozen: contracts.Frozen,
+    splits: Mapping[str, dataset.Split],
+    rng: jax.Array,
+    *,
+    protocol: str = "mine-v1",
+    taps: Iterable[str] = TAPS,
+) -> dict[str, float]:
+    """Estimated information between image and tap in nats, larger is more; see the module's limits.
+
+    The Donsker-Varadhan value on the test images of a critic trained on the training images.
+
+    Args:
+      protocol: a name of `protocols.PROTOCOLS`; it holds every setting, of the critic too.
+
+    Returns:
+      {"<tap>/mine"}
+
+    Raises:
+      UserError: an unknown protocol or tap, fewer than two images, or a value that is not finite.
+    Source: Belghazi et al. 2018; the critic of the official framework's models/mine.py and ali.py,
+      a convolutional encoder of the image, concatenated with y, linear 512, 128, 1, no batch norm.
+    Differs: the map is halved until it is 4x4 or smaller whatever the image size; schedule and
+      width are ours (the published ones are not known); the critic is chosen on held-out training
+      images and judged on test images; y is standardised by the training images.
+    """
+    settings = protocols.find(protocol, PROTOCOL)
+    seed = int(np.asarray(jax.random.key_data(rng)).ravel()[-1])
+    net = image_critic(settings.width, settings.features, settings.widths)
+    results = {}
+    for tap in taps:
+        train, test = (
+            (splits[name].images, features.extract(frozen, splits[name], (tap,))[tap])
+            for name in ("train", "test")
+        )
+        train = critic_fit.subset(train, settings.examples, seed)
+        shift, scale = accuracy.statistics(train[1])
+        train, test = ((images, (rows - shift) * scale) for images, rows in (train, test))
+        results[f"{tap}/mine"] = information(net, settings, train, test, seed)
+    return results
+
+
+def information(
+    net: pure.Net,
+    settings: protocols.Information,
+    train: critic_fit.Pairs,
+    test: critic_fit.Pairs,
+    seed: int,
+) -> float:
+    """I(x; y) in nats as MINE estimates it, on `test`, by any critic fitted on `train`.
+
+    Args:
+      net: (x [n,...], y f[n,m,d]) -> scores f[n,m] of x_i with each of the m rows y_i; without
+        batch statistics. Build it once: each new one is compiled anew.
+      train, test: (x, y), row i of x drawn together with row i of y f[n,d].
+    """
+    return critic_fit.estimate(_problem(net, settings.decay), train, test, settings.fit, seed)
+
+
+@functools.cache
+def _problem(net: pure.Net, decay: float) -> critic_fit.Problem:
+    def objective(scores, positives, state):
+        _, surrogate, state = bounds.mine(scores, positives, state=state, decay=decay)
+        return surrogate, state
+
+    return critic_fit.Problem(net, critic_fit.rolled, objective, bounds.mine_state)
+
+
+class _ImageCritic(nn.Module):
+    width: int
+    features: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, images: jax.Array, y: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        x = images.astype(jnp.float32) / 127.5 - 1.0
+        stage = 0
+        while min(x.shape[1:3]) > _SMALLEST_MAP:
+            width = self.width * 2 ** min(stage, 2)
+            x = layers.Conv(width, 4, 2, 1, name=f"conv{stage}")(x)
+            x = nn.relu(x + self.param(f"conv{stage}_bias", nn.initializers.zeros, (width,)))
+            stage += 1
+        x = nn.relu(layers.Linear(self.features, name="image")(x.reshape(len(x), -1)))
+        x = jnp.broadcast_to(x[:, None], (*y.shape[:2], self.features))
+        x = jnp.concatenate([x, y], axis=-1)
+        for index, width in enumerate(self.widths):
+            x = nn.relu(layers.Linear(width, name=f"linear{index}")(x))
+        return layers.Linear(1, name="score")(x)[..., 0]
+
+
+@functools.cache  # one network for equal settings, so that it is compiled once
+def image_critic(width: int, features: int, widths: tuple[int, ...]) -> pure.Net:
+    """(images u8[n,h,w,c], y f[n,m,d]) -> scores f[n,m] of image i with each row of y_i.
+
+    Args:
+      width: channels of the first convolution; twice and four times as many in the next ones.
+      features: of the encoded image, which is concatenated with y.
+      widths: of the hidden layers behind that.
+    """
+    return pure.net(_ImageCritic(width, features, widths))
