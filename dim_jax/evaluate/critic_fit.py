@@ -32,6 +32,8 @@ Pairs = tuple[
     np.ndarray | jax.Array, np.ndarray | jax.Array
 ]  # two arrays, row i of one belongs to row i of the other
 
+_FEWEST = 4  # two pairs are held out and two trained on; each lends the other its product
+
 
 class Problem(NamedTuple):
     """What is fitted. Equal problems are compiled once, so build each of them once.
@@ -68,10 +70,10 @@ def estimate(
       UserError: too few pairs to draw products from, or a value that is not finite.
     """
     for name, pairs in (("train", train), ("test", test)):
-        if len(pairs[0]) < 2:
+        if len(pairs[0]) < _FEWEST:
             raise contracts.UserError(
-                f"{len(pairs[0])} {name} images give no pairs of different images; "
-                "a critic needs 2 or more, and some thousands to be worth its number"
+                f"{len(pairs[0])} {name} images are too few for a critic; it needs {_FEWEST} or "
+                "more, and thousands to be worth its number: remove this evaluation from evals"
             )
     train, test = jax.tree.map(jnp.asarray, (train, test))
     params = fitted(problem, train, settings, seed)

@@ -50,7 +50,7 @@ def evaluate(
       {"<tap>/mine"}
 
     Raises:
-      UserError: an unknown protocol or tap, fewer than two images, or a value that is not finite.
+      UserError: an unknown protocol or tap, too few images, or a value that is not finite.
     Source: Belghazi et al. 2018; the critic of the official framework's models/mine.py and ali.py,
       a convolutional encoder of the image, concatenated with y, linear 512, 128, 1, no batch norm.
     Differs: the map is halved until it is 4x4 or smaller whatever the image size; schedule and

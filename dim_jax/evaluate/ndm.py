@@ -51,7 +51,7 @@ def evaluate(
       {"<tap>/ndm", "<tap>/ndm_after_sigmoid"}
 
     Raises:
-      UserError: an unknown protocol or tap, fewer than two images, or a value that is not finite.
+      UserError: an unknown protocol or tap, too few images, or a value that is not finite.
     Source: Hjelm et al. 2019, appendix A.6; official DIM code, models/ndm.py: trained by the KL
       objective of f-GAN, reported as Donsker-Varadhan.
     Differs: "ndm-paper-v1" does not, "ndm-v1" in what its entry says.

@@ -116,7 +116,9 @@ def test_rates_fall_at_the_milestones_or_along_a_cosine():
 
 def test_too_few_pairs_and_values_that_are_not_finite():
     x, y = pairs(50, 0.5)
-    with pytest.raises(contracts.UserError, match="1 test images give no pairs"):
-        critic_fit.estimate(PROBLEM, (x, y), (x[:1], y[:1]), SETTINGS, 0)
+    with pytest.raises(contracts.UserError, match="3 test images are too few"):
+        critic_fit.estimate(PROBLEM, (x, y), (x[:3], y[:3]), SETTINGS, 0)
+    few = (x[:4], y[:4])
+    assert np.isfinite(critic_fit.estimate(PROBLEM, few, few, SETTINGS, 0))
     with pytest.raises(contracts.UserError, match="value is nan on 50 images"):
         critic_fit.estimate(PROBLEM, (x, y), (x * np.nan, y), SETTINGS, 0)

@@ -34,7 +34,7 @@ def both(correlation, train=45_000, test=10_000):
     [
         (0.0, 0.0, 0.02, 300),
         (0.2, 0.3433, 0.03433, 1000),
-        pytest.param(0.5, 1.6740, 0.1674, 1500, marks=pytest.mark.slow),
+        (0.5, 1.6740, 0.1674, 1500),
     ],
 )
 def test_total_correlation_of_equicorrelated_gaussians(correlation, expected, within, steps):
@@ -54,7 +54,7 @@ def test_trained_on_the_reported_rows_the_value_is_inflated():
     own = short(PAPER, learning_rate=1e-3, steps=150)  # learns in few steps what 1e-4 learns later
     assert ndm.total_correlation(own, rows, 0) > 0.5
     honest = ndm.total_correlation(short(V1, steps=150, check_every=25), rows, 0)
-    assert honest == pytest.approx(0.0, abs=0.02)
+    assert honest == pytest.approx(0.0, abs=0.1)  # 300 rows are few
 
 
 def test_the_scale_and_place_of_coordinates_change_nothing_where_standardised():
