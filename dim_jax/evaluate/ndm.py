@@ -54,7 +54,8 @@ def evaluate(
       UserError: an unknown protocol or tap, too few images, or a value that is not finite.
     Source: Hjelm et al. 2019, appendix A.6; official DIM code, models/ndm.py: trained by the KL
       objective of f-GAN, reported as Donsker-Varadhan.
-    Differs: "ndm-paper-v1" does not, "ndm-v1" in what its entry says.
+    Differs: as the entries of the protocols say; the KL is that of the critic T, optimal at
+      1 + log ratio, where the official code scores with T - 1.
     """
     settings = protocols.find(protocol, PROTOCOL)
     seed = int(np.asarray(jax.random.key_data(rng)).ravel()[-1])

@@ -207,7 +207,7 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn | Dependence | Information] = {
     # the published schedule is not known. The best of its checks on a twenty-fifth of the training
     # images, reported on test images. With an MLP critic, batches of 512, rate 1e-3 and 1,500 steps
     # the same gives 1.90 of 2 and 3.58 of 4 nats for Gaussians in 20 dimensions. Values near and
-    # above the log of the number of products say "much" and no more, as above. A minute or two of CPU.
+    # above the log of the number of products say "much" and no more. A minute or two of CPU.
     "mine-v1": Information(
         examples=50_000,
         width=32,
