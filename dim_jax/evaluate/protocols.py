@@ -165,8 +165,9 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn | Dependence | Information] = {
     # Hjelm et al. 2019 and the official code (ndm_eval.py): 10,000 representations in one batch, so
     # 1,000 epochs are 1,000 steps. Trained and reported on the same ones, so the value is INFLATED:
     # it has no bound by the truth, and grows with the training where all is independent. Compare it
-    # with other values of this protocol only. Minutes of CPU for each number. Differs: Adam's betas
-    # are the usual ones, and more than 10,000 test images are a random part (neither is published).
+    # with other values of this protocol only. Over eight minutes on two busy cores.
+    # Differs: Adam's betas are the usual ones, and more than 10,000 test images are a random part
+    # (neither is published).
     "ndm-paper-v1": Dependence(
         trained_on="test",
         examples=10_000,
