@@ -1,5 +1,7 @@
 """Networks: published sizes, receptive fields, layer rules, and both forms of each critic."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,15 @@ def test_wrong_image_size_is_one_sentence():
         net.init(RNG, jnp.zeros((2, 28, 28, 1)))
 
 
+def value_and_gradients(form, inputs, kernel):
+    """A smooth function of form(inputs, kernel), and both its gradients."""
+
+    def smooth(inputs, kernel):
+        return jnp.sum(jnp.sin(form(inputs, kernel)))
+
+    return jax.jit(jax.value_and_grad(smooth, argnums=(0, 1)))(inputs, kernel)
+
+
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "side"),
     [(4, 2, 1, 16), (5, 2, 2, 14), (3, 1, 1, 9), (3, 2, 0, 9), (1, 1, 0, 5)],
@@ -75,15 +86,79 @@ def test_convolution_by_matmul_equals_lax(kernel, stride, padding, side):
     inputs = jax.random.normal(RNG, (3, side, side, 5))
     weights = jax.random.normal(jax.random.key(1), (kernel, kernel, 5, 7)) / kernel
 
-    def value_and_gradients(form):
-        return jax.value_and_grad(
-            lambda x, w: jnp.sum(jnp.sin(form(x, w, stride, padding))), argnums=(0, 1)
-        )(inputs, weights)
-
     # Both forms are private; which one runs is chosen by the backend.
-    ours = value_and_gradients(layers._conv_by_matmul)
-    theirs = value_and_gradients(layers._conv_by_lax)
+    ours, theirs = (
+        value_and_gradients(lambda x, w, form=form: form(x, w, stride, padding), inputs, weights)
+        for form in (layers._conv_by_matmul, layers._conv_by_lax)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(4, 2, 1), (4, 2, 0), (3, 1, 1), (3, 2, 1), (5, 3, 2), (2, 2, 0), (1, 2, 0)],
+)
+def test_transposed_convolution_is_that_of_pytorch_and_of_lax(kernel, stride, padding):
+    layer = layers.ConvTranspose(3, kernel, stride, padding)
+    inputs = jax.random.normal(RNG, (2, 4, 6, 5))
+    weights = layer.init(RNG, inputs)["params"]["kernel"]
+    assert weights.shape == (kernel, kernel, 5, 3)
+
+    def ours(x, w):
+        return layer.apply({"params": {"kernel": w}}, x)
+
+    def theirs(x, w):
+        # lax pads the dilated input and correlates it with the kernel, hence the flip.
+        padded = ((kernel - 1 - padding,) * 2,) * 2
+        return jax.lax.conv_transpose(
+            x, w[::-1, ::-1], (stride, stride), padded, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    full = np.zeros((2, 3 * stride + kernel, 5 * stride + kernel, 3))
+    pixels, taps = np.asarray(inputs), np.asarray(weights)
+    for i, j, k, m in np.ndindex(4, 6, kernel, kernel):
+        full[:, stride * i + k, stride * j + m] += pixels[:, i, j] @ taps[k, m]
+    defined = full[:, padding : full.shape[1] - padding, padding : full.shape[2] - padding]
+    np.testing.assert_allclose(jax.jit(ours)(inputs, weights), defined, rtol=1e-5, atol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+        value_and_gradients(ours, inputs, weights),
+        value_and_gradients(theirs, inputs, weights),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "start"),
+    [((28, 28, 1), (4, 4)), ((32, 32, 3), (4, 4)), ((64, 64, 3), (8, 8)), ((12, 40, 1), (2, 5))],
+)
+def test_decoder_starts_from_an_eighth(shape, start):
+    net = heads.decoder(base=8, widths=(6, 5, 4), shape=shape)
+    features = jax.ShapeDtypeStruct((3, 2, 7), jnp.float32)
+    params, stats = jax.eval_shape(net.init, RNG, features)
+    assert params["linear0"]["kernel"].shape == (14, 8 * np.prod(start))
+    images, _ = jax.eval_shape(partial(net.apply, train=True), params, stats, features)
+    assert images.shape == (3, *shape)
+
+
+def test_decoder_cuts_the_centre_and_stays_within_one():
+    """A decoder for 28x28 has the parameters of one for 32x32, and gives its inner part."""
+    features = 10 * jax.random.normal(RNG, (3, 7))
+    images = []
+    for side in (28, 32):
+        net = heads.decoder(base=8, widths=(6, 5, 4), shape=(side, side, 1))
+        params, stats = jax.jit(net.init)(RNG, features)
+        params["image"]["kernel"] *= 10
+        images.append(jax.jit(partial(net.apply, train=True))(params, stats, features)[0])
+    np.testing.assert_array_equal(images[0], images[1][:, 2:30, 2:30])
+    assert 0.5 < np.abs(images[1]).max() <= 1
+
+
+def test_decoder_has_the_published_size():
+    net = heads.decoder(base=512, widths=(256, 128, 64), shape=(32, 32, 3))
+    params, _ = jax.eval_shape(net.init, RNG, jax.ShapeDtypeStruct((2, 64), jnp.float32))
+    convolutions = 16 * (512 * 256 + 256 * 128 + 128 * 64) + 9 * 64 * 3
+    norms = 2 * (512 * 16 + 256 + 128 + 64)
+    assert size(params) == 64 * 512 * 16 + convolutions + norms
 
 
 def test_initialisation_is_that_of_the_originals():
@@ -94,6 +169,9 @@ def test_initialisation_is_that_of_the_originals():
         assert np.std(leaf) == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
     kernel = layers.Conv(512, 4).init(RNG, jnp.zeros((1, 8, 8, 4)))["params"]["kernel"]
     assert np.abs(kernel).max() == pytest.approx(1 / 8, rel=0.01)  # fan-in 4 * 4 * 4
+    # PyTorch counts the output channels of a transposed convolution as its fan-in.
+    wide = layers.ConvTranspose(4, 4).init(RNG, jnp.zeros((1, 8, 8, 512)))["params"]["kernel"]
+    assert np.abs(wide).max() == pytest.approx(1 / 8, rel=0.01)
     shortcut = layers.noisy_identity(RNG, (64, 256))
     np.testing.assert_array_equal(np.diag(shortcut), 1)
     assert np.abs(shortcut - np.eye(64, 256)).max() <= 0.01

@@ -1,9 +1,10 @@
-"""Small networks on top of representations: prior discriminators and classifiers."""
+"""Small networks on top of representations: prior discriminators, classifiers and decoders."""
 
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from dim_jax.nets import layers, pure
 
@@ -46,6 +47,27 @@ class _Logits(nn.Module):
         return layers.Linear(self.outputs, name="logits")(x)
 
 
+class _Decoder(nn.Module):
+    base: int
+    widths: Sequence[int]
+    shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        *sides, channels = self.shape
+        start = [-(-side // 2 ** len(self.widths)) for side in sides]
+        x = inputs.reshape(len(inputs), -1)
+        x = layers.Linear(self.base * start[0] * start[1], use_bias=False, name="linear0")(x)
+        x = nn.relu(layers.batch_norm(train, name="linear0_norm")(x))
+        x = x.reshape(len(x), *start, self.base)
+        for index, width in enumerate(self.widths):
+            x = layers.ConvTranspose(width, 4, 2, 1, name=f"conv{index}")(x)
+            x = nn.relu(layers.batch_norm(train, name=f"conv{index}_norm")(x))
+        x = layers.Conv(channels, 3, 1, 1, name="image")(x)
+        top, left = ((have - side) // 2 for have, side in zip(x.shape[1:3], sides, strict=True))
+        return jnp.tanh(x[:, top : top + sides[0], left : left + sides[1]])
+
+
 def coordinates(*, widths: Sequence[int]) -> Callable[[int], pure.Net]:
     """For a number of outputs, the MLP f[..., d] -> logits f[..., outputs], batch norm, ReLU.
 
@@ -72,3 +94,21 @@ def classifier(*, hidden: int, dropout: float, classes: int) -> pure.Net:
     Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py.
     """
     return pure.net(_Classifier(hidden, dropout, classes))
+
+
+def decoder(*, base: int, widths: Sequence[int], shape: tuple[int, int, int]) -> pure.Net:
+    """Decoder f[n,...] -> images f[n,h,w,c] in [-1, 1]: linear, then one doubling for each width.
+
+    Linear to a map of `base` channels, transposed convolutions (4/2/1) of `widths` channels, each
+    of these with batch norm and ReLU; a convolution (3/1/1) to the image, tanh. Published: base
+    512, widths (256, 128, 64), shape (32, 32, 3), which starts from 4x4.
+
+    Args:
+      shape: (h, w, c) of the images. The first map has side / 2^len(widths), rounded up, and the
+        centre of the last one is the image: with three widths 28 starts from 4 and is cut out of
+        32, and 64 starts from 8.
+
+    Source: Hjelm et al. 2019, section 4.2; official DIM code, configs/deconvnets.py.
+    Differs: pixels are the last axis of the first map, which only renames hidden units.
+    """
+    return pure.net(_Decoder(base, tuple(widths), tuple(shape)))

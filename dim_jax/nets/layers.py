@@ -64,8 +64,58 @@ class Conv(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         kernel = self.param("kernel", fan_in_uniform, shape)
-        form = _conv_by_matmul if jax.default_backend() == "cpu" else _conv_by_lax
-        return form(inputs, kernel, self.stride, self.padding)
+        return _conv(inputs, kernel, self.stride, self.padding)
+
+
+class ConvTranspose(nn.Module):
+    """Square transposed convolution without bias, f[n,h,w,c] -> f[n,h',w',features].
+
+    output[stride * i + k - padding] += input[i] @ kernel[k] along each side, so that
+    h' = stride * (h - 1) + kernel - 2 * padding; kernel 4, stride 2, padding 1 doubles the size.
+
+    Source: PyTorch, ConvTranspose2d (output_padding 0, no dilation).
+    Differs: the kernel is stored f[k,k,c,features]. Its initial limit is the original's, where
+    the fan-in counts the output channels: 1/sqrt(features * kernel^2).
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
+        limit = 1 / math.sqrt(self.features * self.kernel**2)
+        kernel = self.param("kernel", _uniform_within(limit), shape)
+        return _conv_transposed(inputs, kernel, self.stride, self.padding)
+
+
+def _conv_transposed(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    """A plain convolution that gives stride x stride pixels for each position, then unfolded.
+
+    No zeros are multiplied, except where stride does not divide the kernel. The backward pass of
+    `lax.conv_transpose` is pathologically slow on a CPU.
+    """
+    n, height, width, channels = inputs.shape
+    size, features = kernel.shape[0], kernel.shape[-1]
+    taps = -(-size // stride)  # input pixels that reach an output pixel, along one side
+    missing = taps * stride - size
+    blocks = jnp.pad(kernel, ((0, missing), (0, missing), (0, 0), (0, 0)))
+    blocks = blocks.reshape(taps, stride, taps, stride, channels, features)[::-1, :, ::-1]
+    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(taps, taps, channels, -1)
+    outputs = _conv(inputs, blocks, 1, taps - 1)
+    rows, columns = outputs.shape[1:3]
+    outputs = outputs.reshape(n, rows, columns, stride, stride, features)
+    outputs = outputs.transpose(0, 1, 3, 2, 4, 5)
+    outputs = outputs.reshape(n, rows * stride, columns * stride, features)
+    height, width = (stride * (side - 1) + size - 2 * padding for side in (height, width))
+    return outputs[:, padding : padding + height, padding : padding + width]
+
+
+def _conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    form = _conv_by_matmul if jax.default_backend() == "cpu" else _conv_by_lax
+    return form(inputs, kernel, stride, padding)
 
 
 def _conv_by_lax(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
