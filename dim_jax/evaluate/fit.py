@@ -20,6 +20,27 @@ class Fits(NamedTuple):
     optimizer: Tree
 
 
+@functools.cache  # one transformation for equal settings, so that equal fits are compiled once
+def adam(
+    learning_rate: float,
+    betas: tuple[float, float],
+    milestones: tuple[int, ...] | None,
+    per_pass: int,
+    passes: int,
+) -> optax.GradientTransformation:
+    """Adam for so many passes of `per_pass` steps.
+
+    Args:
+      milestones: passes at which the rate falls to a tenth; None = half a cosine down to zero.
+    """
+    if milestones is None:
+        rate = optax.cosine_decay_schedule(learning_rate, per_pass * passes)
+    else:
+        falls = {epoch * per_pass: 0.1 for epoch in milestones}
+        rate = optax.piecewise_constant_schedule(learning_rate, falls)
+    return optax.adam(rate, *betas)
+
+
 def start(params: Tree, state: Tree, transformation: optax.GradientTransformation) -> Fits:
     """Fits before their first step, given the stacked parameters and states."""
     params, state = jax.tree.map(jnp.asarray, (params, state))
@@ -56,7 +77,8 @@ def one_pass(
 
     Args:
       fits: their memory is reused.
-      examples: features f32[n,d] and labels i32[n], held once for all fits.
+      examples: features f32[n,d] and labels i32[n] (or other targets [n,...]), held once for
+        all fits.
       order: as from `orders`.
       keys: one random key for each fit.
       loss: loss(params, state, features f32[b,d], labels i32[b], key) -> (loss, state).

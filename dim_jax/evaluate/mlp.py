@@ -147,14 +147,8 @@ def _loss(dropout: float):
     return loss
 
 
-@functools.cache
 def _optimizer(settings: protocols.Mlp, per_pass: int, passes: int):
-    if settings.milestones is None:
-        rate = optax.cosine_decay_schedule(settings.learning_rate, per_pass * passes)
-    else:
-        falls = {epoch * per_pass: 0.1 for epoch in settings.milestones}
-        rate = optax.piecewise_constant_schedule(settings.learning_rate, falls)
-    return optax.adam(rate, *settings.betas)
+    return fit.adam(settings.learning_rate, settings.betas, settings.milestones, per_pass, passes)
 
 
 @jax.jit

@@ -1,4 +1,4 @@
-"""The named protocols of the label-based evaluations: every setting of each, in one table.
+"""The named protocols of the evaluations that fit something: every setting of each, in one table.
 
 A protocol never changes once results carry its name; other settings get another name. Nothing in
 a protocol was or is chosen on test images: what was tuned was tuned on a held-out part of the
@@ -117,7 +117,25 @@ class Information(NamedTuple):
     fit: CriticFit
 
 
-PROTOCOLS: dict[str, Mlp | Svm | Knn | Dependence | Information] = {
+class Decoder(NamedTuple):
+    """A decoder from frozen features to images, trained with mean squared error.
+
+    base, widths: of `heads.decoder`.
+    standardise, learning_rate, betas, milestones, batch, epochs, min_steps: as in `Mlp`.
+    """
+
+    base: int
+    widths: tuple[int, ...]
+    standardise: bool
+    learning_rate: float
+    betas: tuple[float, float]
+    milestones: tuple[int, ...] | None
+    batch: int
+    epochs: int
+    min_steps: int
+
+
+PROTOCOLS: dict[str, NamedTuple] = {
     # Hjelm et al. 2019, section 4.2, and the official code (classifier.py,
     # classification_eval.py): as the paper reports it, the mean test accuracy over the last 100
     # epochs. The features enter as they are. Differs: the encoder's batch norm runs in inference
@@ -226,9 +244,36 @@ PROTOCOLS: dict[str, Mlp | Svm | Knn | Dependence | Information] = {
             reported_products=8,
         ),
     ),
+    # The official code (deconvnets.py, msssim_eval.py): network, rate, milestones and batch. The
+    # number of epochs is its framework's default, 500; beyond the second milestone the rate is
+    # 1e-6. Differs: the encoder's batch norm runs in inference mode. On a GPU or TPU.
+    "msssim-paper-v1": Decoder(
+        base=512,
+        widths=(256, 128, 64),
+        standardise=False,
+        learning_rate=1e-4,
+        betas=(0.5, 0.999),
+        milestones=(50, 100),
+        batch=64,
+        epochs=500,
+        min_steps=0,
+    ),
+    # A decoder with an eighth of the channels, so about a fiftieth of the work for each image,
+    # in few passes, for a CPU. Not tuned; its numbers compare representations, not with the table.
+    "msssim-v1": Decoder(
+        base=64,
+        widths=(32, 16, 16),
+        standardise=True,
+        learning_rate=3e-3,
+        betas=(0.9, 0.999),
+        milestones=None,
+        batch=128,
+        epochs=3,
+        min_steps=500,
+    ),
 }
 
-Kind = TypeVar("Kind", Mlp, Svm, Knn, Dependence, Information)
+Kind = TypeVar("Kind", Mlp, Svm, Knn, Dependence, Information, Decoder)
 
 
 def find(name: Any, kind: type[Kind]) -> Kind:

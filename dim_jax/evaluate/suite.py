@@ -8,6 +8,7 @@ An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, r
     TAPS             the taps it reads, () = it looks at parameters only
     PROTOCOL         the kind of its protocols, where it follows one
     TITLE, CAPTION   of its figure, where it draws one
+    check(splits)    where it exists: raises UserError on images that it cannot be used on
 
 Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
 images become figures.
@@ -54,14 +55,17 @@ def check(evals: Evals, data: dataset.Dataset | None = None) -> None:
     """Finds mistakes in a config's `evals` block before any training.
 
     Args:
-      data: where given, the numbers of labels are checked too.
+      data: where given, the images and the numbers of labels are checked too.
 
     Raises:
       UserError: an evaluation without name or of an unknown one, an option it does not take, an
-        unknown protocol, or more labels per class wanted than the data has.
+        unknown protocol, images that do not fit, or more labels per class than the data has.
     """
     for key, spec in evals.items():
-        options = _parse(key, spec).options
+        evaluation = _parse(key, spec)
+        options = evaluation.options
+        if data is not None and hasattr(evaluation.module, "check"):
+            evaluation.module.check(data.splits)
         if data is not None and _labelled(data) and options.get("labels_per_class") is not None:
             labels = data.splits["train"].labels
             accuracy.label_subsets(labels, options["labels_per_class"], 1, seed=0)
@@ -107,7 +111,7 @@ def run(
             images = {key: value for key, value in results.items() if np.ndim(value) == 3}
             found = list(_rows(evaluation, name, results, sizes))
             rows += found
-            figures += [_figure(evaluation, key, image) for key, image in images.items()]
+            figures += [_figure(evaluation, name, key, image) for key, image in images.items()]
             log(_line(evaluation, name, found, images, time.monotonic() - began))
     return sorted(rows, key=lambda row: order[row["eval"]]), figures
 
@@ -223,8 +227,11 @@ def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Itera
         }
 
 
-def _figure(evaluation: _Evaluation, key: str, image: np.ndarray) -> Figure:
-    return Figure(f"{key}.png", evaluation.module.TITLE, evaluation.module.CAPTION, image)
+def _figure(evaluation: _Evaluation, representation: str, key: str, image: np.ndarray) -> Figure:
+    file, title = f"{key}.png", evaluation.module.TITLE
+    if representation != TRAINED:  # several representations, several files
+        file, title = f"{representation}_{file}", f"{title}: {representation}"
+    return Figure(file, title, evaluation.module.CAPTION, image)
 
 
 def _line(evaluation: _Evaluation, representation: str, rows: list[Row], images, seconds) -> str:

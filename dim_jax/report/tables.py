@@ -36,6 +36,19 @@ _METRICS = {  # name -> title, what the number is
         "Class purity of four neighbours",
         "Share of the four nearest test images that have the class of the query",
     ),
+    "ms_ssim": (
+        "MS-SSIM of reconstructions",
+        "Likeness of test images and what a decoder makes of the features; 1 = equal",
+    ),
+    "ms_ssim_scales": ("Scales of that MS-SSIM", "As many as the size of the images admits"),
+    "ssim_dim_compat": (
+        "The released DIM code's MS-SSIM",
+        "Single-scale with a nearly flat window; the one to compare with DIM's table",
+    ),
+    "reconstruction_error": (
+        "Reconstruction error",
+        "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
+    ),
 }
 _PERCENT = ("accuracy", "purity")
 
