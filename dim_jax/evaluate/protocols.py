@@ -258,8 +258,9 @@ PROTOCOLS: dict[str, NamedTuple] = {
         epochs=500,
         min_steps=0,
     ),
-    # A decoder with an eighth of the channels, so about a fiftieth of the work for each image,
-    # in few passes, for a CPU. Not tuned; its numbers compare representations, not with the table.
+    # A narrow decoder, a fortieth of the work for each image, in few passes: for a CPU, 0.13 s a
+    # step on two cores, 1,170 steps on CIFAR-10. Not tuned; its numbers compare representations
+    # with each other, not with the published table.
     "msssim-v1": Decoder(
         base=64,
         widths=(32, 16, 16),
