@@ -109,6 +109,15 @@ def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
     )
 
 
+def measures() -> dict:
+    """Table 4's measures beside the SVM: reconstruction, information and dependence of y."""
+    return dict(
+        msssim=dict(name="msssim", protocol="msssim-v1"),
+        mine=dict(name="mine", protocol="mine-v1"),
+        ndm=dict(name="ndm", protocol="ndm-v1"),
+    )
+
+
 def monitored(method: dict, classes: int) -> dict:
     """The method, watched by an online classifier of the published form on conv, fc and y."""
     return dict(

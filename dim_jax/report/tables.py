@@ -28,6 +28,18 @@ _METRICS = {  # name -> title, what the number is
         "Distance to the Gaussian prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
     ),
+    "mine": (
+        "Information with the image, by MINE",
+        "Donsker-Varadhan value in nats on test images; compare under one protocol only",
+    ),
+    "ndm": (
+        "Dependence among coordinates, by NDM",
+        "Donsker-Varadhan value in nats on test images; 0 = independent coordinates",
+    ),
+    "ndm_after_sigmoid": (
+        "The same after the sigmoid",
+        "On which the uniform prior acts; the truth is the same, the critic sees other numbers",
+    ),
     "purity@4_sigmoid": (
         "The same after the sigmoid",
         "Neighbours among sigmoid(y), on which the uniform prior acts",
