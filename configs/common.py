@@ -1,7 +1,7 @@
 """What the configs share: the string argument, the blocks of a run, and the method's pieces.
 
-A config imports ml_collections and this module only. Every scientific number stands in a config
-with its source; here are the shapes of the blocks.
+A config imports ml_collections and this module only. Every scientific number stands in a config,
+or here where several share it, with its source.
 """
 
 import difflib
@@ -186,4 +186,65 @@ def dim(
         coordinates=dict(name="coordinates", widths=(concat_width, concat_width)),
         sampled_locations=placeholder(int),
         negatives=placeholder(int),
+    )
+
+
+def dim_cifar(
+    argument: str, *, name: str, classes: int, published: dict, published_tasks: dict
+) -> ml_collections.ConfigDict:
+    """DIM on CIFAR-10 or CIFAR-100, the DIM rows of Tables 1 and 5 (Hjelm et al. 2019).
+
+    published, published_tasks: accuracies of conv, fc and y by (weights, bound), and by task.
+    """
+    words = parse(
+        argument,
+        weights=("local", "global", "mixed"),
+        bound=tuple(BOUNDS),
+        tasks=TASKS,
+        layer=LAYERS,
+        budget=BUDGETS,
+        judge=("all", "mlp", "table4"),
+    )
+    budget = words["budget"]
+    smoke = budget == "smoke"
+    method = dim(
+        encoder=encoder("dcgan32", smoke=smoke, layer=words["layer"]),
+        weights=words["weights"],
+        bound=words["bound"],
+        tasks=words["tasks"],
+        # 2048: paper, Tables 8-9; 256 costs a fortieth of it (systems sheet 1.4).
+        critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
+        concat_width=32 if smoke else 512,
+    )
+    # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
+    optimizer = adam(1e-4) if budget == "paper" else adam(1e-3, decay=True)
+    row = published.get((words["weights"], words["bound"]), ())
+    if words["tasks"] != "plain":
+        of_infonce = (words["weights"], words["bound"]) == ("local", "infonce")
+        row = published_tasks[words["tasks"]] if of_infonce else ()
+    if words["layer"] != "published":
+        row = ()
+    slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
+    judged = evals(labels_per_class=10)
+    if words["judge"] == "mlp":
+        judged = {key: judged[key] for key in ("mlp", "uniformity", "neighbours", "filters")}
+    elif words["judge"] == "table4":
+        judged = {key: judged[key] for key in ("svm", "uniformity")} | measures()
+    return config(
+        data=data(name, **slices),
+        method=monitored(method, classes=classes),
+        players=dict(
+            encoder=optimizer,
+            discriminator=optimizer,
+            probe=adam(1e-3),  # a monitor: ours
+        ),
+        train=train(
+            batch_size=64,  # official DIM code, README
+            epochs={"paper": 1000, "cpu": 10, "smoke": 2}[budget],
+            steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
+            save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
+        ),
+        evals=judged,
+        published=dict(mlp=dict(zip(("conv", "fc", "y"), row, strict=False))),
+        published_source=f"Hjelm et al. 2019, Table {1 if words['tasks'] == 'plain' else 5}",
     )

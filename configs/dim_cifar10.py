@@ -33,55 +33,10 @@ PUBLISHED_TASKS = {
 
 
 def get_config(argument: str = ""):
-    words = common.parse(
+    return common.dim_cifar(
         argument,
-        weights=("local", "global", "mixed"),
-        bound=tuple(common.BOUNDS),
-        tasks=common.TASKS,
-        layer=common.LAYERS,
-        budget=common.BUDGETS,
-        judge=("all", "mlp", "table4"),
-    )
-    budget = words["budget"]
-    smoke = budget == "smoke"
-    method = common.dim(
-        encoder=common.encoder("dcgan32", smoke=smoke, layer=words["layer"]),
-        weights=words["weights"],
-        bound=words["bound"],
-        tasks=words["tasks"],
-        # 2048: paper, Tables 8-9; 256 costs a fortieth of it (systems sheet 1.4).
-        critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
-        concat_width=32 if smoke else 512,
-    )
-    # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
-    adam = common.adam(1e-4) if budget == "paper" else common.adam(1e-3, decay=True)
-    published = PUBLISHED.get((words["weights"], words["bound"]), ())
-    if words["tasks"] != "plain":
-        of_infonce = (words["weights"], words["bound"]) == ("local", "infonce")
-        published = PUBLISHED_TASKS[words["tasks"]] if of_infonce else ()
-    if words["layer"] != "published":
-        published = ()
-    slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
-    evals = common.evals(labels_per_class=10)
-    if words["judge"] == "mlp":
-        evals = {name: evals[name] for name in ("mlp", "uniformity", "neighbours", "filters")}
-    elif words["judge"] == "table4":
-        evals = {name: evals[name] for name in ("svm", "uniformity")} | common.measures()
-    return common.config(
-        data=common.data("cifar10", **slices),
-        method=common.monitored(method, classes=10),
-        players=dict(
-            encoder=adam,
-            discriminator=adam,
-            probe=common.adam(1e-3),  # a monitor: ours
-        ),
-        train=common.train(
-            batch_size=64,  # official DIM code, README
-            epochs={"paper": 1000, "cpu": 10, "smoke": 2}[budget],
-            steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
-            save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
-        ),
-        evals=evals,
-        published=dict(mlp=dict(zip(("conv", "fc", "y"), published, strict=False))),
-        published_source=f"Hjelm et al. 2019, Table {1 if words['tasks'] == 'plain' else 5}",
+        name="cifar10",
+        classes=10,
+        published=PUBLISHED,
+        published_tasks=PUBLISHED_TASKS,
     )

@@ -16,14 +16,11 @@ import json
 import pathlib
 
 import jax
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
 from dim_jax import bounds, record
+from dim_jax.evaluate import drawing
 from experiments import table
 
 NAME = "dim_a1_jsd_vs_mi"
@@ -82,7 +79,8 @@ def study(tables: int, seed: int = SEED) -> list[dict]:
 
 def figure(rows: list[dict], path: pathlib.Path) -> None:
     """Divergence against information, one colour per size."""
-    canvas, axes = plt.subplots(figsize=(6, 4), dpi=120)
+    canvas = drawing.new(6, 4)
+    axes = canvas.add_subplot()
     for row in rows:
         axes.scatter(row["information_nats"], row["twice_jensen_shannon"], 6, label=row["size"])
     t = np.linspace(0.0, max(row["largest_information_nats"] for row in rows), 200)
@@ -95,7 +93,6 @@ def figure(rows: list[dict], path: pathlib.Path) -> None:
     axes.legend(title="symbols", frameon=False)
     canvas.tight_layout()
     canvas.savefig(path)
-    plt.close(canvas)
 
 
 def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:

@@ -4,6 +4,7 @@ A bound asks `reduce` for statistics and puts them together; it does not see whe
 are there (`Matrix`) or are made block by block (`blocks.Blocks`).
 """
 
+import abc
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -19,7 +20,7 @@ from dim_jax.bounds.statistics import AxisName, Block, Entry, Statistic, Sum
 Sharded = Literal["anchors", "candidates"]
 
 
-class Pairs:
+class Pairs(abc.ABC):
     """What every bound sees of the scores, with the numbers of all devices together.
 
     shape: (n, m, *l) of this device's block
@@ -128,8 +129,9 @@ class Pairs:
                 f"{self.candidates} candidates; pass a square matrix, without a queue"
             )
 
+    @abc.abstractmethod
     def _reduce_here(self, statistics: Mapping[str, Statistic], extra: Any) -> dict[str, Any]:
-        raise NotImplementedError
+        """The statistics of this device's block."""
 
 
 class Matrix(Pairs):

@@ -1,0 +1,36 @@
+"""Deep InfoMax on CIFAR-100: the DIM rows of Table 1 (Hjelm et al. 2019).
+
+    python -m dim_jax.main --config configs/dim_cifar100.py:local,bound=infonce,budget=cpu
+
+The words are those of configs/dim_cifar10.py, and so are network, rates and budgets.
+
+Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
+DIM(L) after 1000 epochs: InfoNCE 49.74/47.72/41.61, JSD 48.13/45.92/39.60, DV 48.52/44.44/39.27.
+Measured: nothing yet, in no budget.
+"""
+
+from configs import common
+
+# Hjelm et al. 2019, Table 1, columns conv, fc and y of CIFAR-100.
+PUBLISHED = {
+    ("local", "dv"): (48.52, 44.44, 39.27),
+    ("local", "jsd"): (48.13, 45.92, 39.60),
+    ("local", "infonce"): (49.74, 47.72, 41.61),
+    ("global", "jsd"): (27.68, 24.35, 19.98),
+}
+# Table 5, whose plain row differs from Table 1: its settings are not printed.
+PUBLISHED_TASKS = {
+    "coord": (50.27, 48.61, 45.37),
+    "occlude": (48.87, 47.65, 44.89),
+    "both": (48.72, 48.00, 45.96),
+}
+
+
+def get_config(argument: str = ""):
+    return common.dim_cifar(
+        argument,
+        name="cifar100",
+        classes=100,
+        published=PUBLISHED,
+        published_tasks=PUBLISHED_TASKS,
+    )
