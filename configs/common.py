@@ -203,7 +203,7 @@ def dim_cifar(
         tasks=TASKS,
         layer=LAYERS,
         budget=BUDGETS,
-        judge=("all", "mlp", "table4"),
+        judge=("all", "mlp", "y", "table4"),
     )
     budget = words["budget"]
     smoke = budget == "smoke"
@@ -228,6 +228,8 @@ def dim_cifar(
     judged = evals(labels_per_class=10)
     if words["judge"] == "mlp":
         judged = {key: judged[key] for key in ("mlp", "uniformity", "neighbours", "filters")}
+    elif words["judge"] == "y":
+        judged = {"mlp": {**judged["mlp"], "taps": ("y",)}, "uniformity": judged["uniformity"]}
     elif words["judge"] == "table4":
         judged = {key: judged[key] for key in ("svm", "uniformity")} | measures()
     return config(

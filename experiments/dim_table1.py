@@ -35,5 +35,4 @@ def rows(budget: str) -> list[table.Row]:
 
 
 if __name__ == "__main__":
-    budget = table.budget(DIFFERS)
-    table.run(f"dim_table1_{budget}", rows(budget))
+    table.main("dim_table1", rows, DIFFERS)

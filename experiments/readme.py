@@ -7,7 +7,7 @@ import json
 import pathlib
 
 from dim_jax import bounds
-from experiments import table
+from experiments import table, table_text
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 MADE_HERE = ": python -m experiments.readme -->\n"
@@ -47,7 +47,7 @@ def _table(title: str, evaluation: str, content: dict) -> str:
     ]
     for row in content["rows"]:
         for encoder in ("trained", "untrained") if row is first else ("trained",):
-            label, _, *texts = table.line(row, evaluation, encoder)
+            label, _, *texts = table_text.line(row, evaluation, encoder)
             lines.append(f"| {' | '.join([label or 'untrained encoder', *texts])} |")
     return "\n".join(lines) + "\n"
 

@@ -1,23 +1,24 @@
 """An experiment is a list of rows; this runs what is missing and writes ours beside published.
 
-Each row is a command like any user's, in its own process and run folder, so an interrupted
-experiment continues where it was. Results go to experiments/results/<name>.json.
+Each row is a command like any user's, in its own process and run folder. The folder is named after
+the command, so an interrupted experiment continues where it was, and a row that two tables share is
+run once. Results go to experiments/results/<name>.json after every run.
 """
 
 import argparse
 import dataclasses
 import json
-import math
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import rich.console
-import rich.table
+from experiments import table_text
 
 RESULTS = pathlib.Path(__file__).parent / "results"
+RUNS = "runs/experiments"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,40 +32,96 @@ class Row:
     differs: str = ""  # what differs from the published setting
 
 
-def run(name: str, rows: Sequence[Row], runs: str = "runs/experiments") -> dict:
-    """Runs what has no results yet, writes experiments/results/<name>.json and prints the table."""
-    found = []
-    for row in rows:
-        results = [_one(name, row, seed, runs) for seed in row.seeds]
-        found.append(_summary(row, results))
-    content = {"experiment": name, "rows": found}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    report(content)
+@dataclasses.dataclass(frozen=True)
+class Direction:
+    """A claim of the paper that two rows can bear out: one measure is larger in one of them.
+
+    measure: (evaluation, tap, metric) of the trained representation.
+    """
+
+    claim: str
+    larger: str  # label of a row
+    smaller: str
+    measure: tuple[str, str, str]
+
+
+def main(
+    name: str,
+    rows: Callable[[str], Sequence[Row]],
+    budgets: Iterable[str],
+    directions: Callable[[Sequence[Row]], Sequence[Direction]] | None = None,
+) -> dict:
+    """The command line of an experiment, `--budget=cpu --only=...`: runs it, prints its table.
+
+    Args:
+      rows: the rows of a budget.
+      directions: the claims that those rows are to bear out.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--budget", choices=list(budgets), default="cpu")
+    parser.add_argument("--only", help="run the rows whose label contains this; report all")
+    arguments = parser.parse_args()
+    chosen = rows(arguments.budget)
+    claims = directions(chosen) if directions else ()
+    return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
+
+
+def run(
+    name: str, rows: Sequence[Row], directions: Sequence[Direction] = (), only: str = ""
+) -> dict:
+    """Runs what has no results yet, writes experiments/results/<name>.json and prints the table.
+
+    The first seed of every row comes before the second of any.
+    """
+    wanted = [row for row in rows if only in row.label]
+    for position in range(max(len(row.seeds) for row in wanted)):
+        for row in wanted:
+            if position < len(row.seeds) and not _finished(row, row.seeds[position]):
+                _train(row, row.seeds[position])
+                _write(name, rows, directions)
+    content = _write(name, rows, directions)
+    table_text.report(content)
     return content
 
 
-def budget(known: Iterable[str], default: str = "cpu") -> str:
-    """The budget that the command line asks for, `--budget=cpu`."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--budget", choices=list(known), default=default)
-    return parser.parse_args().budget
+def folder(row: Row, seed: int) -> pathlib.Path:
+    """The run folder of a row's command."""
+    words = [pathlib.Path(row.config).name, *(text.partition(".")[2] for text in row.overrides)]
+    slug = "-".join(filter(None, re.split(r"[^a-z0-9_.]+", " ".join(words).lower())))
+    return pathlib.Path(RUNS) / slug / f"seed{seed}"
 
 
-def _one(name: str, row: Row, seed: int, runs: str) -> dict:
-    slug = "".join(letter if letter.isalnum() else "-" for letter in row.label.lower())
-    workdir = pathlib.Path(runs) / name / f"{slug}-seed{seed}"
-    if not (workdir / "results.json").exists():
-        command = [
-            *(sys.executable, "-m", "dim_jax.main", f"--config={row.config}"),
-            *(f"--workdir={workdir}", f"--config.seed={seed}", *row.overrides),
-        ]
-        print(f"== {row.label}, seed {seed}", flush=True)
-        subprocess.run(command, check=True)
-    return json.loads((workdir / "results.json").read_text())
+def _finished(row: Row, seed: int) -> bool:
+    return (folder(row, seed) / "results.json").exists()
 
 
-def _summary(row: Row, results: Sequence[dict]) -> dict:
+def _train(row: Row, seed: int) -> None:
+    command = [
+        *(sys.executable, "-m", "dim_jax.main", f"--config={row.config}"),
+        *(f"--workdir={folder(row, seed)}", f"--config.seed={seed}", *row.overrides),
+    ]
+    print(f"== {row.label}, seed {seed}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> dict:
+    found = {}
+    for row in rows:
+        seeds = [seed for seed in row.seeds if _finished(row, seed)]
+        if seeds:
+            results = [
+                json.loads((folder(row, seed) / "results.json").read_text()) for seed in seeds
+            ]
+            found[row.label] = _summary(row, seeds, results)
+    content = {"experiment": name, "rows": [*found.values()]}
+    if directions:
+        content["directions"] = [*_judged(directions, found)]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
     """One row of the table: means over seeds, and the facts of the runs."""
     cells = {}
     for result in results:
@@ -77,7 +134,7 @@ def _summary(row: Row, results: Sequence[dict]) -> dict:
         "config": row.config,
         "overrides": list(row.overrides),
         "differs": row.differs,
-        "seeds": list(row.seeds),
+        "seeds": list(seeds),
         **{key: facts[0][key] for key in ("dataset", "steps", "epochs", "device", "commit")},
         "train_examples": facts[0]["train_examples"],
         "test_examples": facts[0]["test_examples"],
@@ -92,62 +149,46 @@ def _cell(measured: Sequence[dict]) -> dict:
     first = measured[0]
     values = [entry["value"] for entry in measured]
     value = statistics.mean(values)
-    published = first.get("published")
-    return {
+    cell = {
         **{
             key: first[key]
             for key in ("eval", "protocol", "labels", "representation", "tap", "metric")
         },
         "value": value,
+        "values": values,
         "std_over_seeds": statistics.stdev(values) if len(values) > 1 else None,
-        "published_percent": published,
-        "difference_points": None if published is None else round(100 * value - published, 2),
     }
+    published = first.get("published")
+    if first["metric"] == "accuracy":
+        difference = None if published is None else round(100 * value - published, 2)
+        return {**cell, "published_percent": published, "difference_points": difference}
+    difference = None if published is None else round(value - published, 4)
+    return {**cell, "published": published, "difference": difference}
 
 
-def report(content: dict) -> None:
-    """Prints the accuracies of every row, percent; published numbers and differences beside."""
-    console = rich.console.Console(width=120)
-    evaluations = sorted(
-        {
-            measure["eval"]
-            for row in content["rows"]
-            for measure in row["measures"]
-            if measure["metric"] == "accuracy"
-        }
-    )
-    for evaluation in evaluations:
-        table = rich.table.Table(title=f"{content['experiment']}: {evaluation}, accuracy %")
-        for heading in ("row", "encoder", "conv", "fc", "y", "pixels", "pca", "minutes"):
-            table.add_column(heading)
-        for row in content["rows"]:
-            for encoder in ("trained", "untrained"):
-                table.add_row(*line(row, evaluation, encoder))
-        console.print(table)
+def _judged(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterator[dict]:
+    """Each direction with our differences, seed by seed, where both of its rows have results."""
+    for direction in directions:
+        sides = [rows.get(label) for label in (direction.larger, direction.smaller)]
+        if None in sides:
+            continue
+        larger, smaller = (_by_seed(row, direction.measure) for row in sides)
+        shared = sorted(larger.keys() & smaller.keys())
+        differences = [larger[seed] - smaller[seed] for seed in shared]
+        if differences:
+            yield {
+                **dataclasses.asdict(direction),
+                "seeds": shared,
+                "differences": differences,
+                "mean_difference": statistics.mean(differences),
+                "verdict": "hit" if statistics.mean(differences) > 0 else "miss",
+            }
 
 
-def line(row: dict, evaluation: str, encoder: str) -> list[str]:
-    """One line of a table: label, encoder, conv, fc, y, pixels, pca, minutes, as text."""
-    found = {
-        (measure["representation"], measure["tap"]): measure
-        for measure in row["measures"]
-        if measure["eval"] == evaluation and measure["metric"] == "accuracy"
-    }
-    own = [(encoder, tap) for tap in ("conv", "fc", "y")]
-    controls = [("pixels", "pixels"), ("pca", "pca")] if encoder == "trained" else []
-    texts = [_text(found.get(key)) for key in [*own, *controls]]
-    texts += [""] * (2 - len(controls))
-    minutes = f"{row['train_minutes']:.1f}" if encoder == "trained" else ""
-    return [row["label"] if encoder == "trained" else "", encoder, *texts, minutes]
-
-
-def _text(measure: dict | None) -> str:
-    if measure is None:
-        return ""
-    text = f"{100 * measure['value']:.1f}"
-    spread = measure["std_over_seeds"]
-    if spread is not None and not math.isnan(spread):
-        text += f" ±{100 * spread:.1f}"
-    if measure["published_percent"] is not None:
-        text += f" ({measure['published_percent']:.1f}, {measure['difference_points']:+.1f})"
-    return text
+def _by_seed(row: dict, measure: Sequence[str]) -> dict[int, float]:
+    for cell in row["measures"]:
+        if cell["representation"] == "trained" and (
+            [cell["eval"], cell["tap"], cell["metric"]] == list(measure)
+        ):
+            return dict(zip(row["seeds"], cell["values"], strict=True))
+    return {}

@@ -1,0 +1,119 @@
+"""The rows of an experiment as text: tables for the console, cells for the README."""
+
+import math
+
+import rich.console
+import rich.table
+
+
+def report(content: dict) -> None:
+    """Prints accuracies (percent), other measures, verdicts, and what each row is."""
+    console = rich.console.Console(width=140)
+    for evaluation in evaluations(content):
+        table = rich.table.Table(title=f"{content['experiment']}: {evaluation}, accuracy %")
+        for heading in ("row", "encoder", "conv", "fc", "y", "pixels", "pca", "minutes"):
+            table.add_column(heading)
+        for row in content["rows"]:
+            for encoder in ("trained", "untrained"):
+                table.add_row(*line(row, evaluation, encoder))
+        console.print(table)
+    if names := other_measures(content):
+        table = rich.table.Table(title=f"{content['experiment']}: other measures")
+        for heading in ("row", "encoder", *(" ".join(dict.fromkeys(name)) for name in names)):
+            table.add_column(heading)
+        for row in content["rows"]:
+            for encoder in ("trained", "untrained"):
+                label = row["label"] if encoder == "trained" else ""
+                table.add_row(label, encoder, *others(row, names, encoder))
+        console.print(table)
+    for direction in content.get("directions", ()):
+        console.print(verdict(direction))
+    for row in content["rows"]:
+        console.print(
+            f"{row['label']}: seeds {', '.join(map(str, row['seeds']))}; {row['steps']:,} steps; "
+            f"{row['device']}; differs: {row['differs'] or 'no'}"
+        )
+
+
+def evaluations(content: dict) -> list[str]:
+    """The evaluations of the rows that give accuracies."""
+    return sorted(
+        {
+            measure["eval"]
+            for row in content["rows"]
+            for measure in row["measures"]
+            if measure["metric"] == "accuracy"
+        }
+    )
+
+
+def other_measures(content: dict) -> list[tuple[str, str, str]]:
+    """(evaluation, tap, metric) of all that is no accuracy."""
+    found = {}
+    for row in content["rows"]:
+        for cell in row["measures"]:
+            if cell["metric"] != "accuracy":
+                found[cell["eval"], cell["tap"], cell["metric"]] = None
+    return [*found]
+
+
+def line(row: dict, evaluation: str, encoder: str) -> list[str]:
+    """One line of a table: label, encoder, conv, fc, y, pixels, pca, minutes, as text."""
+    found = {
+        (measure["representation"], measure["tap"]): measure
+        for measure in row["measures"]
+        if measure["eval"] == evaluation and measure["metric"] == "accuracy"
+    }
+    own = [(encoder, tap) for tap in ("conv", "fc", "y")]
+    controls = [("pixels", "pixels"), ("pca", "pca")] if encoder == "trained" else []
+    texts = [_percent(found.get(key)) for key in [*own, *controls]]
+    texts += [""] * (2 - len(controls))
+    minutes = f"{row['train_minutes']:.1f}" if encoder == "trained" else ""
+    return [row["label"] if encoder == "trained" else "", encoder, *texts, minutes]
+
+
+def others(row: dict, names: list[tuple[str, str, str]], encoder: str) -> list[str]:
+    """The other measures of one row, as text, in the order of `names`."""
+    found = {
+        (cell["eval"], cell["tap"], cell["metric"]): cell
+        for cell in row["measures"]
+        if cell["representation"] == encoder
+    }
+    return [_number(found.get(name)) for name in names]
+
+
+def verdict(direction: dict) -> str:
+    """One sentence: the claim, hit or miss, the difference and its seeds."""
+    differences = direction["differences"]
+    right = sum(difference > 0 for difference in differences)
+    scale, unit = (100, " points") if direction["measure"][2] == "accuracy" else (1, "")
+    return (
+        f"{direction['claim']}: {direction['verdict']}, "
+        f"{scale * direction['mean_difference']:+.3g}{unit} in the mean, in {right} of "
+        f"{len(differences)} seeds"
+    )
+
+
+def _percent(measure: dict | None) -> str:
+    if measure is None:
+        return ""
+    text = f"{100 * measure['value']:.1f}{_spread(measure, 100, 1)}"
+    if measure["published_percent"] is not None:
+        text += f" ({measure['published_percent']:.1f}, {measure['difference_points']:+.1f})"
+    return text
+
+
+def _number(cell: dict | None) -> str:
+    if cell is None:
+        return ""
+    text = f"{cell['value']:.3f}{_spread(cell, 1, 3)}"
+    if cell.get("published") is not None:
+        text += f" ({cell['published']:.2f}, {cell['difference']:+.2f})"
+    return text
+
+
+def _spread(measure: dict, scale: float, digits: int) -> str:
+    spread = measure["std_over_seeds"]
+    if spread is None or math.isnan(spread):
+        return ""
+    return f" ±{scale * spread:.{digits}f}"
