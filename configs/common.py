@@ -110,11 +110,18 @@ def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
 
 
 def measures() -> dict:
-    """Table 4's measures beside the SVM: reconstruction, information and dependence of y."""
+    """Table 4's measures: the SVM, reconstruction, information and dependence of y."""
+    encoders = ("trained", "untrained")
     return dict(
-        msssim=dict(name="msssim", protocol="msssim-v1"),
-        mine=dict(name="mine", protocol="mine-v1"),
-        ndm=dict(name="ndm", protocol="ndm-v1"),
+        svm=dict(
+            name="svm",
+            protocol="svm-v1",
+            taps=("conv", "fc", "y"),
+            representations=(*encoders, "pixels", "pca"),
+        ),
+        msssim=dict(name="msssim", protocol="msssim-v1", representations=encoders),
+        mine=dict(name="mine", protocol="mine-v1", representations=encoders),
+        ndm=dict(name="ndm", protocol="ndm-v1", representations=encoders),
     )
 
 
@@ -150,6 +157,7 @@ def dim(
     critic_width: int,
     concat_width: int,
     tasks: str = "plain",
+    with_prior: bool = True,
 ) -> dict:
     """The DIM method with the published weights of "global", "local" or "mixed".
 
@@ -169,7 +177,7 @@ def dim(
         bound=dict(name=BOUNDS[bound]),
         alpha=alpha,
         beta=beta,
-        gamma=gamma,
+        gamma=gamma if with_prior else 0.0,
         # Tables 6 (concat, 512) and 8-9 (encode-and-dot, 2048) of the paper.
         global_critic=dict(name="concat", widths=(concat_width, concat_width)),
         local_critic=dict(name="encode_and_dot", width=critic_width, norm_anchors=True),
@@ -190,11 +198,18 @@ def dim(
 
 
 def dim_cifar(
-    argument: str, *, name: str, classes: int, published: dict, published_tasks: dict
+    argument: str,
+    *,
+    name: str,
+    classes: int,
+    published: dict,
+    published_tasks: dict,
+    published_measures: dict,
 ) -> ml_collections.ConfigDict:
-    """DIM on CIFAR-10 or CIFAR-100, the DIM rows of Tables 1 and 5 (Hjelm et al. 2019).
+    """DIM on CIFAR-10 or CIFAR-100, the DIM rows of Tables 1, 4 and 5 (Hjelm et al. 2019).
 
     published, published_tasks: accuracies of conv, fc and y by (weights, bound), and by task.
+    published_measures: by weights, what Table 4 has of each evaluation.
     """
     words = parse(
         argument,
@@ -202,6 +217,7 @@ def dim_cifar(
         bound=tuple(BOUNDS),
         tasks=TASKS,
         layer=LAYERS,
+        prior=("uniform", "none"),
         budget=BUDGETS,
         judge=("all", "mlp", "y", "table4"),
     )
@@ -212,18 +228,13 @@ def dim_cifar(
         weights=words["weights"],
         bound=words["bound"],
         tasks=words["tasks"],
+        with_prior=words["prior"] != "none",
         # 2048: paper, Tables 8-9; 256 costs a fortieth of it (systems sheet 1.4).
         critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
         concat_width=32 if smoke else 512,
     )
     # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
     optimizer = adam(1e-4) if budget == "paper" else adam(1e-3, decay=True)
-    row = published.get((words["weights"], words["bound"]), ())
-    if words["tasks"] != "plain":
-        of_infonce = (words["weights"], words["bound"]) == ("local", "infonce")
-        row = published_tasks[words["tasks"]] if of_infonce else ()
-    if words["layer"] != "published":
-        row = ()
     slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
     judged = evals(labels_per_class=10)
     if words["judge"] == "mlp":
@@ -231,7 +242,7 @@ def dim_cifar(
     elif words["judge"] == "y":
         judged = {"mlp": {**judged["mlp"], "taps": ("y",)}, "uniformity": judged["uniformity"]}
     elif words["judge"] == "table4":
-        judged = {key: judged[key] for key in ("svm", "uniformity")} | measures()
+        judged = {**measures(), "uniformity": judged["uniformity"]}
     return config(
         data=data(name, **slices),
         method=monitored(method, classes=classes),
@@ -247,6 +258,19 @@ def dim_cifar(
             save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
         ),
         evals=judged,
-        published=dict(mlp=dict(zip(("conv", "fc", "y"), row, strict=False))),
-        published_source=f"Hjelm et al. 2019, Table {1 if words['tasks'] == 'plain' else 5}",
+        **_published_cifar(words, published, published_tasks, published_measures),
     )
+
+
+def _published_cifar(words: dict, rows: dict, tasks: dict, measures: dict) -> dict:
+    """What the paper prints for these words, by evaluation, and in which table."""
+    found, table = {}, 1
+    as_published = words["layer"] == "published" and words["prior"] != "none"
+    if as_published and words["tasks"] == "plain":
+        found["mlp"] = rows.get((words["weights"], words["bound"]), {})
+    elif as_published and (words["weights"], words["bound"]) == ("local", "infonce"):
+        found["mlp"], table = tasks[words["tasks"]], 5
+    # Table 4 does not print its bound; JSD is that of DIM(G) in Table 1.
+    if as_published and words["judge"] == "table4" and words["bound"] == "jsd":
+        found, table = measures.get(words["weights"], {}), 4
+    return dict(published=found, published_source=f"Hjelm et al. 2019, Table {table}")

@@ -107,7 +107,8 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
     published = config.get("published", {})
     for row in rows:
         known = published.get(row["eval"], {}) if row["representation"] == "trained" else {}
-        row["published"] = known.get(row["tap"])
+        name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"
+        row["published"] = known.get(name)
     results = {
         "format": 1,
         "run": facts,

@@ -7,6 +7,7 @@ run once. Results go to experiments/results/<name>.json after every run.
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -19,6 +20,7 @@ from experiments import table_text
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 RUNS = "runs/experiments"
+_LONGEST = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +59,19 @@ def main(
       rows: the rows of a budget.
       directions: the claims that those rows are to bear out.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--budget", choices=list(budgets), default="cpu")
+    parser = budget_parser(budgets)
     parser.add_argument("--only", help="run the rows whose label contains this; report all")
     arguments = parser.parse_args()
     chosen = rows(arguments.budget)
     claims = directions(chosen) if directions else ()
     return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
+
+
+def budget_parser(budgets: Iterable[str]) -> argparse.ArgumentParser:
+    """A parser of `--budget=cpu`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--budget", choices=list(budgets), default="cpu")
+    return parser
 
 
 def run(
@@ -88,6 +96,8 @@ def folder(row: Row, seed: int) -> pathlib.Path:
     """The run folder of a row's command."""
     words = [pathlib.Path(row.config).name, *(text.partition(".")[2] for text in row.overrides)]
     slug = "-".join(filter(None, re.split(r"[^a-z0-9_.]+", " ".join(words).lower())))
+    if len(slug) > _LONGEST:  # a file system's limit
+        slug = f"{slug[:_LONGEST]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
     return pathlib.Path(RUNS) / slug / f"seed{seed}"
 
 

@@ -142,7 +142,10 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One number that is not an accuracy, for each representation it was computed on."""
+    """One number that is not an accuracy, for each representation it was computed on.
+
+    `values` has the key "published" too where the paper prints the number, in the same unit.
+    """
 
     evaluation: str
     setting: str
@@ -187,7 +190,10 @@ def measures(rows: Iterable[Row]) -> list[Measure]:
             parts = (row.get("protocol") or "", "" if few == "all" else labels_title(few))
             setting = " · ".join(part for part in parts if part)
             key = (row["eval"], setting, row.get("tap") or "", row["metric"])
-            found.setdefault(key, {})[row["representation"]] = row["value"]
+            values = found.setdefault(key, {})
+            values[row["representation"]] = row["value"]
+            if row.get("published") is not None:
+                values["published"] = row["published"]
     return [
         Measure(*key, {name: values[name] for name in _in_order(values)})
         for key, values in found.items()
