@@ -46,8 +46,15 @@ def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
 
 
 def config(**blocks) -> ml_collections.ConfigDict:
-    """The blocks of a run as one ConfigDict."""
-    return ml_collections.ConfigDict({"seed": 0, **blocks})
+    """The blocks of a run as one ConfigDict; images are not changed in training unless asked."""
+    return ml_collections.ConfigDict({"seed": 0, "augment": augment(), **blocks})
+
+
+def augment(*, crop: int | None = None, flip: bool = False) -> ml_collections.ConfigDict:
+    """The `augment` block: random crops of so many pixels, and flips left to right."""
+    block = ml_collections.ConfigDict(dict(crop=placeholder(int), flip=flip))
+    block.crop = crop
+    return block
 
 
 def data(name: str, *, image_size: int | None = None, **changes) -> dict:
@@ -194,6 +201,75 @@ def dim(
         coordinates=dict(name="coordinates", widths=(concat_width, concat_width)),
         sampled_locations=placeholder(int),
         negatives=placeholder(int),
+    )
+
+
+def dim_alexnet(
+    argument: str,
+    *,
+    name: str,
+    classes: int,
+    crop: int | None,
+    splits: dict,
+    evals: dict,
+    published: dict,
+    published_finetuned: dict,
+) -> ml_collections.ConfigDict:
+    """DIM on 64x64 images with the AlexNet-like encoder, the DIM rows of Table 2.
+
+    crop: train on random crops of so many pixels and on flips; None for neither.
+    splits: `train_split` and `test_split` of the data set.
+    evals: beside those of `evals`.
+    published: accuracies of conv, fc and y by (weights, bound).
+    published_finetuned: the same of the fine-tuned encoder.
+    """
+    words = parse(
+        argument,
+        weights=("local", "global", "mixed"),
+        bound=tuple(BOUNDS),
+        tasks=TASKS,
+        budget=BUDGETS,
+    )
+    budget = words["budget"]
+    smoke = budget == "smoke"
+    method = dim(
+        # Published: 96, 4096 (official DIM code, alex64x64); a third of that in `cpu`: ours.
+        encoder=encoder(
+            "alexnet64",
+            smoke=smoke,
+            width=96 if budget == "paper" else 32,
+            hidden=4096 if budget == "paper" else 1024,
+        ),
+        weights=words["weights"],
+        bound=words["bound"],
+        tasks=words["tasks"],
+        critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
+        concat_width=32 if smoke else 512,
+    )
+    # 225 locations of an image; a quarter of them in `cpu`: ours.
+    method["sampled_locations"] = 56 if budget == "cpu" else placeholder(int)
+    method["occlusion"] = 21 if words["tasks"] in ("occlude", "both") else placeholder(int)
+    optimizer = adam(1e-4) if budget == "paper" else adam(1e-3, decay=True)
+    key = (words["weights"], words["bound"])
+    plain = words["tasks"] == "plain"
+    return config(
+        augment=augment(crop=crop, flip=crop is not None),
+        data=data(name, **splits),
+        method=monitored(method, classes=classes),
+        players=dict(encoder=optimizer, discriminator=optimizer, probe=adam(1e-3)),
+        train=train(
+            batch_size=64,
+            # 200: Hjelm et al. 2019, data sets other than CIFAR (from memory).
+            epochs={"paper": 200, "cpu": 2, "smoke": 2}[budget],
+            steps_per_dispatch={"paper": 100, "cpu": 20, "smoke": 4}[budget],
+            save_epochs={"paper": 5, "cpu": 0.5, "smoke": 1}[budget],
+        ),
+        evals=evals,
+        published=dict(
+            mlp=published.get(key, {}) if plain else {},
+            finetune=published_finetuned.get(key, {}) if plain else {},
+        ),
+        published_source="Hjelm et al. 2019, Table 2",
     )
 
 

@@ -26,12 +26,19 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
     return [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
-        f"of {shape}",
+        f"of {shape}{_changes(**config.get('augment', {}))}",
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
         f"{device()} ({durations.batch_size // devices} each); seed {config['seed']}",
     ]
+
+
+def _changes(*, crop: int | None = None, flip: bool = False) -> str:
+    """How training images differ from those that are evaluated, "" if they do not."""
+    parts = [f"random {crop}x{crop} crops, centre ones in evaluations"] if crop else []
+    parts += ["random flips"] if flip else []
+    return "".join(f"; {part}" for part in parts)
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, int]:

@@ -74,7 +74,9 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
     suite.check(config["evals"])
     method = build.make("method", config["method"])
     dataset = data.load(**_data_arguments(config["data"]))
-    suite.check(config["evals"], dataset)
+    # What is evaluated and exported is the centre of the images whose random parts are trained on.
+    judged = data.centre(dataset, config.get("augment", {}).get("crop"))
+    suite.check(config["evals"], judged)
     durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
     initial = train.initial_state(method, config, dataset, durations)
     folder.claim(config)
@@ -86,7 +88,7 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
         loop = train.Loop.of(initial, config, dataset, durations, checkpoints, outputs)
         final = loop.run()
     facts = record.facts(config, source, dataset, durations, final, loop)
-    return _judge(folder, console, config, method, dataset, initial, final, facts)
+    return _judge(folder, console, config, method, judged, initial, final, facts)
 
 
 def _judge(folder, console, config, method, dataset, initial, final, facts) -> dict[str, Any]:

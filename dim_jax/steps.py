@@ -14,11 +14,11 @@ import optax
 from flax.training import train_state
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from dim_jax import contracts, data
+from dim_jax import augment, contracts, data
 from dim_jax.data import resident
 
 # Streams of random numbers, each a function of (seed, step).
-_INIT, _LOSS = 0, 1
+_INIT, _LOSS, _AUGMENT = 0, 1, 2
 
 
 class TrainState(train_state.TrainState):
@@ -94,6 +94,10 @@ def _check_contract(method, params, state, batch) -> None:
         )
 
 
+def _key(seed: int | jax.Array, stream: int, step: jax.Array) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
+
+
 def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contracts.Step]:
     """For each player the gradient of its own loss with respect to its own parameters.
 
@@ -117,8 +121,7 @@ def train_step(
     train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
 ) -> tuple[TrainState, contracts.Scalars]:
     """One update of all players at once, and the step's losses and metrics."""
-    rng = jax.random.fold_in(jax.random.key(seed), _LOSS)
-    rng = jax.random.fold_in(rng, train_state.step)
+    rng = _key(seed, _LOSS, train_state.step)
     gradients, step = player_gradients(
         train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
     )
@@ -128,7 +131,12 @@ def train_step(
 
 
 def make_dispatch(
-    facts_scaling: tuple[tuple, tuple], seed: int, batch_size: int, examples: int, devices: Any
+    facts_scaling: tuple[tuple, tuple],
+    seed: int,
+    batch_size: int,
+    examples: int,
+    devices: Any,
+    change: augment.Change | None = None,
 ) -> Callable[..., Any]:
     """The function that runs `count` steps on the device.
 
@@ -150,6 +158,8 @@ def make_dispatch(
             )
             indices = jax.lax.with_sharding_constraint(indices, split)
             batch = resident.gather(images, labels, indices)
+            if change is not None:
+                batch["images"] = change(_key(seed, _AUGMENT, train_state.step), batch["images"])
             batch["images"] = prepare_images(batch["images"], *facts_scaling)
             return train_step(train_state, batch, seed)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dim_jax import checkpoint, contracts, data, optim, steps
+from dim_jax import augment, checkpoint, contracts, data, optim, steps
 from dim_jax.data import resident
 
 
@@ -64,6 +64,7 @@ def initial_state(
         return optim.make(specs, durations.total_steps, durations.epoch_steps)
 
     images = jnp.asarray(dataset.splits["train"].images[: durations.batch_size])
+    images = augment.pipeline(**config.get("augment", {}))(jax.random.key(0), images)
     batch = contracts.Batch(
         images=steps.prepare_images(
             images, *data.scaling(dataset.facts, config["data"]["scaling"])
@@ -172,6 +173,7 @@ class Loop:
             durations.batch_size,
             len(split.images),
             mesh,
+            augment.pipeline(**config.get("augment", {})),
         )
         return cls(initial, dispatch, split, durations, checkpoints, outputs, mesh)
 

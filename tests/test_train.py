@@ -257,3 +257,26 @@ def test_ten_kills_change_nothing(tmp_path, pytestconfig):
         np.testing.assert_array_equal(weights[0][key], weights[1][key])
     results = [json.loads((path / "results.json").read_text())["rows"] for path in (whole, killed)]
     assert results[0] == results[1]
+
+
+def test_changes_of_images_are_part_of_the_step_and_repeat_in_a_rerun(small, digits, tmp_path):
+    changes = dict(augment=dict(crop=28, flip=True))
+    small["method"]["method"]["encoder"]["name"] = "dcgan28"
+    whole, outputs = run(small, digits, tmp_path / "whole", **changes)
+    other, unchanged = run(small, data.centre(digits, 28), tmp_path / "other")
+    assert outputs.rows[0]["loss/encoder"] != unchanged.rows[0]["loss/encoder"]
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), whole.params, other.params)
+    again, _ = run(small, digits, tmp_path / "again", **changes)
+    same(whole, again)
+    with pytest.raises(contracts.UserError, match=r"32x32 pixels and augment\.crop is 40"):
+        data.centre(digits, 40)
+
+
+def test_the_centre_is_what_is_judged(digits):
+    middle = data.centre(digits, 20)
+    assert middle.facts.shape == (20, 20, 1) and data.centre(digits, None) is digits
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(
+            middle.splits[name].images, digits.splits[name].images[:, 6:26, 6:26]
+        )
+        np.testing.assert_array_equal(middle.splits[name].labels, digits.splits[name].labels)

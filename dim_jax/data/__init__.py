@@ -1,9 +1,9 @@
 """Images as arrays: embedded digits, TensorFlow Datasets on disk, and a user's own folders."""
 
-from dim_jax.data.dataset import Dataset, Split
+from dim_jax.data.dataset import Dataset, Split, centre
 from dim_jax.data.facts import Facts, normalise, scaling
 
-__all__ = ["Dataset", "Facts", "Split", "load", "normalise", "scaling"]
+__all__ = ["Dataset", "Facts", "Split", "centre", "load", "normalise", "scaling"]
 
 
 def load(

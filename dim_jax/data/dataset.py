@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dim_jax import contracts
 from dim_jax.data import facts
 
 
@@ -20,3 +21,25 @@ class Dataset(NamedTuple):
 
     facts: facts.Facts
     splits: dict[str, Split]
+
+
+def centre(dataset: Dataset, size: int | None) -> Dataset:
+    """The same data set with the centre [size, size] of every image; None keeps the images.
+
+    Raises:
+      UserError: images smaller than that.
+    """
+    if size is None:
+        return dataset
+    height, width, channels = dataset.facts.shape
+    if min(height, width) < size:
+        raise contracts.UserError(
+            f"the images of {dataset.facts.name} are {height}x{width} pixels and augment.crop is "
+            f"{size}; use a smaller crop or a larger data.image_size"
+        )
+    top, left = (height - size) // 2, (width - size) // 2
+    splits = {
+        name: split._replace(images=split.images[:, top : top + size, left : left + size])
+        for name, split in dataset.splits.items()
+    }
+    return Dataset(dataset.facts._replace(shape=(size, size, channels)), splits)
