@@ -7,49 +7,10 @@ import json
 import pathlib
 
 from dim_jax import bounds
-from experiments import table, table_text
+from experiments import readme_results, table
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 MADE_HERE = ": python -m experiments.readme -->\n"
-
-SECTIONS = {
-    "dim_cifar10_cpu": ("CIFAR-10, `budget=cpu`", "mlp"),
-    "quickstart_seeds": ("The quick start", "svm_few"),
-}
-
-
-def results() -> str:
-    """Tables of what was measured."""
-    tables = []
-    for name, (title, evaluation) in SECTIONS.items():
-        path = table.RESULTS / f"{name}.json"
-        if path.exists():
-            tables.append(_table(title, evaluation, json.loads(path.read_text())))
-    return "\n".join(tables)
-
-
-def _table(title: str, evaluation: str, content: dict) -> str:
-    first = content["rows"][0]
-    measure = next(item for item in first["measures"] if item["eval"] == evaluation)
-    labels = measure["labels"] if measure["labels"] == "all" else f"{measure['labels']},"
-    lines = [
-        f"**{title}**: test accuracy in percent, `{measure['protocol']}`, {labels} labels, "
-        f"{first['test_examples']:,} test images, {first['steps']:,} steps on "
-        f"{first['device']}. In brackets: published (1000 epochs, another probe schedule) and the "
-        "difference. Minutes of training, on a machine shared with other work."
-        if any(item["published_percent"] for item in first["measures"])
-        else f"**{title}**: test accuracy in percent, `{measure['protocol']}`, "
-        f"{measure['labels']} (mean and deviation of {len(first['seeds'])} seeds), "
-        f"{first['test_examples']:,} test images, {first['steps']:,} steps on {first['device']}.",
-        "",
-        "| | conv | fc | y | pixels | PCA | minutes |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in content["rows"]:
-        for encoder in ("trained", "untrained") if row is first else ("trained",):
-            label, _, *texts = table_text.line(row, evaluation, encoder)
-            lines.append(f"| {' | '.join([label or 'untrained encoder', *texts])} |")
-    return "\n".join(lines) + "\n"
 
 
 def bounds_table() -> str:
@@ -85,7 +46,11 @@ def parts(text: str, name: str) -> tuple[str, str, str]:
     return before, between, after
 
 
-GENERATED = {"bounds": bounds_table, "speed": bounds_speed, "results": results}
+GENERATED = {
+    "bounds": bounds_table,
+    "speed": bounds_speed,
+    "results": lambda: readme_results.results(table.RESULTS),
+}
 
 
 def write() -> None:

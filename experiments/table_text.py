@@ -87,8 +87,9 @@ def verdict(direction: dict) -> str:
     differences = direction["differences"]
     right = sum(difference > 0 for difference in differences)
     scale, unit = (100, " points") if direction["measure"][2] == "accuracy" else (1, "")
+    claim = direction["claim"][0].upper() + direction["claim"][1:]
     return (
-        f"{direction['claim']}: {direction['verdict']}, "
+        f"{claim}: {direction['verdict']}, "
         f"{scale * direction['mean_difference']:+.3g}{unit} in the mean, in {right} of "
         f"{len(differences)} seeds"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dim_jax import commandline
-from experiments import readme
+from experiments import readme, readme_results
 
 TEXT = readme.README.read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
@@ -63,7 +63,7 @@ def test_sections_are_generated(name):
 
 
 def test_results_files_name_device_seeds_and_steps():
-    for name in readme.SECTIONS:
+    for name in readme_results.TITLES:
         path = readme.table.RESULTS / f"{name}.json"
         for row in json.loads(path.read_text())["rows"]:
             assert row["device"] and row["seeds"] and row["steps"] > 0 and row["commit"], path

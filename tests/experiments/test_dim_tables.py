@@ -4,10 +4,20 @@ import pytest
 
 from dim_jax import build, commandline
 from dim_jax.evaluate import suite
-from experiments import dim_figure9, dim_table1, dim_table4, dim_table5, table
+from experiments import (
+    dim_figure9,
+    dim_figure10,
+    dim_table1,
+    dim_table2,
+    dim_table4,
+    dim_table5,
+    table,
+)
+
+TABLES = [dim_table1, dim_table2, dim_table4, dim_table5, dim_figure9, dim_figure10]
 
 
-@pytest.mark.parametrize("module", [dim_table1, dim_table4, dim_table5, dim_figure9])
+@pytest.mark.parametrize("module", TABLES)
 @pytest.mark.parametrize("budget", ["paper", "cpu", "smoke"])
 def test_rows_are_configs(module, budget, monkeypatch, pytestconfig):
     monkeypatch.chdir(pytestconfig.rootpath)
@@ -21,7 +31,7 @@ def test_rows_are_configs(module, budget, monkeypatch, pytestconfig):
         suite.check(config["evals"])
 
 
-@pytest.mark.parametrize("module", [dim_table4, dim_table5, dim_figure9])
+@pytest.mark.parametrize("module", [dim_table4, dim_table5, dim_figure9, dim_figure10])
 @pytest.mark.parametrize("budget", ["paper", "cpu"])
 def test_directions_compare_rows_that_exist(module, budget):
     rows = module.rows(budget)
@@ -29,3 +39,23 @@ def test_directions_compare_rows_that_exist(module, budget):
     assert directions
     for direction in directions:
         assert {direction.larger, direction.smaller} <= {row.label for row in rows}
+
+
+def test_published_numbers_stand_beside_the_rows_they_belong_to(monkeypatch, pytestconfig):
+    monkeypatch.chdir(pytestconfig.rootpath)
+
+    def published(words):
+        config = commandline.parse(["main.py", f"--config=configs/dim_cifar10.py:{words}"]).config
+        return config["published"], config["published_source"]
+
+    local = "local,bound=jsd,judge=table4"
+    measures, source = published(local)
+    assert measures["svm"]["y"] == 49.62 and measures["ndm"]["y/ndm_after_sigmoid"] == 0.18
+    assert source.endswith("Table 4")
+    assert published(f"{local},prior=none")[0] == {}
+    assert published("local,bound=infonce,layer=first,judge=mlp")[0] == {}
+    found, source = published("local,bound=infonce,tasks=occlude")
+    assert found == {"mlp": dict(conv=76.77, fc=74.45, y=72.87)} and source.endswith("Table 5")
+    assert published("local,bound=jsd,tasks=occlude")[0] == {}
+    found, source = published("local,bound=infonce")
+    assert found["mlp"]["y"] == 69.13 and source.endswith("Table 1")

@@ -66,6 +66,12 @@ def test_measures_are_what_is_not_an_accuracy(finished):
     }
 
 
+def test_a_published_measure_stands_beside_ours():
+    ours = accuracy("trained", "y", 1.25, metric="ndm", published=9.18)
+    (measure,) = tables.measures([ours, accuracy("untrained", "y", 0.5, metric="ndm")])
+    assert measure.values == {"trained": 1.25, "untrained": 0.5, "published": 9.18}
+
+
 def test_verdict_of_a_whole_run(finished):
     assert verdict.sentence(finished) == (
         "y: 55.1 % with an MLP probe, 20.3 points above the untrained encoder, 9.1 above raw "

@@ -1,0 +1,61 @@
+"""Figure 10 of Deep InfoMax on CIFAR-10: what the weights alpha, beta and gamma do.
+
+    python -m experiments.dim_figure10 --budget=cpu
+
+The paper says: classification needs beta, reconstruction needs alpha; a small alpha helps
+classification, a small beta reconstruction; MINE is highest with both; a low NDM needs gamma, and a
+small gamma helps classification. It prints no grid and no numbers, so none stand beside ours.
+"""
+
+from experiments import table, weights
+
+DIFFERS = {
+    "paper": "grid and protocols ours; encode-and-dot local critic",
+    "cpu": "1 epoch, rate and critic width of the cpu budget, grid and protocols ours, no MINE; "
+    "encode-and-dot local critic",
+    "smoke": "tiny networks, 512 images, 2 epochs",
+}
+SHORT = {
+    "cpu": (
+        "--config.train.epochs=1",
+        "--config.evals.svm.taps=('y',)",
+        *(
+            f"--config.evals.{name}.representations=('trained',)"
+            for name in ("svm", "msssim", "ndm")
+        ),
+        "--config.evals.mine.representations=()",
+    )
+}
+MEASURES = (
+    ("SVM at y, %", ("svm", "y", "accuracy")),
+    ("MS-SSIM", ("msssim", "y", "ms_ssim")),
+    ("MINE, nats", ("mine", "y", "mine")),
+    ("NDM after sigmoid, nats", ("ndm", "y", "ndm_after_sigmoid")),
+)
+
+
+def rows(budget: str) -> list[table.Row]:
+    """The grid of weights under one budget."""
+    # prior=none: no published row belongs to these weights; gamma is set with the others.
+    config = f"configs/dim_cifar10.py:mixed,bound=jsd,prior=none,judge=table4,budget={budget}"
+    return weights.rows(config, budget, DIFFERS[budget], SHORT.get(budget, ()))
+
+
+def directions(rows) -> list[table.Direction]:
+    """What the paper says of the corners and the edges of the grid."""
+    del rows
+    (_, svm), (_, msssim), _, (_, ndm) = MEASURES
+    local, globally = weights.label(0, 1, 0.1), weights.label(1, 0, 0.1)
+    centre = (*weights.CENTRE, 1.0), (*weights.CENTRE, 0.0)
+    strong, without = (weights.label(*point) for point in centre)
+    return [
+        table.Direction("classification needs beta", local, globally, svm),
+        table.Direction("reconstruction needs alpha", globally, local, msssim),
+        table.Direction("a low NDM needs gamma", without, strong, ndm),
+    ]
+
+
+if __name__ == "__main__":
+    content = table.main("dim_figure10", rows, DIFFERS, directions)
+    name = content["experiment"]
+    weights.draw(content, name.rpartition("_")[2], MEASURES, table.RESULTS / f"{name}.png")

@@ -1,0 +1,115 @@
+"""The README's results as markdown, from experiments/results/*.json: no number is typed there."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+from experiments import table_text
+
+TITLES = {  # in this order
+    "dim_cifar10_cpu": "CIFAR-10, Table 1",
+    "dim_table5_cpu": "CIFAR-10, extra tasks (Table 5)",
+    "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
+    "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
+    "quickstart_seeds": "The quick start",
+}
+EVALUATIONS = {"dim_cifar10_cpu": ("mlp",), "quickstart_seeds": ("svm_few",)}  # of several
+MEASURES = {  # beside accuracies, only these: the reports of the runs have the others
+    "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
+}
+_ACCURACIES = ("conv", "fc", "y", "pixels", "PCA", "minutes")
+
+
+def results(folder: pathlib.Path) -> str:
+    """All sections, one after the other; experiments without results are left out."""
+    sections = [
+        section(name, title, json.loads((folder / f"{name}.json").read_text()))
+        for name, title in TITLES.items()
+        if (folder / f"{name}.json").exists()
+    ]
+    return "\n".join([*sections, jsd_vs_mi(folder)])
+
+
+def section(name: str, title: str, content: dict) -> str:
+    """One experiment: what it is, its tables, and the paper's claims as hit or miss."""
+    shown = EVALUATIONS.get(name, table_text.evaluations(content))
+    lines = [_heading(title, content, shown), ""]
+    lines += _accuracies(content, shown)
+    measures = [
+        key for key in table_text.other_measures(content) if key[2] in MEASURES.get(name, ())
+    ]
+    if measures:
+        lines += ["", *_measures(content, measures)]
+    claims = [f"- {table_text.verdict(direction)}." for direction in content.get("directions", ())]
+    lines += ["", *claims] if claims else []
+    return "\n".join(lines) + "\n"
+
+
+def _heading(title: str, content: dict, evaluations) -> str:
+    first = content["rows"][0]
+    measure = next(item for item in first["measures"] if item["eval"] in evaluations)
+    labels = "all labels" if measure["labels"] == "all" else f"{measure['labels']}"
+    seeds = len(first["seeds"])
+    spread = f", mean and deviation of {seeds} seeds" if seeds > 1 else ", one seed"
+    text = (
+        f"**{title}**: test accuracy in percent, `{measure['protocol']}`, {labels}{spread}, "
+        f"{first['test_examples']:,} test images, {first['steps']:,} steps on {first['device']}."
+    )
+    if any(item.get("published_percent") for item in first["measures"]):
+        text += " In brackets: published and the difference."
+    return text + (f" Differs from the published: {first['differs']}." if first["differs"] else "")
+
+
+def _accuracies(content: dict, evaluations) -> Iterator[str]:
+    for evaluation in evaluations:
+        rows = [
+            (label, encoder, *texts)
+            for row in content["rows"]
+            for encoder in ("trained", "untrained")
+            for label, _, *texts in [table_text.line(row, evaluation, encoder)]
+        ]
+        yield from _markdown(_ACCURACIES, _without_repetition(rows, content))
+
+
+def _measures(content: dict, names) -> Iterator[str]:
+    headings = [f"{metric.replace('_', ' ')}, {tap}" for _, tap, metric in names]
+    rows = [
+        (row["label"] if encoder == "trained" else "", encoder, *cells)
+        for row in content["rows"]
+        for encoder in ("trained", "untrained")
+        for cells in [table_text.others(row, names, encoder)]
+    ]
+    yield from _markdown(headings, _without_repetition(rows, content))
+
+
+def _without_repetition(rows, content) -> Iterator[tuple[str, ...]]:
+    """(label, cells): rows with numbers, and the untrained encoder of the first row only."""
+    seen = False
+    for label, encoder, *cells in rows:
+        numbers = any(cells) and not (encoder == "trained" and not any(cells[:-1]))
+        if encoder == "untrained" and numbers:
+            if not seen:
+                yield "untrained encoder", *cells
+            seen = True
+        elif encoder == "trained" and numbers:
+            yield label, *cells
+
+
+def _markdown(headings, rows) -> Iterator[str]:
+    rows = [*rows]
+    filled = [any(row[column + 1] for row in rows) for column in range(len(headings))]
+    kept = [0, *(column + 1 for column, full in enumerate(filled) if full)]
+    for cells in (("", *headings), ("---",) * (len(headings) + 1), *rows):
+        yield f"| {' | '.join(cells[column] for column in kept)} |"
+
+
+def jsd_vs_mi(folder: pathlib.Path) -> str:
+    """The exact study of App. A.1 in one line, and its figure."""
+    rows = json.loads((folder / "dim_a1_jsd_vs_mi.json").read_text())["rows"]
+    sizes = ", ".join(str(row["size"]) for row in rows)
+    ranks = ", ".join(f"{row['spearman']:.4f}" for row in rows)
+    return (
+        f"**Jensen-Shannon divergence against mutual information** (App. A.1, exact, "
+        f"{rows[0]['tables']} random tables for each size): rank correlations {ranks} for {sizes} "
+        "symbols.\n\n![Divergence against information](experiments/results/dim_a1_jsd_vs_mi.png)\n"
+    )

@@ -1,0 +1,122 @@
+"""Experiments run what is missing, continue, share runs, and judge directions seed by seed."""
+
+import json
+
+import pytest
+
+from experiments import readme_results, table, table_text
+
+FACTS = {
+    **dict(dataset="toy", steps=10, epochs=1.0, device="CPU", commit="abc", versions={}),
+    **dict(train_examples=5, test_examples=4, train_seconds=60.0, eval_seconds=30.0),
+}
+# y of each row by seed: the second row is above the first in two of three seeds.
+Y = {"plain": (0.50, 0.52, 0.54), "more": (0.53, 0.51, 0.58)}
+ROWS = [
+    table.Row("plain", "configs/toy.py:plain", seeds=(0, 1, 2), differs="all"),
+    table.Row("more", "configs/toy.py:more", ("--config.x=1",), seeds=(0, 1, 2), differs="all"),
+]
+CLAIM = table.Direction("more is more", "more", "plain", ("mlp", "y", "accuracy"))
+
+
+def measured(value, metric="accuracy", published=None, representation="trained"):
+    named = dict(eval="mlp", protocol="mlp-v1", labels="all", tap="y")
+    return dict(
+        named, representation=representation, metric=metric, value=value, published=published
+    )
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path) -> list:
+    """Training only writes the result of a row and seed; what was trained, in order."""
+    monkeypatch.setattr(table, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results")
+    done = []
+
+    def train(row, seed):
+        done.append((row.label, seed))
+        rows = [
+            measured(Y[row.label][seed], published=60.0),
+            measured(0.4, representation="untrained"),
+            measured(1.5 + seed, metric="kl", published=2.0),
+        ]
+        table.folder(row, seed).mkdir(parents=True)
+        (table.folder(row, seed) / "results.json").write_text(
+            json.dumps(dict(run=FACTS, rows=rows))
+        )
+
+    monkeypatch.setattr(table, "_train", train)
+    return done
+
+
+def test_every_row_has_its_first_seed_before_any_has_its_second(trained):
+    table.run("toy", ROWS)
+    assert trained == [(row.label, seed) for seed in range(3) for row in ROWS]
+
+
+def test_what_is_there_is_not_run_again_and_the_rest_is(trained):
+    table.run("toy", ROWS, only="plain")
+    assert {label for label, _ in trained} == {"plain"}
+    content = table.run("toy", ROWS)
+    assert len(trained) == 6 and [row["label"] for row in content["rows"]] == ["plain", "more"]
+    table.run("other_table_with_the_same_row", ROWS[:1])
+    assert len(trained) == 6
+
+
+def test_results_are_written_after_every_run(trained, monkeypatch):
+    train = table._train
+
+    def stops(row, seed):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        train(row, seed)
+
+    monkeypatch.setattr(table, "_train", stops)
+    with pytest.raises(KeyboardInterrupt):
+        table.run("toy", ROWS, [CLAIM])
+    content = json.loads((table.RESULTS / "toy.json").read_text())
+    assert [row["seeds"] for row in content["rows"]] == [[0, 1], [0]]
+    assert content["directions"][0]["seeds"] == [0]
+
+
+def test_means_spreads_and_differences(trained):
+    row = table.run("toy", ROWS)["rows"][0]
+    accuracy, _, other = row["measures"]
+    assert accuracy["values"] == list(Y["plain"]) and accuracy["value"] == pytest.approx(0.52)
+    assert accuracy["std_over_seeds"] == pytest.approx(0.02)
+    assert accuracy["difference_points"] == pytest.approx(-8.0)
+    assert other["value"] == 2.5 and other["difference"] == 0.5
+    assert row["train_minutes"] == 1.0 and row["eval_minutes"] == 0.5
+
+
+@pytest.mark.parametrize(("larger", "smaller", "verdict"), [(1, 0, "hit"), (0, 1, "miss")])
+def test_directions(trained, larger, smaller, verdict):
+    claim = table.Direction("a claim", ROWS[larger].label, ROWS[smaller].label, CLAIM.measure)
+    (found,) = table.run("toy", ROWS, [claim])["directions"]
+    assert found["verdict"] == verdict
+    sign = 1 if verdict == "hit" else -1
+    assert found["differences"] == pytest.approx([0.03 * sign, -0.01 * sign, 0.04 * sign])
+    count = 2 if verdict == "hit" else 1
+    text = f"A claim: {verdict}, {2 * sign:+d} points in the mean, in {count} of 3 seeds"
+    assert table_text.verdict(found) == text
+
+
+def test_a_direction_without_both_rows_is_left_out(trained):
+    assert table.run("toy", ROWS, [CLAIM], only="plain")["directions"] == []
+
+
+def test_folders_differ_and_are_not_too_long():
+    long = [
+        table.Row("a", "configs/toy.py", (f"--config.x={'1' * 300}{end}",)) for end in ("0", "1")
+    ]
+    names = {table.folder(row, 0).parent.name for row in (*ROWS, *long)}
+    assert len(names) == 4 and max(map(len, names)) < 200
+
+
+def test_the_readme_shows_ours_published_and_the_verdict(trained):
+    content = table.run("toy", ROWS, [CLAIM])
+    text = readme_results.section("toy", "A toy", content)
+    assert "| plain | 52.0 ±2.0 (60.0, -8.0) | 1.0 |" in text
+    assert text.count("untrained encoder") == 1 and "| untrained encoder | 40.0 ±0.0 |" in text
+    assert "- More is more: hit, +2 points in the mean, in 2 of 3 seeds." in text
+    assert "mean and deviation of 3 seeds, 4 test images, 10 steps on CPU" in text
