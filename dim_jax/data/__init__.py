@@ -20,9 +20,10 @@ def load(
 
     Args:
       name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
-        "imagenette/160px-v2"; or "folder:PATH", whose images (always read as red, green, blue)
-        lie directly in PATH (no labels), in PATH/CLASS, or in either way below PATH/train and
-        PATH/test (or validation, or val).
+        "imagenette/160px-v2", with its binary attributes where it has some ("celeb_a"); or
+        "folder:PATH", whose images (always read as red, green, blue) lie directly in PATH (no
+        labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or validation, or
+        val).
       data_dir: the TFDS folder; None = the environment variable TFDS_DATA_DIR, or else
         ~/tensorflow_datasets.
       image_size: images become image_size x image_size: the shorter side resized, by area

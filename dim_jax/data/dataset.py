@@ -9,11 +9,16 @@ from dim_jax.data import facts
 
 
 class Split(NamedTuple):
-    """Images u8[n,h,w,c], labels i32[n] (-1 = none), and file names where the source has files."""
+    """Images u8[n,h,w,c], labels i32[n] (-1 = none), and what only some sources have.
+
+    names: of the files. attributes: 0 or 1, u8[n,a], in the order of `Facts.attributes`;
+    None also where one of them is not known.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...] | None = None
+    attributes: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):

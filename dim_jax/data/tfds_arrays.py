@@ -7,16 +7,18 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset, facts, pixels, tfds_disk
 
+_ATTRIBUTES = "attributes"
 _RECORDS_PER_READ = 1024
 
 
 class _Source(NamedTuple):
-    """A TFDS builder, its features to read (label None = none) and the images to make of them."""
+    """A TFDS builder, its features to read (None = none) and the images to make of them."""
 
     name: str
     builder: Any
     image: str
     label: str | None
+    attributes: tuple[str, ...] | None
     shape: tuple[int, int, int]
     image_size: int | None
 
@@ -36,6 +38,7 @@ def load(
     """
     builder = tfds_disk.builder(name, data_dir)
     image, label = _feature_keys(name, builder.info)
+    attributes = _attribute_names(builder.info)
     height, width, channels = builder.info.features[image].shape
     if image_size is None and None in (height, width):
         raise contracts.UserError(
@@ -47,11 +50,11 @@ def load(
         "test": test_split or _default_split(name, builder.info, "test", ("test", "validation")),
     }
     shape = (image_size or height, image_size or width, channels)
-    source = _Source(name, builder, image, label, shape, image_size)
+    source = _Source(name, builder, image, label, attributes, shape, image_size)
     splits = {role: _read(source, split) for role, split in wanted.items()}
     mean, std = facts.statistics(name, channels)
     classes = tuple(builder.info.features[label].names) if label else None
-    return dataset.Dataset(facts.Facts(name, shape, classes, mean, std), splits)
+    return dataset.Dataset(facts.Facts(name, shape, classes, mean, std, attributes), splits)
 
 
 def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
@@ -78,6 +81,22 @@ def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
     return image, first(features.ClassLabel, (*supervised, "label"))
 
 
+def _attribute_names(info: Any) -> tuple[str, ...] | None:
+    """The sorted names in the dict "attributes" if all in it are booleans or one of two classes."""
+    from tensorflow_datasets import features
+
+    found = dict(info.features.items()).get(_ATTRIBUTES)
+    if not isinstance(found, features.FeaturesDict) or not found.keys():
+        return None
+    binary = all(
+        feature.num_classes == 2
+        if isinstance(feature, features.ClassLabel)
+        else feature.shape == () and np.dtype(feature.np_dtype) == np.bool_
+        for _, feature in found.items()
+    )
+    return tuple(sorted(found.keys())) if binary else None
+
+
 def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) -> str:
     available = list(info.splits)
     for choice in choices:
@@ -90,10 +109,12 @@ def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) ->
 
 
 def _read(source: _Source, split: str) -> dataset.Split:
-    """All images and labels of one split, decoded into one array as they are read."""
+    """All images, labels and attributes of one split, decoded into one array as they are read."""
     records = _records(source, split)
     images = pixels.allocate(len(records), source.shape)
     labels = np.full(len(records), -1, np.int32)
+    names = source.attributes or ()
+    attributes = np.zeros((len(records), len(names)), np.int8)
     for start in range(0, len(records), _RECORDS_PER_READ):
         rows = range(start, min(start + _RECORDS_PER_READ, len(records)))
         for row, record in zip(rows, records.__getitems__(list(rows)), strict=True):
@@ -106,7 +127,9 @@ def _read(source: _Source, split: str) -> dataset.Split:
             images[row] = pixels.fit(image, source.image_size) if source.image_size else image
             if source.label:
                 labels[row] = record[source.label]
-    return dataset.Split(images, labels)
+            attributes[row] = [record[_ATTRIBUTES][name] for name in names]
+    known = bool(names) and np.all(attributes >= 0)  # a class that is not known is -1
+    return dataset.Split(images, labels, None, attributes.astype(np.uint8) if known else None)
 
 
 def _records(source: _Source, split: str) -> Any:

@@ -4,12 +4,16 @@ import json
 
 import pytest
 
+_MODULE = "tensorflow_datasets.core.features"
+
 
 @pytest.fixture
 def write_tfds(tmp_path):
     """Writes a small prepared TFDS image set, as array_record, and returns the data folder."""
 
-    def write(name, splits, shape, classes=None, version="1.0.0", image_key="image"):
+    def write(
+        name, splits, shape, classes=None, version="1.0.0", image_key="image", attributes=None
+    ):
         folder = tmp_path / "tfds" / name / version
         folder.mkdir(parents=True)
         base = name.split("/")[0]
@@ -28,7 +32,7 @@ def write_tfds(tmp_path):
         if "/" in name:
             info["configName"] = name.split("/")[1]
         (folder / "dataset_info.json").write_text(json.dumps(info))
-        features = _features(shape, classes, image_key)
+        features = _features(shape, classes, image_key, attributes)
         (folder / "features.json").write_text(json.dumps(features))
         if classes:
             (folder / "label.labels.txt").write_text("\n".join(classes) + "\n")
@@ -37,28 +41,50 @@ def write_tfds(tmp_path):
     return write
 
 
-def _features(shape, classes, image_key):
-    module = "tensorflow_datasets.core.features"
+def _features(shape, classes, image_key, attributes):
+    """attributes: {name: "bool", another type, or a number of classes}."""
     sides = [str(-1 if side is None else side) for side in shape]
     inner = {
         image_key: {
-            "pythonClassName": f"{module}.image_feature.Image",
+            "pythonClassName": f"{_MODULE}.image_feature.Image",
             "image": {"dtype": "uint8", "shape": {"dimensions": sides}},
         }
     }
     if classes:
-        inner["label"] = {
-            "pythonClassName": f"{module}.class_label_feature.ClassLabel",
-            "classLabel": {"numClasses": str(len(classes))},
-        }
+        inner["label"] = _class_label(len(classes))
+    if attributes:
+        inner["attributes"] = _dict(
+            {
+                name: _class_label(kind) if isinstance(kind, int) else _scalar(kind)
+                for name, kind in attributes.items()
+            }
+        )
+    return _dict(inner)
+
+
+def _class_label(count):
     return {
-        "pythonClassName": f"{module}.features_dict.FeaturesDict",
+        "pythonClassName": f"{_MODULE}.class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": str(count)},
+    }
+
+
+def _scalar(dtype):
+    return {
+        "pythonClassName": f"{_MODULE}.scalar.Scalar",
+        "tensor": {"shape": {}, "dtype": dtype, "encoding": "none"},
+    }
+
+
+def _dict(inner):
+    return {
+        "pythonClassName": f"{_MODULE}.features_dict.FeaturesDict",
         "featuresDict": {"features": inner},
     }
 
 
 def _write_records(path, examples):
-    """Examples are {"image": encoded bytes, "label": int or absent}."""
+    """Examples are {"image": encoded bytes, "label": int or absent, "attributes/...": int}."""
     from array_record.python import array_record_module
     from tensorflow_datasets.proto import tf_example_pb2
 

@@ -80,6 +80,65 @@ def test_without_labels(write_tfds):
     np.testing.assert_array_equal(loaded.splits["train"].labels, [-1] * 4)
 
 
+_KINDS = {"Young": "bool", "Bald": "bool", "Smiling": 2}
+
+
+def _faces(images, values, names=("Bald", "Smiling", "Young")):
+    """Examples of faces with attributes: one row of `values`, in the order of `names`, for each."""
+    return [
+        {"image": _png(image)}
+        | {f"attributes/{name}": int(value) for name, value in zip(names, row, strict=True)}
+        for image, row in zip(images, values, strict=True)
+    ]
+
+
+def test_attributes_of_a_set_like_celeb_a(write_tfds):
+    images = _images(1500, (20, 16, 3))  # more than one read
+    values = np.random.RandomState(1).randint(0, 2, (1500, 3))
+    splits = {
+        "train": _faces(images[:1400], values[:1400]),
+        "validation": _faces(images[:1], [[1, 1, 1]]),
+        "test": _faces(images[1400:], values[1400:]),
+    }
+    root = str(write_tfds("celeb_a", splits, (20, 16, 3), attributes=_KINDS))
+    loaded = data.load("celeb_a", data_dir=root, image_size=8, test_split="test[10:]")
+    assert loaded.facts.attributes == ("Bald", "Smiling", "Young")
+    assert loaded.facts.classes is None and loaded.facts.shape == (8, 8, 3)
+    for role, wanted in (("train", values[:1400]), ("test", values[1410:])):
+        split = loaded.splits[role]
+        np.testing.assert_array_equal(split.attributes, wanted)
+        assert split.attributes.dtype == np.uint8
+        np.testing.assert_array_equal(split.labels, [-1] * len(wanted))
+        assert split.images.shape == (len(wanted), 8, 8, 3)
+
+
+@pytest.mark.parametrize("kinds", [{**_KINDS, "Age": "int64"}, {**_KINDS, "Age": 3}, None])
+def test_a_dict_of_other_things_gives_no_attributes(write_tfds, kinds):
+    names = tuple(kinds or ())
+    examples = _faces(_images(2, (4, 4, 3)), np.ones((2, len(names))), names)
+    splits = {"train": examples, "test": examples}
+    root = str(write_tfds("faces", splits, (4, 4, 3), attributes=kinds))
+    loaded = data.load("faces", data_dir=root)
+    assert loaded.facts.attributes is None and loaded.splits["test"].attributes is None
+
+
+def test_a_split_whose_attributes_are_not_all_known_has_none(write_tfds):
+    images = _images(2, (4, 4, 3))
+    splits = {
+        "train": _faces(images, [[1, 0, 1], [0, 1, 1]]),
+        "test": _faces(images, [[1, 0, 1], [0, -1, 1]]),
+    }
+    root = str(write_tfds("faces", splits, (4, 4, 3), attributes=_KINDS))
+    loaded = data.load("faces", data_dir=root)
+    np.testing.assert_array_equal(loaded.splits["train"].attributes, [[1, 0, 1], [0, 1, 1]])
+    assert loaded.splits["test"].attributes is None
+
+
+def test_celeb_a_that_is_not_on_disk_is_a_known_set(tmp_path, no_tensorflow):
+    with pytest.raises(contracts.UserError, match="celeb_a is not on disk"):
+        data.load("celeb_a", data_dir=str(tmp_path))
+
+
 def test_grey_records_of_a_colour_set(write_tfds):
     grey = _images(2, (6, 6, 1))
     splits = {"train": _examples(grey, [0, 1]), "test": _examples(grey, [0, 1])}
