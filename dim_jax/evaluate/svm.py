@@ -65,7 +65,7 @@ def accuracies(settings: protocols.Svm, task: accuracy.Task) -> np.ndarray:
         if members is not None:
             rows, labels = rows[members], labels[members]
         centred = members is None  # standardised over these very rows
-        rows, to_solved = _compact(rows, centred)
+        rows, to_solved = compact(rows, centred)
         machines = fitted(settings, rows, labels, task.classes, task.seed)
         scores = hinge.scores(machines, to_solved(task.test.features))
         results.append(np.mean(np.argmax(scores, axis=-1) == task.test.labels))
@@ -98,7 +98,7 @@ def fitted(
     return solved(costs[best], jnp.ones(len(labels)), path[best + 1])
 
 
-def _compact(rows: jax.Array, centred: bool):
+def compact(rows: jax.Array, centred: bool):
     """Centred rows in at most as many dimensions as there are rows, and the map that does it.
 
     The solution lies in the span of the centred rows, so nothing changes but the cost.

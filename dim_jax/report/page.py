@@ -87,9 +87,11 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
 def _probe_lead(groups: Sequence[tables.Group]) -> str:
     splits = " or ".join(dict.fromkeys(group.split for group in groups))
     spread = any(tables.spread(row) for group in groups for row in group.rows)
+    majority = tables.MAJORITY in tables.columns(groups)
     return (
         f"Accuracy in percent on the {splits} split, on frozen features"
-        f"{'; ± is the standard deviation over fits' if spread else ''}."
+        f"{'; ± is the standard deviation over fits' if spread else ''}"
+        f"{'; majority is always saying the commoner value' if majority else ''}."
     )
 
 

@@ -3,7 +3,8 @@
 A row is one number: an evaluation under a protocol, on one tap of one representation. Accuracies
 are grouped into tables (one group per evaluation, protocol, label budget and split), all other
 metrics into measures. A `control` is a representation without an encoder (raw pixels, PCA): its
-only tap carries its own name, so it is compared with every tap of the encoders.
+only tap carries its own name, so it is compared with every tap of the encoders. The metric
+"majority", the accuracy of saying the commoner value, whatever the image, becomes such a control.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ _EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a s
     "mlp": ("MLP probe", "an MLP probe"),
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
+    "attributes": ("Binary attributes", "a linear classifier for each attribute"),
 }
 _METRICS = {  # name -> title, what the number is
     "kolmogorov_uniform": (
@@ -57,28 +59,38 @@ _METRICS = {  # name -> title, what the number is
         "The released DIM code's MS-SSIM",
         "Single-scale with a nearly flat window; the one to compare with DIM's table",
     ),
+    "attributes_judged": (
+        "Attributes judged",
+        "Those that have both values among the training and the test images that were used",
+    ),
     "reconstruction_error": (
         "Reconstruction error",
         "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
     ),
 }
 _PERCENT = ("accuracy", "purity")
+_ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
+MAJORITY = "majority"
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The accuracies of one evaluation under one protocol, label budget and split."""
+    """The accuracies of one evaluation under one protocol, label budget and split.
+
+    metric: what kind of accuracy it is, "accuracy" or "balanced_accuracy".
+    """
 
     evaluation: str
     protocol: str
     labels: str
     split: str
+    metric: str
     rows: tuple[Row, ...]
 
     @property
     def title(self) -> str:
         """The name of the evaluation as people write it."""
-        return evaluation_title(self.evaluation)
+        return evaluation_title(self.evaluation) + _ACCURACIES[self.metric]
 
     @property
     def setting(self) -> str:
@@ -166,17 +178,23 @@ class Measure:
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
-    """The accuracies by evaluation, protocol, labels and split; all labels before few."""
-    found: dict[tuple[str, str, str, str], list[Row]] = {}
+    """The accuracies by evaluation, protocol, labels, split and kind; all labels before few."""
+    found: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        if row["metric"] == "accuracy":
+        if row["metric"] == MAJORITY:
+            control = {"representation": MAJORITY, "tap": MAJORITY, "dim": None}
+            row = {**row, **control, "metric": "accuracy"}
+        if row["metric"] in _ACCURACIES:
             key = (
                 row["eval"],
                 row.get("protocol") or "",
                 row.get("labels") or "all",
                 row.get("split") or "test",
+                row["metric"],
             )
-            found.setdefault(key, []).append(row)
+            group = found.setdefault(key, [])
+            if row not in group:  # a majority is the same for every tap and representation
+                group.append(row)
     made = [Group(*key, tuple(group)) for key, group in found.items()]
     return sorted(made, key=lambda group: group.few_labels)
 
@@ -185,7 +203,7 @@ def measures(rows: Iterable[Row]) -> list[Measure]:
     """Everything that is not an accuracy, in the order of the rows."""
     found: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
     for row in rows:
-        if row["metric"] != "accuracy":
+        if row["metric"] not in (*_ACCURACIES, MAJORITY):
             few = row.get("labels") or "all"
             parts = (row.get("protocol") or "", "" if few == "all" else labels_title(few))
             setting = " · ".join(part for part in parts if part)

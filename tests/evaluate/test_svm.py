@@ -16,7 +16,7 @@ def test_compact_keeps_all_inner_products(centred):
     mean = rows.mean(0)
     if centred:
         rows, mean = rows - mean, np.zeros(20)
-    small, to_small = svm._compact(jnp.asarray(rows, jnp.float32), centred)
+    small, to_small = svm.compact(jnp.asarray(rows, jnp.float32), centred)
     assert small.shape == (6, 6)
     expected = (others - mean) @ (rows - mean).T
     found = to_small(jnp.asarray(others, jnp.float32)) @ small.T

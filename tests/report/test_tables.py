@@ -58,6 +58,56 @@ def test_groups_do_not_depend_on_the_order_of_the_rows(finished):
     assert ("trained", "untrained", "pixels", "pca") in names
 
 
+def of_attributes():
+    """Rows as the evaluation of binary attributes gives them."""
+    values = [
+        ("trained", "y", 0.81, 0.72),
+        ("untrained", "y", 0.79, 0.66),
+        ("pca", "pca", 0.8, 0.7),
+    ]
+    rows = []
+    for name, tap, plain, balanced in values:
+        more = {"eval": "attributes", "protocol": "attributes-v1"}
+        rows += [
+            accuracy(name, tap, plain, **more),
+            accuracy(name, tap, balanced, **more, metric="balanced_accuracy"),
+            accuracy(name, tap, 0.77, **more, metric="majority"),
+            accuracy(name, "", 39.0, **more, metric="attributes_judged"),
+        ]
+    return rows
+
+
+def test_attributes_give_two_tables_and_their_floor_is_a_control():
+    plain, balanced = tables.groups(of_attributes())
+    assert plain.title == "Binary attributes"
+    assert balanced.title == "Binary attributes, balanced accuracy"
+    assert plain.taps == balanced.taps == ("y",)
+    assert plain.controls == ("pca", "majority") and balanced.controls == ("pca",)
+    assert plain.row("majority", "y")["value"] == 0.77
+    assert len(plain.rows) == 4  # the floor once
+    assert balanced.row("trained", "y")["value"] == 0.72
+    (measure,) = tables.measures(of_attributes())
+    assert (measure.metric, measure.title) == ("attributes_judged", "Attributes judged")
+    assert measure.values == {"trained": 39.0, "untrained": 39.0, "pca": 39.0}
+
+
+def test_a_floor_that_nothing_beats_is_the_best_of_its_table():
+    rows = [
+        accuracy("trained", "y", 0.7, eval="attributes"),
+        accuracy("trained", "y", 0.77, eval="attributes", metric="majority"),
+    ]
+    (group,) = tables.groups(rows)
+    assert group.best() is group.row("majority", "y")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_verdict_of_attributes_names_the_floor(order):
+    assert say(*of_attributes()[::order]) == (
+        "y: 81.0 % with a linear classifier for each attribute, 2.0 points above the untrained "
+        "encoder, 1.0 above PCA-64 and 4.0 above always saying the commoner value."
+    )
+
+
 def test_measures_are_what_is_not_an_accuracy(finished):
     found = {measure.metric: measure.values for measure in tables.measures(finished["rows"])}
     assert found == {
