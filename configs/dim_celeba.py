@@ -29,7 +29,7 @@ def get_config(argument: str = ""):
         encoder=common.encoder("dcgan64", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
-        # 2048: paper, Tables 8-9; 256 costs a fortieth of it (systems sheet 1.4).
+        # 2048: paper, Tables 8-9; 256 costs a fortieth of its multiplications.
         critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
         concat_width=32 if smoke else 512,
     )

@@ -38,7 +38,8 @@ def rows(budget: str) -> list[table.Row]:
     """The grid of weights under one budget."""
     # prior=none: no published row belongs to these weights; gamma is set with the others.
     config = f"configs/dim_cifar10.py:mixed,bound=jsd,prior=none,judge=table4,budget={budget}"
-    return weights.rows(config, budget, DIFFERS[budget], SHORT.get(budget, ()))
+    short = SHORT.get(budget, ())
+    return weights.rows(config, budget, DIFFERS[budget], short, method="method.method")
 
 
 def directions(rows) -> list[table.Direction]:

@@ -19,9 +19,12 @@ Measure = tuple[str, str, str]
 
 
 def rows(
-    config: str, budget: str, differs: str, overrides: tuple[str, ...] = ()
+    config: str, budget: str, differs: str, overrides: tuple[str, ...] = (), *, method: str
 ) -> list[table.Row]:
-    """A row for each pair of alpha and beta (but not both 0), then for each other gamma."""
+    """A row for each pair of alpha and beta (but not both 0), then for each other gamma.
+
+    method: where the config has the DIM block, "method" or, under an online probe, "method.method".
+    """
     grid = itertools.product(GRIDS[budget], repeat=2)
     points = [(alpha, beta, GAMMA) for alpha, beta in grid if alpha or beta]
     points += [(*CENTRE, gamma) for gamma in GAMMAS[budget]]
@@ -31,7 +34,7 @@ def rows(
             config,
             (
                 *(
-                    f"--config.method.method.{name}={value}"
+                    f"--config.{method}.{name}={value}"
                     for name, value in zip(("alpha", "beta", "gamma"), point, strict=True)
                 ),
                 *overrides,

@@ -7,6 +7,7 @@ from dim_jax.evaluate import suite
 from experiments import (
     dim_figure9,
     dim_figure10,
+    dim_figure11,
     dim_table1,
     dim_table2,
     dim_table4,
@@ -14,7 +15,7 @@ from experiments import (
     table,
 )
 
-TABLES = [dim_table1, dim_table2, dim_table4, dim_table5, dim_figure9, dim_figure10]
+TABLES = [dim_table1, dim_table2, dim_table4, dim_table5, dim_figure9, dim_figure10, dim_figure11]
 
 
 @pytest.mark.parametrize("module", TABLES)
@@ -31,7 +32,9 @@ def test_rows_are_configs(module, budget, monkeypatch, pytestconfig):
         suite.check(config["evals"])
 
 
-@pytest.mark.parametrize("module", [dim_table4, dim_table5, dim_figure9, dim_figure10])
+@pytest.mark.parametrize(
+    "module", [dim_table4, dim_table5, dim_figure9, dim_figure10, dim_figure11]
+)
 @pytest.mark.parametrize("budget", ["paper", "cpu"])
 def test_directions_compare_rows_that_exist(module, budget):
     rows = module.rows(budget)
