@@ -1,6 +1,6 @@
 """Layers with the initialisation and the normalisation constants behind the published numbers.
 
-The originals are PyTorch code; its defaults differ from Flax's (systems sheet, porting notes):
+The originals are PyTorch code; its defaults differ from Flax's:
 weights AND biases are uniform within +-1/sqrt(fan_in), batch norm averages with weight 0.1 and
 eps 1e-5, layer norm has eps 1e-5.
 """
