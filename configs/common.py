@@ -22,6 +22,7 @@ BOUNDS = {
 TASKS = ("plain", "coord", "occlude", "both")
 LAYERS = ("published", "first", "second", "third")
 BUDGETS = ("paper", "cpu", "smoke")
+HINGES = ("hinge", "squared_hinge")
 
 
 def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
@@ -100,12 +101,22 @@ def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epoch
 
 
 def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
-    """The usual evaluations: MLP, SVM and k-NN probes, with all labels and with few."""
+    """The usual evaluations: MLP, SVM and k-NN probes, with all labels and with few.
+
+    `mlp_permuted` is the control whose training labels are permuted: it must stay near chance.
+    """
     few = dict(labels_per_class=labels_per_class, subsets=subsets)
     return dict(
         mlp=dict(name="mlp", protocol="mlp-v1"),
         svm=dict(name="svm", protocol="svm-v1"),
         knn=dict(name="knn", protocol="knn-v1"),
+        mlp_permuted=dict(
+            name="mlp",
+            protocol="mlp-v1",
+            taps=("y",),
+            permuted=True,
+            representations=("trained",),
+        ),
         mlp_few=dict(name="mlp", protocol="mlp-v1", **few),
         svm_few=dict(name="svm", protocol="svm-v1", **few),
         knn_few=dict(name="knn", protocol="knn-v1", **few),
@@ -116,20 +127,22 @@ def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
     )
 
 
-def measures() -> dict:
-    """Table 4's measures: the SVM, reconstruction, information and dependence of y."""
+def measures(budget: str) -> dict:
+    """Table 4's measures: the SVM, reconstruction, information and dependence of y.
+
+    In the budget "paper" five SVMs, by the paper's hinge and by the official code's squared one.
+    """
     encoders = ("trained", "untrained")
-    return dict(
-        svm=dict(
-            name="svm",
-            protocol="svm-v1",
-            taps=("conv", "fc", "y"),
-            representations=(*encoders, "pixels", "pca"),
-        ),
-        msssim=dict(name="msssim", protocol="msssim-v1", representations=encoders),
-        mine=dict(name="mine", protocol="mine-v1", representations=encoders),
-        ndm=dict(name="ndm", protocol="ndm-v1", representations=encoders),
-    )
+    judged = dict(taps=("conv", "fc", "y"), representations=(*encoders, "pixels", "pca"))
+    protocols = {"svm": "svm-v1"}
+    if budget == "paper":
+        protocols = {f"svm_{loss}": f"svm-{loss.replace('_', '-')}-v1" for loss in HINGES}
+    return {
+        **{key: dict(name="svm", protocol=name, **judged) for key, name in protocols.items()},
+        "msssim": dict(name="msssim", protocol="msssim-v1", representations=encoders),
+        "mine": dict(name="mine", protocol="mine-v1", representations=encoders),
+        "ndm": dict(name="ndm", protocol="ndm-v1", representations=encoders),
+    }
 
 
 def monitored(method: dict, classes: int) -> dict:
@@ -202,6 +215,20 @@ def dim(
         sampled_locations=placeholder(int),
         negatives=placeholder(int),
     )
+
+
+def judged(judge: str, budget: str) -> dict:
+    """The evaluations of a CIFAR config by the words "all", "mlp", "y" or "table4"."""
+    usual = evals(labels_per_class=10)
+    if judge == "mlp":
+        kept = ("mlp", "mlp_permuted", "uniformity", "neighbours", "filters")
+        return {key: usual[key] for key in kept}
+    if judge == "y":
+        mlp = {**usual["mlp"], "taps": ("y",)}
+        return {"mlp": mlp, **{key: usual[key] for key in ("mlp_permuted", "uniformity")}}
+    if judge == "table4":
+        return measures(budget) | {"uniformity": usual["uniformity"]}
+    return usual
 
 
 def dim_alexnet(
@@ -312,13 +339,6 @@ def dim_cifar(
     # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
     optimizer = adam(1e-4) if budget == "paper" else adam(1e-3, decay=True)
     slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
-    judged = evals(labels_per_class=10)
-    if words["judge"] == "mlp":
-        judged = {key: judged[key] for key in ("mlp", "uniformity", "neighbours", "filters")}
-    elif words["judge"] == "y":
-        judged = {"mlp": {**judged["mlp"], "taps": ("y",)}, "uniformity": judged["uniformity"]}
-    elif words["judge"] == "table4":
-        judged = {**measures(), "uniformity": judged["uniformity"]}
     return config(
         data=data(name, **slices),
         method=monitored(method, classes=classes),
@@ -333,7 +353,7 @@ def dim_cifar(
             steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
             save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
         ),
-        evals=judged,
+        evals=judged(words["judge"], budget),
         **_published_cifar(words, published, published_tasks, published_measures),
     )
 
@@ -348,5 +368,15 @@ def _published_cifar(words: dict, rows: dict, tasks: dict, measures: dict) -> di
         found["mlp"], table = tasks[words["tasks"]], 5
     # Table 4 does not print its bound; JSD is that of DIM(G) in Table 1.
     if as_published and words["judge"] == "table4" and words["bound"] == "jsd":
-        found, table = measures.get(words["weights"], {}), 4
+        found, table = dict(measures.get(words["weights"], {})), 4
+        found |= {f"svm_{loss}": found["svm"] for loss in HINGES if "svm" in found}
     return dict(published=found, published_source=f"Hjelm et al. 2019, Table {table}")
+
+
+def finetuned(budget: str = "cpu") -> dict:
+    """Semi-supervised fine-tuning of the trained and of the untrained encoder, on conv.
+
+    budget: of `BUDGETS`; the protocol holds every number and its source.
+    """
+    protocol = "finetune-paper-v1" if budget == "paper" else "finetune-v1"
+    return dict(finetune=dict(name="finetune", protocol=protocol))

@@ -66,14 +66,17 @@ class Frozen(NamedTuple):
     """All that an evaluator sees of a representation.
 
     represent(images u8[n,h,w,c]) -> {tap: f32[n,...]}: jit-compiled, normalisation included.
-    `method`, `params` and `state` are None for representations without a network (raw pixels,
-    PCA).
+    normalise(images u8[n,h,w,c]) -> f32[n,h,w,c]: what `method.represent` takes.
+    prepare(images u8[n,h,w,c]) -> f32[v,n,h,w,c]: the views that `method.loss` trains on.
+    All but `represent` is None for representations without a network (raw pixels, PCA).
     """
 
     represent: Callable[[jax.Array], Taps]
     method: Method | None = None
     params: Any = None
     state: Any = None
+    normalise: Callable[[jax.Array], jax.Array] | None = None
+    prepare: Callable[[jax.Array], jax.Array] | None = None
 
 
 class UserError(ValueError):

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dim_jax import build, checkpoint, contracts, data, record, report, train
+from dim_jax import build, checkpoint, contracts, data, record, report, steps, train
 from dim_jax.evaluate import controls, suite
 from dim_jax.workdir import Workdir
 
@@ -133,12 +133,21 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
 def frozen(method: contracts.Method, params, state, scaling) -> contracts.Frozen:
     """A method at fixed parameters, as evaluators see it; `scaling` is (mean, std)."""
 
+    mean, std = scaling
+
     # Parameters are arguments: as constants of the function they would be compiled in.
     @jax.jit
     def represent(params, state, images):
-        return method.represent(params, state, data.normalise(images, *scaling))
+        return method.represent(params, state, data.normalise(images, mean, std))
 
-    return contracts.Frozen(functools.partial(represent, params, state), method, params, state)
+    return contracts.Frozen(
+        functools.partial(represent, params, state),
+        method,
+        params,
+        state,
+        normalise=functools.partial(data.normalise, mean=mean, std=std),
+        prepare=functools.partial(steps.prepare_images, mean=mean, std=std),
+    )
 
 
 def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:

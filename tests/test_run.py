@@ -165,7 +165,7 @@ def test_a_folder_of_images(classes, light, tmp_path, capsys):
     results = json.loads((workdir / "results.json").read_text())
     accuracies = [row for row in results["rows"] if row["metric"] == "accuracy"]
     assert bool(accuracies) == bool(classes)
-    assert sum("images without labels" in line for line in out.splitlines()) == (
+    assert sum("has a label, so left out" in line for line in out.splitlines()) == (
         0 if classes else 1
     )
     assert dim_jax.load_encoder(workdir).card["image_shape"] == [64, 64, 3]

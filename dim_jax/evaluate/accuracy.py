@@ -1,7 +1,12 @@
-"""What every label-based evaluation shares: labels, few-label subsets, mean and spread."""
+"""What every label-based evaluation shares: labels, few-label subsets, mean and spread.
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+A probe on frozen features is a file with `accuracies(settings, task)` and
+
+    evaluate = accuracy.evaluation(accuracies, PROTOCOL, "mlp-v1")
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +14,13 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import features
+from dim_jax.evaluate import features, protocols
 
 TAPS = ("conv", "fc", "y")
 _SMALLEST_DEVIATION = 1e-6
+
+# What random numbers are for; the MLP draws from 2, the SVM from 3.
+_SUBSETS, _PERMUTATION = 1, 4
 
 
 class Examples(NamedTuple):
@@ -22,12 +30,21 @@ class Examples(NamedTuple):
     labels: np.ndarray
 
 
-class Task(NamedTuple):
-    """One classification task: accuracies are asked of it, in [0, 1].
+class Labels(NamedTuple):
+    """The training labels i32[n] that an evaluation may use.
 
     subsets: the positions of the training examples whose labels may be used, one row i32[m] for
     each label subset; None = all of them.
     """
+
+    train: np.ndarray
+    subsets: np.ndarray | None
+    classes: int
+    seed: int
+
+
+class Task(NamedTuple):
+    """One classification task: accuracies are asked of it, in [0, 1]; `subsets` as in `Labels`."""
 
     train: Examples
     test: Examples
@@ -35,45 +52,95 @@ class Task(NamedTuple):
     subsets: np.ndarray | None
     seed: int
 
+    def portions(self) -> Iterator[Examples]:
+        """The training examples to fit on: all of them once, or those of each label subset."""
+        if self.subsets is None:
+            yield self.train
+            return
+        for members in self.subsets:
+            yield Examples(self.train.features[members], self.train.labels[members])
 
-def evaluate(
-    accuracies: Callable[[Task], np.ndarray],
-    frozen: contracts.Frozen,
-    splits: Mapping[str, dataset.Split],
-    rng: jax.Array,
-    *,
-    standardise: bool,
-    taps: Iterable[str],
-    labels_per_class: int | None,
-    subsets: int,
-) -> dict[str, float]:
-    """{"<tap>/accuracy": mean, "<tap>/accuracy_fits": of how many, "<tap>/accuracy_std": spread}.
 
-    Accuracies are fractions of the test images, larger is better; the spread is the sample's
-    standard deviation (divided by count - 1), absent where there is one result.
+def evaluation(
+    accuracies: Callable[[Any, Task], np.ndarray], kind: type, default: str
+) -> Callable[..., dict[str, float]]:
+    """The `evaluate` of a probe on frozen features.
 
     Args:
-      accuracies: one test accuracy for each fit, or for each label subset.
-      standardise: by the mean and deviation of all training images' features.
+      accuracies: (protocol, task) -> one test accuracy for each fit, or for each label subset.
+      kind: of its protocols; their `standardise` says whether the features are shifted and scaled
+        to the labelled training images' mean 0 and deviation 1.
+      default: the protocol's name where the config gives none.
+    """
+
+    def evaluate(
+        frozen: contracts.Frozen,
+        splits: Mapping[str, dataset.Split],
+        rng: jax.Array,
+        *,
+        protocol: str = default,
+        taps: Iterable[str] = TAPS,
+        labels_per_class: int | None = None,
+        subsets: int = 3,
+        permuted: bool = False,
+    ) -> dict[str, float]:
+        """Test accuracy of the probe on each tap, a fraction of the test images; larger is better.
+
+        Training images without a label are left out. `protocol` of `protocols.PROTOCOLS` holds
+        every setting.
+
+        Args:
+          labels_per_class: train on so many labels of each class only, drawn at random; None = all.
+          subsets: how many such draws, one fit for each; their mean and deviation are the result.
+          permuted: training labels permuted at random, before any draw: it must stay near chance.
+
+        Returns:
+          as `summary`, for each "<tap>/accuracy".
+
+        Raises:
+          UserError: an unknown protocol or tap, missing labels, or too few of them.
+        """
+        settings = protocols.find(protocol, kind)
+        check_labels(splits)
+        splits = labelled(splits)
+        labels = drawn(splits, rng, labels_per_class, subsets, permuted)
+        results = {}
+        for tap in taps:
+            task = _task(frozen, splits, tap, labels, settings.standardise)
+            results |= summary(f"{tap}/accuracy", accuracies(settings, task))
+        return results
+
+    return evaluate
+
+
+def _task(frozen, splits, tap: str, labels: Labels, standardise: bool) -> Task:
+    rows = _features(frozen, splits, tap, standardise)
+    train = Examples(rows["train"], labels.train)
+    test = Examples(rows["test"], splits["test"].labels)
+    return Task(train, test, labels.classes, labels.subsets, labels.seed)
+
+
+def drawn(
+    splits: Mapping[str, dataset.Split],
+    rng: jax.Array,
+    labels_per_class: int | None,
+    subsets: int,
+    permuted: bool,
+) -> Labels:
+    """The labels of splits without unlabelled images, as the options of an evaluation ask for.
 
     Raises:
-      UserError: no labels, an unknown tap, or more labels per class wanted than there are.
+      UserError: more labels per class wanted than there are.
     """
-    check_labels(splits)
-    train, test = splits["train"], splits["test"]
     seed = int(np.asarray(jax.random.key_data(rng)).ravel()[-1])
+    train = splits["train"].labels
+    classes = int(max(train.max(), splits["test"].labels.max())) + 1
+    if permuted:
+        train = np.random.default_rng([seed, _PERMUTATION]).permutation(train)
     chosen = None
     if labels_per_class is not None:
-        chosen = label_subsets(train.labels, labels_per_class, subsets, seed)
-    classes = int(max(train.labels.max(), test.labels.max())) + 1
-    results = {}
-    for tap in taps:
-        rows = _features(frozen, splits, tap, standardise)
-        examples = (Examples(rows[name], splits[name].labels) for name in ("train", "test"))
-        results.update(
-            _summary(f"{tap}/accuracy", accuracies(Task(*examples, classes, chosen, seed)))
-        )
-    return results
+        chosen = label_subsets(train, labels_per_class, subsets, seed)
+    return Labels(train, chosen, classes, seed)
 
 
 def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Array]:
@@ -88,23 +155,48 @@ def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Arra
     return {name: _affine(part, shift, scale) for name, part in rows.items()}
 
 
-def _summary(name: str, values: np.ndarray) -> dict[str, float]:
-    summary = {name: float(np.mean(values)), f"{name}_fits": len(values)}
+def summary(name: str, values: np.ndarray) -> dict[str, float]:
+    """{name: mean, "<name>_fits": of how many values, "<name>_std": their spread}.
+
+    The spread is the sample's standard deviation (divided by count - 1), absent for one value.
+    """
+    results = {name: float(np.mean(values)), f"{name}_fits": len(values)}
     if len(values) > 1:
-        summary[f"{name}_std"] = float(np.std(values, ddof=1))
-    return summary
+        results[f"{name}_std"] = float(np.std(values, ddof=1))
+    return results
+
+
+def missing(splits: Mapping[str, dataset.Split]) -> str | None:
+    """Why no accuracy can be had of these labels, as a phrase; None where it can."""
+    train, test = (splits[name].labels for name in ("train", "test"))
+    if not np.any(train >= 0):
+        return f"none of the {len(train)} training images has a label"
+    if np.any(test < 0):
+        return f"{np.sum(test < 0)} of {len(test)} test images have no label"
+    return None
 
 
 def check_labels(splits: Mapping[str, dataset.Split]) -> None:
-    """Raises UserError unless every image of both splits has a label."""
-    for name in ("train", "test"):
-        missing = int(np.sum(splits[name].labels < 0))
-        if missing:
-            raise contracts.UserError(
-                f"{missing} of {len(splits[name].labels)} {name} images have no label and this "
-                "evaluation needs them all; remove it from evals, or sort the images into one "
-                "folder for each class"
-            )
+    """Raises UserError unless some training images and all test images have a label."""
+    reason = missing(splits)
+    if reason:
+        raise contracts.UserError(
+            f"{reason}, and this evaluation needs labelled training images and a label for every "
+            "test image; remove it from evals, or sort the images into one folder for each class"
+        )
+
+
+def labelled(splits: Mapping[str, dataset.Split]) -> Mapping[str, dataset.Split]:
+    """The splits without the training images that have no label; themselves where there are none.
+
+    The features of a split are remembered by its images: call it once for several evaluations.
+    """
+    train = splits["train"]
+    kept = np.flatnonzero(train.labels >= 0)
+    if len(kept) == len(train.labels):
+        return splits
+    names = None if train.names is None else tuple(train.names[index] for index in kept)
+    return {**splits, "train": dataset.Split(train.images[kept], train.labels[kept], names)}
 
 
 def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> np.ndarray:
@@ -123,7 +215,7 @@ def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> 
             f"labels_per_class={per_class}, but class {names[sizes.argmin()]} has only "
             f"{sizes.min()} training images; set evals labels_per_class to {sizes.min()} or less"
         )
-    random = np.random.default_rng([seed, 1])
+    random = np.random.default_rng([seed, _SUBSETS])
     members = [np.flatnonzero(labels == name) for name in names]
     return np.stack(
         [

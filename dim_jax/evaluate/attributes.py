@@ -18,12 +18,12 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, features, hinge, protocols, svm
+from dim_jax.evaluate import accuracy, features, hinge, kinds, protocols, svm
 
 NEEDS_LABELS = False  # of classes; `check` asks for the attributes
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
-PROTOCOL = protocols.Attributes
+PROTOCOL = kinds.Attributes
 
 
 class _Truth(NamedTuple):
@@ -90,7 +90,7 @@ def check(splits: Mapping[str, dataset.Split]) -> None:
 
 
 def fitted(
-    settings: protocols.Attributes, rows: jax.Array, truth: np.ndarray, seed: int
+    settings: kinds.Attributes, rows: jax.Array, truth: np.ndarray, seed: int
 ) -> hinge.Machines:
     """Machines for rows f[n,d], centred, each of the strength that is best for its attribute.
 

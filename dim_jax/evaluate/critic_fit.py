@@ -25,7 +25,7 @@ import numpy as np
 import optax
 
 from dim_jax import bounds, contracts
-from dim_jax.evaluate import fit, protocols
+from dim_jax.evaluate import fit, kinds
 from dim_jax.nets import pure
 
 Pairs = tuple[
@@ -60,7 +60,7 @@ def subset(pairs: tuple[np.ndarray, ...], count: int, seed: int) -> tuple[np.nda
 
 
 def estimate(
-    problem: Problem, train: Pairs, test: Pairs, settings: protocols.CriticFit, seed: int
+    problem: Problem, train: Pairs, test: Pairs, settings: kinds.CriticFit, seed: int
 ) -> float:
     """The Donsker-Varadhan value, in nats, of a critic fitted on `train` and judged on `test`.
 
@@ -87,7 +87,7 @@ def estimate(
     return found
 
 
-def fitted(problem: Problem, pairs: Pairs, settings: protocols.CriticFit, seed: int) -> fit.Tree:
+def fitted(problem: Problem, pairs: Pairs, settings: kinds.CriticFit, seed: int) -> fit.Tree:
     """The parameters after the last step, or those of the best check on the held-out pairs.
 
     The critic before the first step takes part in that choice: where nothing can be learned the
@@ -125,7 +125,7 @@ def fitted(problem: Problem, pairs: Pairs, settings: protocols.CriticFit, seed: 
 
 
 def value(
-    problem: Problem, params: fit.Tree, pairs: Pairs, settings: protocols.CriticFit, key: jax.Array
+    problem: Problem, params: fit.Tree, pairs: Pairs, settings: kinds.CriticFit, key: jax.Array
 ) -> float:
     """The Donsker-Varadhan value of a critic, in nats, over all the pairs at once.
 
@@ -188,7 +188,7 @@ def _loss(problem: Problem, products: int):
 
 
 @functools.cache
-def _optimizer(settings: protocols.CriticFit) -> optax.GradientTransformation:
+def _optimizer(settings: kinds.CriticFit) -> optax.GradientTransformation:
     if settings.milestones is None:
         rate = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
     else:

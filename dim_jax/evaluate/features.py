@@ -1,6 +1,7 @@
 """Frozen features of a whole split, computed once."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,18 +12,34 @@ from dim_jax.data import dataset
 Features = dict[str, np.ndarray]
 
 
+class _Kept(NamedTuple):
+    """What is known of one split: itself, the taps wanted of it (an ordered set), its features.
+
+    The split is kept beside its features, so its id cannot be given to another one.
+    """
+
+    split: dataset.Split
+    wanted: dict[str, None]
+    features: Features
+
+
 class Remembering(contracts.Frozen):
     """A representation that keeps what `extract` computed, for the evaluations of one run."""
 
 
-def remembering(frozen: contracts.Frozen, taps: Iterable[str]) -> contracts.Frozen:
+def remembering(
+    frozen: contracts.Frozen, requests: Iterable[tuple[dataset.Split, Iterable[str]]]
+) -> contracts.Frozen:
     """The same representation, whose images are encoded once for several evaluations.
 
     Args:
-      taps: what will be asked for; all of it is kept from the first time a split is encoded.
+      requests: the taps that will be asked for of a split, which may be named several times; all
+        of them are kept from the first time the split is encoded.
     """
     kept = Remembering(*frozen)
-    kept.taps, kept.store = tuple(taps), {}
+    kept.store = {}
+    for split, taps in requests:
+        _kept(kept, split).wanted.update(dict.fromkeys(taps))
     return kept
 
 
@@ -46,12 +63,15 @@ def extract(
     taps = tuple(taps)
     if not isinstance(frozen, Remembering):
         return _encode(frozen, split, taps, batch)
-    # The split is kept beside its features, so its id cannot be given to another one.
-    _, kept = frozen.store.setdefault(id(split.images), (split, {}))
-    missing = [tap for tap in dict.fromkeys((*taps, *frozen.taps)) if tap not in kept]
+    _, wanted, kept = _kept(frozen, split)
+    missing = [tap for tap in dict.fromkeys((*taps, *wanted)) if tap not in kept]
     if any(tap in missing for tap in taps):
         kept.update(_encode(frozen, split, missing, batch))
     return {tap: kept[tap] for tap in taps}
+
+
+def _kept(frozen: Remembering, split: dataset.Split) -> _Kept:
+    return frozen.store.setdefault(id(split.images), _Kept(split, {}, {}))
 
 
 def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Features:

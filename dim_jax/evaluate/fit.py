@@ -1,6 +1,7 @@
 """The small training loop of the probes: one jitted pass over the data, several fits at once."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,12 @@ class Fits(NamedTuple):
     params: Tree
     state: Tree
     optimizer: Tree
+
+
+def duration(settings: Any, examples: int) -> tuple[int, int]:
+    """Steps a pass and passes, by a protocol's `batch`, `epochs` and `min_steps`."""
+    per_pass = max(1, examples // settings.batch)
+    return per_pass, max(settings.epochs, math.ceil(settings.min_steps / per_pass))
 
 
 @functools.cache  # one transformation for equal settings, so that equal fits are compiled once

@@ -4,75 +4,35 @@ Source: Wu et al. 2018, section 3.4.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import contracts
-from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, protocols
+from dim_jax.evaluate import accuracy, kinds
 
 NEEDS_LABELS = True
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
-PROTOCOL = protocols.Knn
+PROTOCOL = kinds.Knn
 
 _QUERIES = 500  # at a time: their similarities to all training images are in memory at once
 
 
-def evaluate(
-    frozen: contracts.Frozen,
-    splits: Mapping[str, dataset.Split],
-    rng: jax.Array,
-    *,
-    protocol: str = "knn-v1",
-    taps: Iterable[str] = TAPS,
-    labels_per_class: int | None = None,
-    subsets: int = 3,
-) -> dict[str, float]:
-    """Test accuracy of the neighbours' vote on each tap, as "<tap>/accuracy" in [0, 1].
-
-    Args:
-      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
-      labels_per_class: only so many training images of each class vote, drawn at random.
-      subsets: how many such draws; their mean and deviation are the result.
-
-    Returns:
-      as `accuracy.evaluate`.
-
-    Raises:
-      UserError: an unknown protocol or tap, missing labels, or too few of them.
-    """
-    settings = protocols.find(protocol, PROTOCOL)
-    return accuracy.evaluate(
-        functools.partial(accuracies, settings),
-        frozen,
-        splits,
-        rng,
-        standardise=False,
-        taps=taps,
-        labels_per_class=labels_per_class,
-        subsets=subsets,
-    )
-
-
-def accuracies(settings: protocols.Knn, task: accuracy.Task) -> np.ndarray:
+def accuracies(settings: kinds.Knn, task: accuracy.Task) -> np.ndarray:
     """The test accuracy f[1], or f[subsets] with one for each label subset."""
-    every = np.arange(len(task.train.labels), dtype=np.int32)[None]
     results = []
-    for members in every if task.subsets is None else task.subsets:
-        rows, labels = task.train.features, task.train.labels
-        if task.subsets is not None:
-            rows, labels = rows[members], labels[members]
+    for rows, labels in task.portions():
         predicted = predict(settings, rows, labels, task.test.features, task.classes)
         results.append(np.mean(predicted == task.test.labels))
     return np.array(results)
 
 
+evaluate = accuracy.evaluation(accuracies, PROTOCOL, "knn-v1")
+
+
 def predict(
-    settings: protocols.Knn, rows: jax.Array, labels: np.ndarray, queries: jax.Array, classes: int
+    settings: kinds.Knn, rows: jax.Array, labels: np.ndarray, queries: jax.Array, classes: int
 ) -> np.ndarray:
     """The class i32[q] that the neighbours of each query f[q,d] among rows f[n,d] vote for."""
     rows, labels = _unit(rows), jnp.asarray(labels)

@@ -20,13 +20,13 @@ import numpy as np
 
 from dim_jax import bounds, contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, critic_fit, features, protocols
+from dim_jax.evaluate import accuracy, critic_fit, features, kinds, protocols
 from dim_jax.nets import layers, pure
 
 NEEDS_LABELS = False
 REPRESENTATIONS = "encoders"
 TAPS = ("y",)
-PROTOCOL = protocols.Information
+PROTOCOL = kinds.Information
 
 _SMALLEST_MAP = 4  # the image encoder halves its map until its sides are at most this
 
@@ -75,7 +75,7 @@ def evaluate(
 
 def information(
     net: pure.Net,
-    settings: protocols.Information,
+    settings: kinds.Information,
     train: critic_fit.Pairs,
     test: critic_fit.Pairs,
     seed: int,

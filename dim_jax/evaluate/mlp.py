@@ -6,69 +6,29 @@ Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py (order 
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dim_jax import contracts
-from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, fit, protocols
+from dim_jax.evaluate import accuracy, fit, kinds
 
 NEEDS_LABELS = True
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
-PROTOCOL = protocols.Mlp
+PROTOCOL = kinds.Mlp
 
 _MOMENTUM, _EPSILON = 0.9, 1e-5  # PyTorch's batch norm, with which the paper's probes were made
 
 
-def evaluate(
-    frozen: contracts.Frozen,
-    splits: Mapping[str, dataset.Split],
-    rng: jax.Array,
-    *,
-    protocol: str = "mlp-v1",
-    taps: Iterable[str] = TAPS,
-    labels_per_class: int | None = None,
-    subsets: int = 3,
-) -> dict[str, float]:
-    """Test accuracy of an MLP probe on each tap, as "<tap>/accuracy" in [0, 1].
-
-    Args:
-      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
-      labels_per_class: train on so many labels of each class only, drawn at random; None = all.
-      subsets: how many such draws, one fit for each; their mean and deviation are the result.
-
-    Returns:
-      as `accuracy.evaluate`.
-
-    Raises:
-      UserError: an unknown protocol or tap, missing labels, or too few of them.
-    """
-    settings = protocols.find(protocol, PROTOCOL)
-    return accuracy.evaluate(
-        functools.partial(accuracies, settings),
-        frozen,
-        splits,
-        rng,
-        standardise=settings.standardise,
-        taps=taps,
-        labels_per_class=labels_per_class,
-        subsets=subsets,
-    )
-
-
-def accuracies(settings: protocols.Mlp, task: accuracy.Task) -> np.ndarray:
+def accuracies(settings: kinds.Mlp, task: accuracy.Task) -> np.ndarray:
     """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
     members = task.subsets
     if members is None:
         members = np.arange(len(task.train.labels), dtype=np.int32)
     examples = (task.train.features, jnp.asarray(task.train.labels))
-    per_pass = max(1, members.shape[-1] // settings.batch)
-    passes = max(settings.epochs, math.ceil(settings.min_steps / per_pass))
+    per_pass, passes = fit.duration(settings, members.shape[-1])
     transformation = _optimizer(settings, per_pass, passes)
     random = np.random.default_rng([task.seed, 2])
     count = settings.fits if members.ndim == 1 else len(members)
@@ -90,6 +50,9 @@ def accuracies(settings: protocols.Mlp, task: accuracy.Task) -> np.ndarray:
         if index >= passes - settings.averaged_epochs:
             results.append(_accuracy(fits, task.test.features, task.test.labels))
     return np.mean(results, axis=0)
+
+
+evaluate = accuracy.evaluation(accuracies, PROTOCOL, "mlp-v1")
 
 
 def init(
@@ -147,7 +110,7 @@ def _loss(dropout: float):
     return loss
 
 
-def _optimizer(settings: protocols.Mlp, per_pass: int, passes: int):
+def _optimizer(settings: kinds.Mlp, per_pass: int, passes: int):
     return fit.adam(settings.learning_rate, settings.betas, settings.milestones, per_pass, passes)
 
 

@@ -9,7 +9,6 @@ Source: Hjelm et al. 2019, section 4.2 and Table 4; official DIM code, msssim_ev
 
 import functools
 import itertools
-import math
 from collections.abc import Iterable, Mapping
 
 import jax
@@ -18,13 +17,13 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset, facts
-from dim_jax.evaluate import accuracy, drawing, features, fit, protocols, similarity
+from dim_jax.evaluate import accuracy, drawing, features, fit, kinds, protocols, similarity
 from dim_jax.nets import heads, pure
 
 NEEDS_LABELS = False
 REPRESENTATIONS = "encoders"
 TAPS = ("y",)
-PROTOCOL = protocols.Decoder
+PROTOCOL = kinds.Decoder
 TITLE = "Reconstructions"
 CAPTION = (
     "Test images above what a decoder makes of their features. The decoder was trained on the "
@@ -86,15 +85,12 @@ def check(splits: Mapping[str, dataset.Split]) -> None:
     similarity.check_size(splits["test"].images.shape, scales=1)
 
 
-def train(
-    settings: protocols.Decoder, rows: jax.Array, images: np.ndarray, rng: jax.Array
-) -> fit.Fits:
+def train(settings: kinds.Decoder, rows: jax.Array, images: np.ndarray, rng: jax.Array) -> fit.Fits:
     """One fitted decoder (stacked along a first axis of one), features f32[n,d] to u8[n,h,w,c]."""
     net = _decoder(settings, images.shape[1:])
     draws, seed = jax.random.split(rng)
     params, stats = jax.jit(net.init)(draws, rows[:2])
-    per_pass = max(1, len(rows) // settings.batch)
-    passes = max(settings.epochs, math.ceil(settings.min_steps / per_pass))
+    per_pass, passes = fit.duration(settings, len(rows))
     transformation = fit.adam(
         settings.learning_rate, settings.betas, settings.milestones, per_pass, passes
     )
@@ -110,12 +106,12 @@ def train(
 
 
 @functools.cache
-def _decoder(settings: protocols.Decoder, shape: tuple[int, int, int]) -> pure.Net:
+def _decoder(settings: kinds.Decoder, shape: tuple[int, int, int]) -> pure.Net:
     return heads.decoder(base=settings.base, widths=settings.widths, shape=shape)
 
 
 @functools.cache  # one function for equal decoders, so that equal fits are compiled once
-def _loss(settings: protocols.Decoder, shape: tuple[int, int, int]):
+def _loss(settings: kinds.Decoder, shape: tuple[int, int, int]):
     net = _decoder(settings, shape)
 
     def loss(params, state, rows, images, key):
@@ -143,7 +139,7 @@ def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Arra
 
 
 @functools.partial(jax.jit, static_argnames="settings")
-def _scores(settings: protocols.Decoder, params, stats, rows, images) -> dict[str, jax.Array]:
+def _scores(settings: kinds.Decoder, params, stats, rows, images) -> dict[str, jax.Array]:
     """Each test image's numbers f[n]."""
     net = _decoder(settings, images.shape[1:])
     decoded, _ = net.apply(params, stats, rows, train=False)

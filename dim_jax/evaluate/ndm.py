@@ -12,13 +12,13 @@ import numpy as np
 
 from dim_jax import bounds, contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, critic_fit, features, protocols
+from dim_jax.evaluate import accuracy, critic_fit, features, kinds, protocols
 from dim_jax.nets import heads
 
 NEEDS_LABELS = False
 REPRESENTATIONS = "encoders"
 TAPS = ("y",)
-PROTOCOL = protocols.Dependence
+PROTOCOL = kinds.Dependence
 
 _WIDTHS = (1000, 200)
 
@@ -72,7 +72,7 @@ def evaluate(
 
 
 def total_correlation(
-    settings: protocols.Dependence, rows: Mapping[str, np.ndarray], seed: int
+    settings: kinds.Dependence, rows: Mapping[str, np.ndarray], seed: int
 ) -> float:
     """The total correlation of the rows f[n,d] of "test", in nats, as `settings` estimate it.
 

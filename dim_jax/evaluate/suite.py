@@ -2,7 +2,9 @@
 
 An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, rng, **options)` and
 
-    NEEDS_LABELS     left out where the data has none
+    NEEDS_LABELS     left out where the data has none; of the training images it sees those that
+                     have one
+    TRAINS_ENCODER   True where it exists: it sees all training images and keeps no features
     REPRESENTATIONS  on which it runs unless the config says: "all", "encoders" (those that have
                      the taps, so not pixels and PCA) or "trained"
     TAPS             the taps it reads, () = it looks at parameters only
@@ -66,9 +68,10 @@ def check(evals: Evals, data: dataset.Dataset | None = None) -> None:
         options = evaluation.options
         if data is not None and hasattr(evaluation.module, "check"):
             evaluation.module.check(data.splits)
-        if data is not None and _labelled(data) and options.get("labels_per_class") is not None:
+        per_class = options.get("labels_per_class")
+        if data is not None and per_class is not None and accuracy.missing(data.splits) is None:
             labels = data.splits["train"].labels
-            accuracy.label_subsets(labels, options["labels_per_class"], 1, seed=0)
+            accuracy.label_subsets(labels[labels >= 0], per_class, 1, seed=0)
 
 
 def run(
@@ -99,15 +102,16 @@ def run(
     planned = _with_labels([_parse(key, spec) for key, spec in evals.items()], data, log)
     order = {evaluation.key: index for index, evaluation in enumerate(planned)}
     plan = {name: list(_planned(planned, name, representations, data)) for name in representations}
+    labelled = accuracy.labelled(data.splits)
     rows, figures = [], []
     for name, steps in plan.items():
-        used = {tap for _, taps in steps for tap in taps}
+        steps = [(each, taps, _splits(each, data, labelled)) for each, taps in steps]
         # One representation at a time: the features of a large split fill gigabytes.
-        frozen = features.remembering(representations[name], sorted(used))
+        frozen = features.remembering(representations[name], _requests(steps))
         sizes = features.shapes(frozen, data.splits["test"])
-        for evaluation, taps in steps:
+        for evaluation, taps, splits in steps:
             began = time.monotonic()
-            results = _call(evaluation, frozen, taps, data, rng)
+            results = _call(evaluation, frozen, taps, splits, data.facts.classes, rng)
             images = {key: value for key, value in results.items() if np.ndim(value) == 3}
             found = list(_rows(evaluation, name, results, sizes))
             rows += found
@@ -153,17 +157,14 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
     return _Evaluation(key, module, options, None if wanted is None else tuple(wanted))
 
 
-def _labelled(data: dataset.Dataset) -> bool:
-    return all(np.all(split.labels >= 0) for split in data.splits.values())
-
-
 def _with_labels(planned, data: dataset.Dataset, log) -> list[_Evaluation]:
     """The evaluations that the data has labels for; one line says which are left out."""
-    if _labelled(data):
+    reason = accuracy.missing(data.splits)
+    if reason is None:
         return planned
     left_out = [each.key for each in planned if each.module.NEEDS_LABELS]
     if left_out:
-        log(f"{data.facts.name} has images without labels, so left out: {', '.join(left_out)}")
+        log(f"{data.facts.name}: {reason}, so left out: {', '.join(left_out)}")
     return [each for each in planned if not each.module.NEEDS_LABELS]
 
 
@@ -192,21 +193,38 @@ def _planned(
         yield evaluation, taps
 
 
-def _call(evaluation: _Evaluation, frozen, taps, data: dataset.Dataset, rng) -> dict[str, Any]:
+def _trains_encoder(evaluation: _Evaluation) -> bool:
+    return getattr(evaluation.module, "TRAINS_ENCODER", False)
+
+
+def _splits(evaluation: _Evaluation, data: dataset.Dataset, labelled):
+    only = evaluation.module.NEEDS_LABELS and not _trains_encoder(evaluation)
+    return labelled if only else data.splits
+
+
+def _requests(steps) -> Iterator[tuple[dataset.Split, tuple[str, ...]]]:
+    """Which taps of which split the evaluations of one representation will ask for."""
+    for evaluation, taps, splits in steps:
+        if not _trains_encoder(evaluation):
+            for split in splits.values():
+                yield split, taps
+
+
+def _call(evaluation: _Evaluation, frozen, taps, splits, classes, rng) -> dict[str, Any]:
     options = dict(evaluation.options)
     parameters = inspect.signature(evaluation.module.evaluate).parameters
     if "taps" in parameters:
         options["taps"] = taps
     if "classes" in parameters:
-        options["classes"] = data.facts.classes
-    return evaluation.module.evaluate(frozen, data.splits, rng, **options)
+        options["classes"] = classes
+    return evaluation.module.evaluate(frozen, splits, rng, **options)
 
 
 def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Iterator[Row]:
     options = evaluation.options
     parameters = inspect.signature(evaluation.module.evaluate).parameters
     protocol = parameters["protocol"].default if "protocol" in parameters else None
-    per_class = options.get("labels_per_class")
+    labels = _labels(options)
     for key, value in results.items():
         if np.ndim(value) > 0 or key.endswith(("_std", "_fits")):
             continue
@@ -217,7 +235,7 @@ def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Itera
             "representation": representation,
             "tap": tap,
             "dim": int(np.prod(sizes[tap])) if tap in sizes else None,
-            "labels": "all" if per_class is None else f"{per_class} per class",
+            "labels": labels,
             "metric": metric,
             "value": float(value),
             "std": results.get(f"{key}_std"),
@@ -225,6 +243,13 @@ def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Itera
             "split": "test",
             "published": None,
         }
+
+
+def _labels(options: Mapping[str, Any]) -> str:
+    """Such as "all", "10 per class" or "all, permuted"."""
+    per_class = options.get("labels_per_class")
+    budget = "all" if per_class is None else f"{per_class} per class"
+    return f"{budget}, permuted" if options.get("permuted") else budget
 
 
 def _figure(evaluation: _Evaluation, representation: str, key: str, image: np.ndarray) -> Figure:

@@ -3,92 +3,48 @@
 Source: Hjelm et al. 2019, section 4.2; LIBLINEAR (Fan et al. 2008) for the objective.
 """
 
-import functools
-from collections.abc import Iterable, Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import threadpoolctl
 
-from dim_jax import contracts
-from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, hinge, protocols
+from dim_jax.evaluate import accuracy, hinge, kinds
 
 NEEDS_LABELS = True
 REPRESENTATIONS = "all"
 TAPS = accuracy.TAPS
-PROTOCOL = protocols.Svm
+PROTOCOL = kinds.Svm
 
 
-def evaluate(
-    frozen: contracts.Frozen,
-    splits: Mapping[str, dataset.Split],
-    rng: jax.Array,
-    *,
-    protocol: str = "svm-v1",
-    taps: Iterable[str] = TAPS,
-    labels_per_class: int | None = None,
-    subsets: int = 3,
-) -> dict[str, float]:
-    """Test accuracy of one-vs-rest linear SVMs on each tap, as "<tap>/accuracy" in [0, 1].
-
-    Args:
-      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
-      labels_per_class: train on so many labels of each class only, drawn at random; None = all.
-      subsets: how many such draws; their mean and deviation are the result.
-
-    Returns:
-      as `accuracy.evaluate`.
-
-    Raises:
-      UserError: an unknown protocol or tap, missing labels, or too few of them.
-    """
-    settings = protocols.find(protocol, PROTOCOL)
-    return accuracy.evaluate(
-        functools.partial(accuracies, settings),
-        frozen,
-        splits,
-        rng,
-        standardise=True,
-        taps=taps,
-        labels_per_class=labels_per_class,
-        subsets=subsets,
-    )
-
-
-def accuracies(settings: protocols.Svm, task: accuracy.Task) -> np.ndarray:
-    """The test accuracy f[1], or f[subsets] with one for each label subset."""
+def accuracies(settings: kinds.Svm, task: accuracy.Task) -> np.ndarray:
+    """The test accuracies f[fits], or f[subsets] with one for each label subset."""
     results = []
-    for members in [None] if task.subsets is None else task.subsets:
-        rows, labels = task.train
-        if members is not None:
-            rows, labels = rows[members], labels[members]
-        centred = members is None  # standardised over these very rows
-        rows, to_solved = compact(rows, centred)
-        machines = fitted(settings, rows, labels, task.classes, task.seed)
-        scores = hinge.scores(machines, to_solved(task.test.features))
-        results.append(np.mean(np.argmax(scores, axis=-1) == task.test.labels))
+    several = task.subsets is None and settings.fits > 1
+    for rows, labels in task.portions():
+        # Without subsets the features were standardised over these very rows.
+        rows, to_solved = compact(rows, centred=task.subsets is None)
+        fit = rotated if several else fitted
+        machines = fit(settings, rows, labels, task.classes, task.seed)
+        scores = np.asarray(hinge.scores(machines, to_solved(task.test.features)))
+        predicted = np.argmax(scores.reshape(len(scores), -1, task.classes), axis=-1)
+        results += [*np.mean(predicted == task.test.labels[:, None], axis=0)]
     return np.array(results)
 
 
+evaluate = accuracy.evaluation(accuracies, PROTOCOL, "svm-v1")
+
+
 def fitted(
-    settings: protocols.Svm, rows: jax.Array, labels: np.ndarray, classes: int, seed: int
+    settings: kinds.Svm, rows: jax.Array, labels: np.ndarray, classes: int, seed: int
 ) -> hinge.Machines:
     """Machines for all rows, centred, of the strength that is best on held-out parts of them."""
-    targets = jnp.asarray(np.where(labels[:, None] == np.arange(classes), 1.0, -1.0), jnp.float32)
     costs = np.asarray(settings.strengths, np.float32) / len(labels)
-    bound = hinge.quadratic_bound(rows)
-
-    def solved(cost, used, start):
-        problem = hinge.Problem(rows, targets, bound, cost, used)
-        return hinge.solve(problem, start, tolerance=settings.tolerance, steps=settings.max_steps)
-
+    solved = _solver(settings, rows, _targets(labels, classes))
     parts = stratified(labels, settings.parts, np.random.default_rng([seed, 3]))
     correct = np.zeros(len(costs))
     for part in range(settings.parts if len(labels) < settings.rotate_below else 1):
         used = jnp.asarray(parts != part, jnp.float32)
-        path = [hinge.Machines(jnp.zeros((classes, rows.shape[1])), jnp.zeros(classes))]
+        path = [_zeros(classes, rows)]
         for index, cost in enumerate(costs):  # each starts where the one before ended
             path.append(solved(cost, used, path[-1]))
             right = np.argmax(hinge.scores(path[-1], rows), axis=-1) == labels
@@ -96,6 +52,59 @@ def fitted(
     # Of equally good ones argmax takes the first, the most regularised.
     best = int(np.argmax(correct))
     return solved(costs[best], jnp.ones(len(labels)), path[best + 1])
+
+
+def rotated(
+    settings: kinds.Svm, rows: jax.Array, labels: np.ndarray, classes: int, seed: int
+) -> hinge.Machines:
+    """`fits` fits in a row, f[fits * classes, d] and f[fits * classes]: fit k leaves out part k.
+
+    Each has the strength that is best on the part that it leaves out. All are solved at once: the
+    rows, which are most of the cost, are read once for all of them.
+    """
+    parts = stratified(labels, settings.parts, np.random.default_rng([seed, 3]))
+    held_out = parts[:, None] == np.arange(settings.fits)
+    used = jnp.asarray(np.repeat(~held_out, classes, axis=1), jnp.float32)
+    solved = _solver(settings, rows, jnp.tile(_targets(labels, classes), (1, settings.fits)))
+    machines = best = _zeros(settings.fits * classes, rows)
+    most = np.full(settings.fits, -1)
+    for cost in np.asarray(settings.strengths, np.float32) / len(labels):
+        machines = solved(cost, used, machines)  # starts where the strength before ended
+        scores = np.asarray(hinge.scores(machines, rows)).reshape(len(labels), -1, classes)
+        right = np.argmax(scores, axis=-1) == labels[:, None]
+        correct = np.sum(right & held_out, axis=0)
+        # Of equally good ones the first stays, the most regularised.
+        better = np.repeat(correct > most, classes)
+        best = hinge.Machines(
+            jnp.where(better[:, None], machines.weights, best.weights),
+            jnp.where(better, machines.intercepts, best.intercepts),
+        )
+        most = np.maximum(most, correct)
+    return best
+
+
+def _solver(settings: kinds.Svm, rows: jax.Array, targets: jax.Array):
+    """(cost, used, start) -> machines."""
+    bound = hinge.quadratic_bound(rows)
+
+    def solved(cost, used, start):
+        return hinge.minimise(
+            hinge.Problem(rows, targets, bound, cost, used, settings.width),
+            start,
+            tolerance=settings.tolerance,
+            steps=settings.max_steps,
+            rounds=settings.rounds,
+        )
+
+    return solved
+
+
+def _targets(labels: np.ndarray, classes: int) -> jax.Array:
+    return jnp.asarray(np.where(labels[:, None] == np.arange(classes), 1.0, -1.0), jnp.float32)
+
+
+def _zeros(count: int, rows: jax.Array) -> hinge.Machines:
+    return hinge.Machines(jnp.zeros((count, rows.shape[1])), jnp.zeros(count))
 
 
 def compact(rows: jax.Array, centred: bool):

@@ -70,8 +70,13 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
     source = results.get("published_source")
     note = f"<p class='source'>Published: {html.escape(source)}</p>" if source else ""
     sections = []
-    for title, few in (("Probes with all labels", False), ("Probes with few labels", True)):
-        chosen = [group for group in groups if group.few_labels == few]
+    for title, kind in (
+        ("Probes with all labels", (False, False)),
+        ("Probes with few labels", (False, True)),
+        ("Control: permuted training labels", (True, False)),
+        ("Control: few labels, permuted", (True, True)),
+    ):
+        chosen = [group for group in groups if (group.permuted, group.few_labels) == kind]
         if chosen:
             published = note if tables.has_published(chosen) else ""
             sections.append(
@@ -86,6 +91,8 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
 
 def _probe_lead(groups: Sequence[tables.Group]) -> str:
     splits = " or ".join(dict.fromkeys(group.split for group in groups))
+    if any(group.permuted for group in groups):
+        return f"Accuracy in percent on the {splits} split, which must stay near chance."
     spread = any(tables.spread(row) for group in groups for row in group.rows)
     majority = tables.MAJORITY in tables.columns(groups)
     return (

@@ -20,6 +20,7 @@ _EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a s
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
     "attributes": ("Binary attributes", "a linear classifier for each attribute"),
+    "finetune": ("Fine-tuned encoder", "fine-tuning of the whole encoder"),
 }
 _METRICS = {  # name -> title, what the number is
     "kolmogorov_uniform": (
@@ -68,6 +69,7 @@ _METRICS = {  # name -> title, what the number is
         "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
     ),
 }
+_PERMUTED = ", permuted"  # the end of `labels` in a row of that control
 _PERCENT = ("accuracy", "purity")
 _ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
 MAJORITY = "majority"
@@ -108,7 +110,12 @@ class Group:
     @property
     def few_labels(self) -> bool:
         """True if the probes saw a part of the labels only."""
-        return self.labels != "all"
+        return self.labels.removesuffix(_PERMUTED) != "all"
+
+    @property
+    def permuted(self) -> bool:
+        """True for the control whose training labels were permuted, to be near chance."""
+        return self.labels.endswith(_PERMUTED)
 
     @property
     def representations(self) -> tuple[str, ...]:
@@ -147,8 +154,8 @@ class Group:
         return next((row["dim"] for row in self.rows if row["tap"] == tap and row.get("dim")), None)
 
     def best(self) -> Row | None:
-        """The row of the largest accuracy."""
-        rows = [row for row in self.rows if is_number(row["value"])]
+        """The row of the largest accuracy; none where labels were permuted."""
+        rows = [row for row in self.rows if is_number(row["value"]) and not self.permuted]
         return max(rows, key=lambda row: row["value"], default=None)
 
 
@@ -178,7 +185,10 @@ class Measure:
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
-    """The accuracies by evaluation, protocol, labels, split and kind; all labels before few."""
+    """The accuracies by evaluation, protocol, labels, split and kind.
+
+    All labels before few, and permuted ones last.
+    """
     found: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
         if row["metric"] == MAJORITY:
@@ -196,7 +206,7 @@ def groups(rows: Iterable[Row]) -> list[Group]:
             if row not in group:  # a majority is the same for every tap and representation
                 group.append(row)
     made = [Group(*key, tuple(group)) for key, group in found.items()]
-    return sorted(made, key=lambda group: group.few_labels)
+    return sorted(made, key=lambda group: (group.permuted, group.few_labels))
 
 
 def measures(rows: Iterable[Row]) -> list[Measure]:
@@ -237,7 +247,9 @@ def representation_title(name: str, tables: Sequence[Group]) -> str:
 
 
 def labels_title(labels: str) -> str:
-    """The label budget in words: "all labels", "10 labels per class"."""
+    """The label budget in words: "all labels", "10 labels per class", "all labels, permuted"."""
+    if labels.endswith(_PERMUTED):
+        return labels_title(labels.removesuffix(_PERMUTED)) + _PERMUTED
     if labels == "all":
         return "all labels"
     return f"{labels.split(' ')[0]} labels per class" if labels.endswith("per class") else labels

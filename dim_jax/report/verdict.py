@@ -34,7 +34,7 @@ def sentence(results: Mapping[str, Any]) -> str:
 
 
 def _main(found: Sequence[tables.Group]) -> tables.Group | None:
-    judged = [group for group in found if _tap(group) is not None]
+    judged = [group for group in found if _tap(group) is not None and not group.permuted]
     return min(
         judged,
         key=lambda group: (

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dim_jax import bounds, contracts
-from dim_jax.evaluate import critic_fit, protocols
+from dim_jax.evaluate import critic_fit, kinds
 from dim_jax.nets import pure
 
-SETTINGS = protocols.CriticFit(
+SETTINGS = kinds.CriticFit(
     batch=100,
     steps=40,
     learning_rate=0.02,

@@ -40,12 +40,23 @@ def test_every_image_once_in_order_and_maps_flat(split, batch):
 
 def test_remembering_encodes_once_for_all_taps(split):
     counting = Counting()
-    kept = features.remembering(counting.frozen, ("map", "sum"))
+    kept = features.remembering(counting.frozen, [(split, ("map",)), (split, ("sum",))])
     first = features.extract(kept, split, ("sum",), 4)["sum"]
     assert features.extract(kept, split, ("sum", "map"), 4)["sum"] is first
     assert len(counting.sizes) == 2
     other = split._replace(images=split.images[:3].copy())
     assert features.extract(kept, other, ("map",), 4)["map"].shape == (3, 6)
+    assert len(counting.sizes) == 3
+
+
+def test_remembering_keeps_of_a_split_what_is_asked_of_it(split):
+    counting = Counting()
+    other = split._replace(images=split.images.copy())
+    kept = features.remembering(counting.frozen, [(split, ("map", "sum")), (other, ("sum",))])
+    features.extract(kept, other, ("sum",))
+    features.extract(kept, split, ("sum",))
+    held = {id(entry.split): set(entry.features) for entry in kept.store.values()}
+    assert held == {id(split): {"map", "sum"}, id(other): {"sum"}}
 
 
 def test_shapes_compute_nothing(split):

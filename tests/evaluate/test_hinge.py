@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 from sklearn import datasets
+from sklearn import svm as sklearn_svm
 
 from dim_jax.evaluate import accuracy, hinge
 
@@ -70,3 +71,101 @@ def test_quadratic_bound_is_the_spectrum_of_the_gram_matrix(count):
     np.testing.assert_allclose(
         vectors @ np.diag(values) @ vectors.T, rows.T @ rows, rtol=1e-3, atol=0.1
     )
+
+
+HINGE = {"tolerance": 1e-3, "steps": 200, "rounds": 5}  # of "svm-hinge-v1"
+
+
+def hinge_problem(rows, labels, cost, width=0.1):
+    targets = np.where(labels[:, None] == np.arange(10), 1.0, -1.0).astype(np.float32)
+    used = np.ones(len(rows), np.float32)
+    bound = hinge.quadratic_bound(rows)
+    return hinge.Problem(rows, targets, bound, np.float32(cost), used, width)
+
+
+def zeros(rows, count=10):
+    return hinge.Machines(jnp.zeros((count, rows.shape[1])), jnp.zeros(count))
+
+
+def violations(problem, machines):
+    rows, targets, weights, intercepts = (
+        np.asarray(array, np.float64) for array in (problem.rows, problem.targets, *machines)
+    )
+    return 1 - targets * (rows @ weights.T + intercepts)
+
+
+def hinge_objective(problem, machines):
+    """|w|^2 / 2 + cost * sum of max(0, u), in float64, for each class."""
+    losses = np.maximum(0, violations(problem, machines)).sum(0)
+    weights = np.asarray(machines.weights, np.float64)
+    return np.sum(weights**2, axis=1) / 2 + float(problem.cost) * losses
+
+
+def exact(problem):
+    """The machines of LIBSVM's dual solver, whose intercept is free as ours."""
+    rows = np.asarray(problem.rows, np.float64)
+    made = [
+        sklearn_svm.SVC(C=float(problem.cost), kernel="linear", tol=1e-6).fit(rows, target)
+        for target in np.asarray(problem.targets).T
+    ]
+    return hinge.Machines(
+        np.stack([machine.coef_[0] for machine in made]),
+        np.array([machine.intercept_[0] for machine in made]),
+    )
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0, 100.0])
+def test_hinge_objective_is_within_one_percent_of_the_least(problem, strength):
+    made = hinge_problem(*problem, strength / 400)
+    least = hinge_objective(made, exact(made))
+    found = hinge_objective(made, hinge.minimise(made, zeros(made.rows), **HINGE))
+    assert np.all(found > least * (1 - 1e-4))
+    assert np.max(found / least) < 1.01
+    squared = hinge.minimise(made._replace(width=None), zeros(made.rows), **HINGE)
+    assert np.max(hinge_objective(made, squared) / least) > 1.02  # another problem
+
+
+def test_rounds_remove_what_the_rounding_of_the_hinge_costs(problem):
+    made = hinge_problem(*problem, 100 / 400, width=0.3)
+    least = hinge_objective(made, exact(made))
+    options = {"tolerance": 1e-4, "steps": 2000}
+    excess = [
+        np.max(
+            hinge_objective(made, hinge.minimise(made, zeros(made.rows), rounds=rounds, **options))
+            / least
+            - 1
+        )
+        for rounds in (1, 4, 16)
+    ]
+    assert excess[0] > 0.05 and excess[1] < excess[0] / 3 and excess[2] < excess[1] / 2
+
+
+def test_the_stated_gap_bounds_the_excess_of_the_hinge(problem):
+    made = hinge_problem(*problem, 10 / 400)._replace(slopes=jnp.full((400, 10), 0.5))
+    machines = hinge.solve(made, zeros(made.rows), tolerance=1e-5, steps=5000)
+    slopes, violation = np.asarray(hinge.slopes(made, machines)), violations(made, machines)
+    assert slopes.min() == 0 and slopes.max() == 1
+    gap = float(made.cost) * np.sum(np.maximum(0, violation) - slopes * violation, axis=0)
+    excess = hinge_objective(made, machines) - hinge_objective(made, exact(made))
+    assert np.all(excess > 0) and np.all(excess < gap * 1.02) and np.all(gap < 5 * excess)
+
+
+@pytest.mark.parametrize("width", [None, 0.1])
+def test_machines_with_examples_of_their_own_are_as_if_alone(problem, width):
+    rows, labels = problem
+    made = hinge_problem(rows, labels, 1e-2, width)
+    parts = np.arange(400) % 2
+    options = {**HINGE, "tolerance": 1e-5, "steps": 3000}
+    alone = [
+        hinge.minimise(made._replace(used=np.float32(parts != part)), zeros(rows), **options)
+        for part in (0, 1)
+    ]
+    both = made._replace(
+        targets=np.tile(made.targets, (1, 2)),
+        used=np.repeat(np.float32(parts[:, None] != [0, 1]), 10, axis=1),
+    )
+    together = hinge.minimise(both, zeros(rows, 20), **options)
+    for index, one in enumerate(alone):
+        mine = slice(10 * index, 10 * index + 10)
+        np.testing.assert_allclose(together.weights[mine], one.weights, atol=2e-3)
+        np.testing.assert_allclose(together.intercepts[mine], one.intercepts, atol=1e-2)

@@ -5,9 +5,9 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import digits
-from dim_jax.evaluate import fit, msssim, protocols, similarity, suite
+from dim_jax.evaluate import fit, kinds, msssim, protocols, similarity, suite
 
-TINY = protocols.Decoder(
+TINY = kinds.Decoder(
     base=16,
     widths=(8, 8, 8),
     standardise=True,
@@ -108,7 +108,7 @@ def test_mistakes(enlarged, rng):
 
 
 def test_the_paper_protocol_is_the_published_one():
-    paper = protocols.find("msssim-paper-v1", protocols.Decoder)
+    paper = protocols.find("msssim-paper-v1", kinds.Decoder)
     assert (paper.base, paper.widths, paper.batch) == (512, (256, 128, 64), 64)
     assert (paper.learning_rate, paper.betas, paper.milestones) == (1e-4, (0.5, 0.999), (50, 100))
     assert (paper.epochs, paper.min_steps, paper.standardise) == (500, 0, False)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import controls, suite
+from dim_jax.evaluate import controls, features, ndm, suite
 
 EVALS = {
     "few": {"name": "knn", "labels_per_class": 5, "subsets": 2},
@@ -105,7 +105,9 @@ def test_without_labels_one_line_says_what_is_left_out(representations, unlabell
     rows, figures = suite.run(EVALS, representations, unlabelled, jax.random.key(0), lines.append)
     assert {row["metric"] for row in rows} == {"kolmogorov_uniform"}
     assert len(figures) == 2
-    assert lines[0] == "digits has images without labels, so left out: few, knn"
+    assert lines[0] == (
+        "digits: none of the 1200 training images has a label, so left out: few, knn"
+    )
     assert len(lines) == 1 + 2 + 1 + 1
 
 
@@ -121,6 +123,50 @@ def test_each_representation_is_encoded_once(encoder, digits):
     suite.run(EVALS, {"trained": counting}, digits, jax.random.key(0), lambda line: None)
     # 1,200 + 597 images in batches of 512
     assert sum(sizes) == 512 * (3 + 2)
+
+
+def test_partly_labelled_images_are_encoded_for_those_who_see_them(encoder, digits):
+    batches = []
+
+    def represent(images):
+        if isinstance(images, np.ndarray):
+            batches.append(images)
+        return encoder.represent(images)
+
+    train = digits.splits["train"]
+    labels = np.where(np.arange(1200) < 300, train.labels, -1).astype(np.int32)
+    splits = {**digits.splits, "train": train._replace(labels=labels)}
+    evals = {**EVALS, "svm": {"name": "svm", "taps": ("y",)}}
+    counting = encoder._replace(represent=represent)
+    arguments = ({"trained": counting}, digits._replace(splits=splits), jax.random.key(0))
+    rows, _ = suite.run(evals, *arguments, lambda line: None)
+    assert [row["eval"] for row in rows if row["metric"] == "accuracy"] == (
+        ["few"] * 3 + ["knn"] * 2 + ["svm"]
+    )
+    assert len(batches) == 1 + 2  # 300 labelled ones and the test images, each once
+    assert all((batches[0][:300] == train.images[:300]).ravel())
+    # What needs no labels still sees every training image.
+    batches.clear()
+    both = {"knn": EVALS["knn"], "ndm": {"name": "ndm", "protocol": "ndm-v1"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ndm, "evaluate", _reading_train)
+        suite.run(both, *arguments, lambda line: None)
+    assert len(batches) == 1 + 2 + 3
+
+
+def _reading_train(frozen, splits, rng, *, protocol="ndm-v1", taps=("y",)):
+    found = features.extract(frozen, splits["train"], taps)
+    return {"y/count": float(len(found["y"]))}
+
+
+def test_labels_of_a_row_say_that_they_were_permuted(encoder, digits, rng):
+    evals = {
+        "a": {"name": "knn", "taps": ("y",), "permuted": True},
+        "b": {"name": "knn", "taps": ("y",), "permuted": True, "labels_per_class": 3},
+    }
+    rows, _ = suite.run(evals, {"trained": encoder}, digits, rng, lambda line: None)
+    assert [row["labels"] for row in rows] == ["all, permuted", "3 per class, permuted"]
+    assert rows[0]["value"] < 0.2
 
 
 def test_representations_can_be_chosen(representations, digits, rng):
@@ -154,6 +200,13 @@ def test_too_few_labels_are_found_before_training(digits, unlabelled):
         suite.check(evals, digits)
     suite.check(evals)
     suite.check(evals, unlabelled)  # nothing will be drawn
+    train = digits.splits["train"]
+    labels = np.where(np.arange(1200) < 100, train.labels, -1).astype(np.int32)
+    partly = digits._replace(splits={**digits.splits, "train": train._replace(labels=labels)})
+    evals = {"few": {"name": "svm", "labels_per_class": 60}}
+    suite.check(evals, digits)
+    with pytest.raises(contracts.UserError, match="labels_per_class=60, but class"):
+        suite.check(evals, partly)
 
 
 def test_unknown_tap_of_an_encoder(representations, digits, rng):

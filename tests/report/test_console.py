@@ -111,6 +111,18 @@ def test_results_put_trained_and_controls_on_one_line(out, finished):
     ]  # fmt: skip
 
 
+def test_the_permuted_control_is_one_line_under_its_heading(out, finished):
+    permuted = {**finished["rows"][2], "eval": "mlp_permuted", "labels": "all, permuted"}
+    finished["rows"].insert(0, {**permuted, "value": 0.1013, "std": 0.0034, "published": None})
+    console.Console(out, width=100).results(finished)
+    lines = out.getvalue().splitlines()
+    heading = next(index for index, line in enumerate(lines) if "permuted" in line)
+    assert lines[heading] == "MLP probe  mlp-v1 · all labels, permuted · 3 fits"
+    assert lines[heading + 1].split() == ["y", "64-d", "10.1", "±0.3", "-", "-", "-"]
+    assert not lines[heading + 2].strip()
+    assert sum("permuted" in line for line in lines) == 1
+
+
 def test_results_without_rows_are_one_sentence(out):
     console.Console(out).results({"run": {"steps": 10, "dataset": "folder"}, "rows": []})
     assert out.getvalue() == ("Trained for 10 steps on folder; no probe accuracies in this run.\n")

@@ -79,6 +79,26 @@ def test_the_best_value_of_each_group_is_marked(folder):
     assert sum("best" in value.split() for value in cells) == 4
 
 
+def test_the_permuted_control_has_a_section_of_its_own(folder):
+    def add(results):
+        row = {**results["rows"][2], "eval": "mlp_permuted", "labels": "all, permuted"}
+        results["rows"].insert(0, {**row, "value": 0.1013, "std": 0.0034, "published": None})
+
+    plain = written(folder)
+    assert "permuted" not in plain
+    changed(folder, "results.json", add)
+    text = written(folder)
+    titles = re.findall(r"<h2>([^<]*)</h2>", text)
+    assert titles.index("Control: permuted training labels") == (
+        titles.index("Probes with few labels") + 1
+    )
+    section = next(part for part in text.split("<section>") if "permuted training" in part)
+    assert "which must stay near chance" in section and "<b>10.1</b>" in section
+    assert "best" not in section and "10.1" not in text.replace(section, "")
+    verdicts = [re.search("<p class='verdict'>(.*?)</p>", page)[1] for page in (plain, text)]
+    assert verdicts[0] == verdicts[1]
+
+
 def test_one_chart_for_each_loss_and_metric(folder):
     text = written(folder)
     titles = re.findall(r"<figcaption><b>([^<]*)</b><output>", text)

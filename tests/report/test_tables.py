@@ -122,6 +122,35 @@ def test_a_published_measure_stands_beside_ours():
     assert measure.values == {"trained": 1.25, "untrained": 0.5, "published": 9.18}
 
 
+PERMUTED = accuracy("trained", "y", 0.99, eval="mlp_permuted", labels="all, permuted", fits=3)
+
+
+def test_permuted_labels_are_a_group_of_their_own_at_the_end(finished):
+    few = {**PERMUTED, "labels": "10 per class, permuted"}
+    groups = tables.groups([few, PERMUTED, *finished["rows"]])
+    *others, all_labels, few_labels = groups
+    assert not any(group.permuted for group in others) and len(others) == 4
+    assert all_labels.permuted and few_labels.permuted
+    assert (all_labels.few_labels, few_labels.few_labels) == (False, True)
+    assert all_labels.title == "MLP probe"
+    assert all_labels.setting == "mlp-v1 · all labels, permuted · 3 fits"
+    assert few_labels.setting == "mlp-v1 · 10 labels per class, permuted · 3 fits"
+    assert all_labels.best() is None  # nobody wins at chance
+
+
+def test_verdict_never_rests_on_permuted_labels(finished):
+    plain = verdict.sentence(finished)
+    assert verdict.sentence({**finished, "rows": [PERMUTED, *finished["rows"]]}) == plain
+    assert say(PERMUTED) == "No probe accuracies in this run."
+    few = accuracy("trained", "y", 0.3, labels="10 per class")
+    assert say(PERMUTED, few) == "y: 30.0 % with an MLP probe on 10 labels per class."
+
+
+def test_verdict_of_a_fine_tuned_encoder():
+    row = accuracy("trained", "conv", 0.8, eval="finetune")
+    assert say(row) == "conv: 80.0 % with fine-tuning of the whole encoder."
+
+
 def test_verdict_of_a_whole_run(finished):
     assert verdict.sentence(finished) == (
         "y: 55.1 % with an MLP probe, 20.3 points above the untrained encoder, 9.1 above raw "

@@ -1,0 +1,36 @@
+"""The evaluations that configs choose are ones that exist, and those that the words promise."""
+
+import pytest
+
+from configs import common
+from dim_jax.evaluate import suite
+
+PERMUTED = {"name": "mlp", "protocol": "mlp-v1", "taps": ("y",), "permuted": True}
+
+
+@pytest.mark.parametrize("data", ["dim_cifar10", "dim_cifar100"])
+@pytest.mark.parametrize("judge", ["all", "mlp", "y", "table4"])
+@pytest.mark.parametrize("budget", common.BUDGETS)
+def test_words_of_dim_on_cifar(config, data, judge, budget):
+    evals = config(data, f"judge={judge},budget={budget}")["evals"]
+    suite.check(evals)
+    svms = {key: spec["protocol"] for key, spec in evals.items() if spec["name"] == "svm"}
+    if judge == "table4":
+        assert "mlp_permuted" not in evals
+        assert svms == (
+            {"svm_hinge": "svm-hinge-v1", "svm_squared_hinge": "svm-squared-hinge-v1"}
+            if budget == "paper"
+            else {"svm": "svm-v1"}
+        )
+        return
+    assert evals["mlp_permuted"] == {**PERMUTED, "representations": ("trained",)}
+    assert evals["mlp"].get("taps") == (("y",) if judge == "y" else None)
+    assert set(svms) == ({"svm", "svm_few"} if judge == "all" else set())
+
+
+def test_fine_tuning_is_there_for_configs_that_ask(config):
+    for budget in common.BUDGETS:
+        suite.check(common.finetuned(budget))
+    assert common.finetuned("paper")["finetune"]["protocol"] == "finetune-paper-v1"
+    assert common.finetuned()["finetune"]["protocol"] == "finetune-v1"
+    assert "finetune" not in config("dim_cifar10", "budget=paper")["evals"]
