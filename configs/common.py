@@ -218,7 +218,7 @@ def dim(
 
 
 def judged(judge: str, budget: str) -> dict:
-    """The evaluations of a CIFAR config by the words "all", "mlp", "y" or "table4"."""
+    """The evaluations by the words "all", "mlp", "y" or "table4"."""
     usual = evals(labels_per_class=10)
     if judge == "mlp":
         kept = ("mlp", "mlp_permuted", "uniformity", "neighbours", "filters")

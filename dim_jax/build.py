@@ -1,7 +1,7 @@
 """Turns {"name": ..., **arguments} into the object of that name: the only table of roles.
 
-A name is a function of its role's module (or, for methods, a module of `dim_jax.methods` with a
-`make`). Arguments whose key is itself a role are built first.
+A name is a function of its role's module or modules (or, for methods, a module of `dim_jax.methods`
+with a `make`). Arguments whose key is itself a role are built first.
 """
 
 import functools
@@ -15,7 +15,8 @@ from dim_jax import contracts
 
 ROLES = {
     "method": "dim_jax.methods",
-    "encoder": "dim_jax.nets.encoders",
+    # Two modules: strided-crop encoders share parts that no other encoder has.
+    "encoder": ("dim_jax.nets.encoders", "dim_jax.nets.folded"),
     "global_critic": "dim_jax.nets.critics",
     "local_critic": "dim_jax.nets.critics",
     "discriminator": "dim_jax.nets.heads",
@@ -30,7 +31,13 @@ _BOUND_ROLES = ("bound",)
 
 def names(role: str) -> dict[str, Callable[..., Any] | None]:
     """What can be built for a role: {name: function}; methods are imported only when built."""
-    module = importlib.import_module(ROLES[role])
+    if isinstance(ROLES[role], tuple):
+        return {name: f for path in ROLES[role] for name, f in _names_in(role, path).items()}
+    return _names_in(role, ROLES[role])
+
+
+def _names_in(role: str, path: str) -> dict[str, Callable[..., Any] | None]:
+    module = importlib.import_module(path)
     if role == "method":
         return {entry.name: None for entry in pkgutil.iter_modules(module.__path__)}
     public = {

@@ -5,7 +5,11 @@
 Players: `encoder` (the encoder, its critics and heads) and, with a prior, `discriminator`. DIM(G)
 is alpha=1, beta=0, gamma=1; DIM(L) is alpha=0, beta=1, gamma=0.1.
 
-Source: Hjelm et al. 2019, Eq. 8; official DIM code, functions/dim_losses.py, prior_matching.py.
+An encoder with the tap "globals" f[n,g,g,d] has several globals: in the local term each of them
+predicts all local features of its image, by one critic for all.
+
+Source: Hjelm et al. 2019, Eq. 8 and section 4.2; official DIM code, functions/dim_losses.py,
+  models/dim.py, prior_matching.py.
 Differs: same-image candidates are removed from the negatives, not filled with a constant;
 the gradient penalty has its nominal weight, which the newest official code divides by the batch.
 """
@@ -14,12 +18,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dim_jax import augment, bounds, contracts, divergences, losses
 from dim_jax.nets import pure
 
 # What the random numbers of one step are for.
-_PRIOR, _OCCLUSION, _LOCATIONS, _NEGATIVES, _SOURCES = range(5)
+_PRIOR, _OCCLUSION, _LOCATIONS, _NEGATIVES, _SOURCES, _DROPOUT, _GLOBALS = range(7)
 
 
 def _flat(features: jax.Array) -> jax.Array:
@@ -30,18 +35,39 @@ def _locations(features: jax.Array) -> jax.Array:
     return features.reshape(len(features), -1, features.shape[-1])
 
 
-def _sampled(local: jax.Array, count: int, rng: jax.Array) -> jax.Array:
-    """`count` locations f[n, count, c] of each image's f[n, l, c], drawn with replacement."""
-    places = jax.random.randint(rng, (len(local), count), 0, local.shape[1])
-    return jnp.take_along_axis(local, places[:, :, None], axis=1)
+def _globals(name: str, taps: contracts.Taps) -> jax.Array:
+    """The anchors f[n, b, d] of a term: for the local one all globals of an image, else y."""
+    if name == "local" and "globals" in taps:
+        return _locations(taps["globals"])
+    return taps["y"][:, None]
 
 
-def _score_metrics(name: str, scores: jax.Array) -> contracts.Scalars:
-    n = len(scores)
-    own = jnp.eye(n, dtype=bool).reshape((n, n) + (1,) * (scores.ndim - 2))
+def _sampled(features: jax.Array, count: int, rng: jax.Array) -> jax.Array:
+    """`count` of each image's features f[n, l, c] as f[n, count, c], drawn with replacement."""
+    places = jax.random.randint(rng, (len(features), count), 0, features.shape[1])
+    return jnp.take_along_axis(features, places[:, :, None], axis=1)
+
+
+def _value(bound, scores: jax.Array, positives: np.ndarray, negatives: int | None, rng):
+    """The bound of scores f[n * b, n, *l], whose anchors are the b globals of each image."""
+    if not negatives:
+        return bound(scores, positives)
+    by_global = scores.reshape(scores.shape[1], -1, *scores.shape[1:])
+    count = by_global.shape[1]
+    rngs = jax.random.split(rng, count) if count > 1 else rng[None]
+
+    def of_one(scores, rng):
+        return bounds.with_fewer_negatives(bound, scores, negatives, rng)
+
+    return jax.vmap(of_one, in_axes=(1, 0))(by_global, rngs).mean()
+
+
+def _score_metrics(name: str, scores: jax.Array, positives: np.ndarray) -> contracts.Scalars:
+    own = positives[:, None] == np.arange(scores.shape[1])
+    own = own.reshape(own.shape + (1,) * (scores.ndim - 2))
     return {
         # Type C keeps every location's negatives and IS a lower bound of mean_l I, capped at log n.
-        f"{name}/nats": bounds.infonce(scores, negatives="candidates"),
+        f"{name}/nats": bounds.infonce(scores, positives, negatives="candidates"),
         f"{name}/score_joint": jnp.mean(scores, where=own),
         f"{name}/score_product": jnp.mean(scores, where=~own),
     }
@@ -61,6 +87,7 @@ def make(
     penalty: float,
     occlusion: int | None = None,
     sampled_locations: int | None = None,
+    sampled_globals: int | None = None,
     negatives: int | None = None,
     absolute: float = 0.0,
     relative: float = 0.0,
@@ -69,7 +96,9 @@ def make(
     """The DIM method.
 
     Args:
-      bound: scores f[n,n,*l] -> f32[], maximised; the same for the global and the local term.
+      bound: (scores f[n,n,*l], positives i[n]) -> f32[], maximised; the same for the global and
+        the local term. With b globals scores are f[n*b,n,*l]: all globals' scores are averaged
+        as one batch, and a bound that compares the anchors of a candidate has no meaning.
       alpha, beta, gamma: weights of the global term, the local term and the prior term. A term
         with weight 0 is left out, and its critic or discriminator may be None.
       prior: a `priors.Prior`; its squashing is applied inside the prior term only.
@@ -79,9 +108,13 @@ def make(
         of the intact one (`augment.occlude`, with this block in pixels). Batch statistics are of
         the intact images, which are also what evaluations see.
       sampled_locations: so many local features per image and step, drawn with replacement.
+      sampled_globals: so many of an encoder's globals likewise; none = all of them, as in the
+        official code. In the paper they are drawn.
       negatives: so many negatives per positive (`bounds.with_fewer_negatives`) instead of all.
       absolute, relative: weights of predicting from y and a local feature its row and column;
-        from y and two local features, one of them the same for all, their offset.
+        from y and two local features, one of them the same for all, their offset. Like the
+        prior they speak of one vector for each image, so that several globals allow neither; the
+        global term takes y, which is then all globals in a row.
       coordinates: `heads.coordinates`, needed by these two.
 
     Metrics: "global/bound", "local/bound": what is maximised. "*/nats": a lower bound of the
@@ -103,8 +136,10 @@ def make(
         own, state = {}, {}
         own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
         taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        _check_globals(taps, gamma, tasks, sampled_globals)
         for index, (name, (_, critic, tap, shape)) in enumerate(critics.items()):
-            own[name], state[name] = critic.init(rngs[1 + index], taps["y"], shape(taps[tap]))
+            anchors = _globals(name, taps)[:, 0]
+            own[name], state[name] = critic.init(rngs[1 + index], anchors, shape(taps[tap]))
         for index, name in enumerate(tasks):
             task = losses.coordinate_task(name, taps["y"], taps["local"], rng)
             head = coordinates(2 * task.classes)
@@ -117,19 +152,20 @@ def make(
     def information(own, state, taps, keys):
         total, metrics, stats = 0.0, {}, {}
         for index, (name, (weight, critic, tap, shape)) in enumerate(critics.items()):
-            candidates = shape(taps[tap])
+            anchors, candidates = _globals(name, taps), shape(taps[tap])
             if name == "local" and sampled_locations:
                 candidates = _sampled(candidates, sampled_locations, keys[_LOCATIONS])
+            if name == "local" and sampled_globals:
+                anchors = _sampled(anchors, sampled_globals, keys[_GLOBALS])
+            positives = np.repeat(np.arange(len(anchors)), anchors.shape[1])
+            anchors = anchors.reshape(-1, anchors.shape[-1])
             scores, stats[name] = critic.all_pairs(
-                own[name], state[name], taps["y"], candidates, train=True
+                own[name], state[name], anchors, candidates, train=True
             )
-            if negatives:
-                key = jax.random.fold_in(keys[_NEGATIVES], index)
-                value = bounds.with_fewer_negatives(bound, scores, negatives, key)
-            else:
-                value = bound(scores)
+            key = jax.random.fold_in(keys[_NEGATIVES], index)
+            value = _value(bound, scores, positives, negatives, key)
             total += weight * value
-            metrics |= {f"{name}/bound": value, **_score_metrics(name, scores)}
+            metrics |= {f"{name}/bound": value, **_score_metrics(name, scores, positives)}
         return total, metrics, stats
 
     def coordinate_terms(own, state, taps, keys):
@@ -158,14 +194,16 @@ def make(
 
     def loss(params, state, batch, rng, step):
         del step
-        keys = [jax.random.fold_in(rng, purpose) for purpose in range(5)]
+        keys = [jax.random.fold_in(rng, purpose) for purpose in range(7)]
         own, images = params["encoder"], batch["images"][0]
         encode = functools.partial(encoder.apply, own["encoder"], state["encoder"], train=True)
-        taps, stats = encode(images)
+        dropout = jax.random.split(keys[_DROPOUT])
+        taps, stats = encode(images, rng=dropout[0])
         features = {name: taps[name] for name in contracts.PROBED_TAPS}
         if occlusion:
-            hidden, _ = encode(augment.occlude(keys[_OCCLUSION], images, block=occlusion))
-            taps = {**taps, "y": hidden["y"]}
+            occluded = augment.occlude(keys[_OCCLUSION], images, block=occlusion)
+            hidden, _ = encode(occluded, rng=dropout[1])
+            taps |= {name: hidden[name] for name in ("y", "globals") if name in hidden}
         total, metrics, critic_stats = information(own, state, taps, keys)
         task_loss, task_metrics, task_stats = coordinate_terms(own, state, taps, keys)
         player_losses = {"encoder": task_loss - total}
@@ -202,4 +240,22 @@ def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
         raise contracts.UserError(
             f"{' and '.join(tasks)} have a weight and method.coordinates is none; set a head "
             "or both weights to 0"
+        )
+
+
+def _check_globals(taps: contracts.Taps, gamma, tasks, sampled_globals) -> None:
+    if "globals" not in taps:
+        if sampled_globals:
+            raise contracts.UserError(
+                f"sampled_globals is {sampled_globals} and the encoder has one global per image; "
+                "set method.sampled_globals to none or choose an encoder with several globals"
+            )
+        return
+    unfit = {**({"gamma": gamma} if gamma else {}), **tasks}
+    if unfit:
+        weights = ", ".join(f"{name}={weight}" for name, weight in unfit.items())
+        raise contracts.UserError(
+            f"the encoder has {_globals('local', taps).shape[1]} globals per image and {weights} "
+            f"needs a single vector; set {'=0, '.join(unfit)}=0 or choose an encoder with one "
+            "global"
         )

@@ -3,6 +3,8 @@
 Source: Hjelm et al. 2019, Table 1, first row (no augmentation).
 """
 
+import jax
+
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 
@@ -27,7 +29,11 @@ def make(*, encoder: pure.Net, classifier: pure.Net, tap: str) -> contracts.Meth
         del step
         own = params["encoder"]
         taps, stats = encoder.apply(
-            own["encoder"], state["encoder"], batch["images"][0], train=True
+            own["encoder"],
+            state["encoder"],
+            batch["images"][0],
+            train=True,
+            rng=jax.random.fold_in(rng, 0),  # dropout of the encoder, if it has any
         )
         logits, head_stats = classifier.apply(
             own["classifier"], state["classifier"], taps[tap], train=True, rng=rng

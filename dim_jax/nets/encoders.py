@@ -70,15 +70,7 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
             f"blocks; use 0 to {len(module.blocks) - 1}"
         )
 
-    def check(images: jax.Array) -> None:
-        if images.ndim != 4 or images.shape[1:3] != (side, side):
-            size = "x".join(map(str, images.shape[1:3]))
-            raise contracts.UserError(
-                f"images are {size} pixels and the encoder '{name}' needs {side}x{side}; "
-                f"set data.image_size={side} or choose another method encoder"
-            )
-
-    return pure.net(module, check)
+    return pure.net(module, pure.square_images(name, side))
 
 
 def dcgan28(*, width: int, hidden: int, features: int, local: int = 1) -> pure.Net:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from dim_jax import contracts
+
 Tree = Any
 
 
@@ -68,6 +70,20 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
         return _run(module, None, params, stats, *inputs, train=train, rng=rng)
 
     return Net(init, apply)
+
+
+def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
+    """A `check` for `net`: images f[n,h,w,c] are side x side, or the encoder `name` says so."""
+
+    def check(images: jax.Array) -> None:
+        if images.ndim != 4 or images.shape[1:3] != (side, side):
+            size = "x".join(map(str, images.shape[1:3]))
+            raise contracts.UserError(
+                f"images are {size} pixels and the encoder '{name}' needs {side}x{side}; "
+                f"set data.image_size={side} or choose another method encoder"
+            )
+
+    return check
 
 
 def critic(module: nn.Module) -> Critic:

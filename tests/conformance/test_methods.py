@@ -28,10 +28,10 @@ def images_of(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shape_of(config) -> tuple[int, int]:
-    """The image size and channels that a config's data have."""
+    """The image size and channels that a config trains on."""
     known = {"cifar10": (32, 3), "cifar100": (32, 3), "mnist": (28, 1), "digits": (8, 1)}
     side, channels = known.get(config["data"]["name"], (None, 3))
-    return config["data"]["image_size"] or side, channels
+    return config["augment"]["crop"] or config["data"]["image_size"] or side, channels
 
 
 class Case:

@@ -10,12 +10,21 @@ from experiments import (
     dim_figure11,
     dim_table1,
     dim_table2,
+    dim_table3,
     dim_table4,
     dim_table5,
     table,
 )
 
-TABLES = [dim_table1, dim_table2, dim_table4, dim_table5, dim_figure9, dim_figure10, dim_figure11]
+WITH_DIRECTIONS = [
+    dim_table3,
+    dim_table4,
+    dim_table5,
+    dim_figure9,
+    dim_figure10,
+    dim_figure11,
+]
+TABLES = [dim_table1, dim_table2, *WITH_DIRECTIONS]
 
 
 @pytest.mark.parametrize("module", TABLES)
@@ -32,9 +41,7 @@ def test_rows_are_configs(module, budget, monkeypatch, pytestconfig):
         suite.check(config["evals"])
 
 
-@pytest.mark.parametrize(
-    "module", [dim_table4, dim_table5, dim_figure9, dim_figure10, dim_figure11]
-)
+@pytest.mark.parametrize("module", WITH_DIRECTIONS)
 @pytest.mark.parametrize("budget", ["paper", "cpu"])
 def test_directions_compare_rows_that_exist(module, budget):
     rows = module.rows(budget)
