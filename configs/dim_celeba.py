@@ -29,12 +29,10 @@ def get_config(argument: str = ""):
         encoder=common.encoder("dcgan64", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
-        # 2048: paper, Tables 8-9; 256 costs a fortieth of its multiplications.
-        critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
+        critic_width=common.CRITIC_WIDTHS[budget],
         concat_width=32 if smoke else 512,
     )
-    # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
-    adam = common.adam(1e-4) if budget == "paper" else common.adam(1e-3, decay=True)
+    adam = common.adam_of(budget)
     slices = {  # ours, of 162,770 training and 19,962 test images
         "paper": {},
         "cpu": dict(train_split="train[:40000]", test_split="test[:10000]"),

@@ -22,11 +22,10 @@ def get_config(argument: str = ""):
         encoder=common.encoder("dcgan28", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
-        critic_width={"paper": 2048, "cpu": 256, "smoke": 16}[budget],
+        critic_width=common.CRITIC_WIDTHS[budget],
         concat_width=32 if smoke else 512,
     )
-    # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
-    adam = common.adam(1e-4) if budget == "paper" else common.adam(1e-3, decay=True)
+    adam = common.adam_of(budget)
     slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
     return common.config(
         data=common.data("mnist", **slices),

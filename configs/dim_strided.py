@@ -42,8 +42,7 @@ def get_config(argument: str = ""):
         judge=("mlp", "y", "all"),
     )
     budget = words["budget"]
-    # 1e-4, constant: official DIM code, README. Ten times that with a decay: ours, short runs.
-    optimizer = common.adam(1e-4) if budget == "paper" else common.adam(1e-3, decay=True)
+    optimizer = common.adam_of(budget)
     epochs = 1000 if words["data"] == "cifar10" else 200  # official DIM code, README
     row = {}
     if body(words).startswith(FAMILY[words["data"]]):

@@ -24,9 +24,7 @@ def get_config(argument: str = ""):
     return common.config(
         data=common.data("cifar10", **slices),
         method=method,
-        players=dict(
-            encoder=common.adam(1e-4) if budget == "paper" else common.adam(1e-3, decay=True)
-        ),
+        players=dict(encoder=common.adam_of(budget)),
         train=common.train(
             batch_size=64,
             epochs={"paper": 100, "cpu": 6, "smoke": 2}[budget],  # ours: it overfits early

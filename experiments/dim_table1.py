@@ -6,6 +6,8 @@
 budget for each row, `smoke` only shows that all rows run.
 """
 
+from collections.abc import Mapping
+
 from experiments import table
 
 DIFFERS = {
@@ -23,14 +25,16 @@ WORDS = {
 
 def rows(budget: str) -> list[table.Row]:
     """The DIM rows of CIFAR-10 and CIFAR-100 under one budget."""
+    words = f"judge=mlp,budget={budget}"
+    return dim_rows(dict(cifar10="CIFAR-10", cifar100="CIFAR-100"), words, DIFFERS[budget])
+
+
+def dim_rows(data: Mapping[str, str], words: str, differs: str) -> list[table.Row]:
+    """DIM(G) and DIM(L) by three bounds on each data set, {end of the config's name: title}."""
     return [
-        table.Row(
-            f"{label}, {title}",
-            f"configs/dim_{data}.py:{words},judge=mlp,budget={budget}",
-            differs=DIFFERS[budget],
-        )
-        for data, title in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"))
-        for label, words in WORDS.items()
+        table.Row(f"{label}, {title}", f"configs/dim_{name}.py:{own},{words}", differs=differs)
+        for name, title in data.items()
+        for label, own in WORDS.items()
     ]
 
 

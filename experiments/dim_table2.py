@@ -6,7 +6,7 @@ Accuracy of an MLP on conv, fc and y, and for STL-10 of the fine-tuned encoder (
 both data sets (see configs/dim_stl10.py and configs/dim_tiny_imagenet.py). --only=STL-10 runs one.
 """
 
-from experiments import table
+from experiments import dim_table1, table
 
 DIFFERS = {
     "paper": "one seed; schedules of the probe (mlp-v1) and of fine-tuning (finetune-v1) are ours",
@@ -14,25 +14,12 @@ DIFFERS = {
     "protocols mlp-v1 and finetune-v1",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
-WORDS = {
-    "DIM(G)": "global,bound=jsd",
-    "DIM(L) DV": "local,bound=dv",
-    "DIM(L) JSD": "local,bound=jsd",
-    "DIM(L) InfoNCE": "local,bound=infonce",
-}
 
 
 def rows(budget: str) -> list[table.Row]:
     """The DIM rows of both data sets under one budget."""
-    return [
-        table.Row(
-            f"{label}, {title}",
-            f"configs/dim_{data}.py:{words},budget={budget}",
-            differs=DIFFERS[budget],
-        )
-        for data, title in (("tiny_imagenet", "Tiny ImageNet"), ("stl10", "STL-10"))
-        for label, words in WORDS.items()
-    ]
+    data = dict(tiny_imagenet="Tiny ImageNet", stl10="STL-10")
+    return dim_table1.dim_rows(data, f"budget={budget}", DIFFERS[budget])
 
 
 if __name__ == "__main__":
