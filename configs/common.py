@@ -49,8 +49,12 @@ def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
 
 
 def config(**blocks) -> ml_collections.ConfigDict:
-    """The blocks of a run as one ConfigDict; images are not changed in training unless asked."""
-    return ml_collections.ConfigDict({"seed": 0, "augment": augment(), **blocks})
+    """The blocks of a run as one ConfigDict; images are not changed in training unless asked.
+
+    Published numbers are those of the data set that the config names, not of one set by hand.
+    """
+    defaults = dict(seed=0, augment=augment(), published_data=blocks["data"]["name"])
+    return ml_collections.ConfigDict({**defaults, **blocks})
 
 
 def augment(*, crop: int | None = None, flip: bool = False) -> ml_collections.ConfigDict:

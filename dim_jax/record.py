@@ -76,6 +76,12 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     }
 
 
+def published(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """{evaluation: {tap: number}} of the config, {} if its data are not those of the numbers."""
+    own = config["data"]["name"]
+    return config.get("published", {}) if config.get("published_data", own) == own else {}
+
+
 def device() -> str:
     """The accelerator's name, or the CPU with its number of cores."""
     first = jax.devices()[0]

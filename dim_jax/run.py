@@ -106,7 +106,7 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
     rng = jax.random.key(config["seed"])
     rows, figures = suite.run(config["evals"], representations, dataset, rng, log=console.log)
     facts["eval_seconds"] = time.perf_counter() - began
-    published = config.get("published", {})
+    published = record.published(config)
     for row in rows:
         known = published.get(row["eval"], {}) if row["representation"] == "trained" else {}
         name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"

@@ -12,7 +12,7 @@ from dim_jax.nets import critics, encoders, heads, layers
 
 RNG = jax.random.key(0)
 
-# Systems sheet 1.3: map sizes and the numbers of parameters of the published encoders.
+# Map sizes and the numbers of parameters of the published encoders.
 PUBLISHED = {
     "dcgan32": (32, 3, dict(width=64, hidden=1024, features=64), (8, 8, 128), (4, 4, 256), 4.92e6),
     "dcgan28": (28, 1, dict(width=64, hidden=1024, features=64), (7, 7, 128), (7, 7, 128), None),

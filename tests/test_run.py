@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import dim_jax
-from dim_jax import main
+from dim_jax import main, record
 from dim_jax.data import digits
 
 LIGHT = ("knn", "uniformity", "filters")  # evaluations that take no time
@@ -206,3 +206,10 @@ def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     assert "saved; run the same command to continue" in error
     step = int(error.split("stopped at step ")[1].split(",")[0])
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
+
+
+def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
+    own = config("dim_cifar10", "local,bound=infonce")
+    assert record.published(own)["mlp"]["y"] == 69.13
+    own["data"]["name"] = "svhn_cropped"
+    assert record.published(own) == {}
