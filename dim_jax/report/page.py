@@ -95,8 +95,10 @@ def _probe_lead(groups: Sequence[tables.Group]) -> str:
         return f"Accuracy in percent on the {splits} split, which must stay near chance."
     spread = any(tables.spread(row) for group in groups for row in group.rows)
     majority = tables.MAJORITY in tables.columns(groups)
+    tuned = any(group.evaluation.startswith("finetune") for group in groups)
+    features = "frozen features, fine-tuning apart" if tuned else "frozen features"
     return (
-        f"Accuracy in percent on the {splits} split, on frozen features"
+        f"Accuracy in percent on the {splits} split, on {features}"
         f"{'; ± is the standard deviation over fits' if spread else ''}"
         f"{'; majority is always saying the commoner value' if majority else ''}."
     )

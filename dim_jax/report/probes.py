@@ -23,7 +23,8 @@ def table(groups: Sequence[tables.Group]) -> str:
         head.append("<th scope='col'><i class='key diamond'></i>Published</th>")
     head.append("<th class='plot' aria-hidden='true'></th>")
     bodies = "".join(_body(group, names, published, scale) for group in groups)
-    return f"<table class='probes'><thead><tr>{''.join(head)}</tr></thead>{bodies}</table>"
+    few = " few" if len(head) < 5 else ""  # the names of the groups need room
+    return f"<table class='probes{few}'><thead><tr>{''.join(head)}</tr></thead>{bodies}</table>"
 
 
 def _body(

@@ -59,6 +59,7 @@ table.probes { width: 100%; margin-top: 18px; border-collapse: collapse; table-l
 .probes th, .probes td { padding: 8px 12px; text-align: right; white-space: nowrap; }
 .probes th { font-weight: 500; }
 .probes thead th { width: 9.8%; } .probes thead th:first-child { width: 13%; }
+.probes.few thead th:first-child { width: 28%; }
 .probes thead th.plot { width: auto; }
 .probes th:first-child { text-align: left; padding-left: 0; }
 .probes th[scope=row] { white-space: normal; overflow-wrap: anywhere; }
