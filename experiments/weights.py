@@ -87,7 +87,7 @@ def _curve(axes, found: dict, gammas: Sequence[float], measure: Measure) -> None
     values = [_value(found, label(*CENTRE, gamma), measure) for gamma in gammas]
     axes.plot(range(len(gammas)), values, marker="o", color=drawing.INK)
     axes.set_xticks(range(len(gammas)), [f"{gamma:g}" for gamma in gammas])
-    axes.set_xlabel(f"gamma (prior); alpha {CENTRE[0]:g}, beta {CENTRE[1]:g}")
+    axes.set_xlabel(f"gamma (prior)\nalpha {CENTRE[0]:g}, beta {CENTRE[1]:g}")
 
 
 def _value(found: dict, name: str, measure: Measure) -> float:
