@@ -63,6 +63,9 @@ def main(
     parser.add_argument("--only", help="run the rows whose label contains this; report all")
     arguments = parser.parse_args()
     chosen = rows(arguments.budget)
+    if not any((arguments.only or "") in row.label for row in chosen):
+        labels = ", ".join(row.label for row in chosen)
+        parser.error(f"no row has {arguments.only!r} in its label; there are {labels}")
     claims = directions(chosen) if directions else ()
     return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
 

@@ -120,3 +120,18 @@ def test_the_readme_shows_ours_published_and_the_verdict(trained):
     assert text.count("untrained encoder") == 1 and "| untrained encoder | 40.0 ±0.0 |" in text
     assert "- More is more: hit, +2 points in the mean, in 2 of 3 seeds." in text
     assert "mean and deviation of 3 seeds, 4 test images, 10 steps on CPU" in text
+
+
+def test_the_command_line(trained, monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["toy", *arguments])
+        return table.main("toy", lambda budget: ROWS, ("paper", "cpu"), lambda rows: [CLAIM])
+
+    assert call("--only=mor")["experiment"] == "toy_cpu"
+    assert {label for label, _ in trained} == {"more"}
+    assert call("--budget=paper")["experiment"] == "toy_paper" and len(trained) == 6
+    with pytest.raises(SystemExit):
+        call("--only=less")
+    assert "no row has 'less' in its label; there are plain, more" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call("--budget=huge")
