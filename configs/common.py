@@ -151,8 +151,10 @@ def measures(budget: str) -> dict:
     protocols = {"svm": "svm-v1"}
     if budget == "paper":
         protocols = {f"svm_{loss}": f"svm-{loss.replace('_', '-')}-v1" for loss in HINGES}
+    permuted = dict(taps=("y",), permuted=True, representations=("trained",))
     return {
         **{key: dict(name="svm", protocol=name, **judged) for key, name in protocols.items()},
+        "svm_permuted": dict(name="svm", protocol="svm-v1", **permuted),
         "msssim": dict(name="msssim", protocol="msssim-v1", representations=encoders),
         "mine": dict(name="mine", protocol="mine-v1", representations=encoders),
         "ndm": dict(name="ndm", protocol="ndm-v1", representations=encoders),

@@ -14,9 +14,11 @@ PERMUTED = {"name": "mlp", "protocol": "mlp-v1", "taps": ("y",), "permuted": Tru
 def test_words_of_dim_on_cifar(config, data, judge, budget):
     evals = config(data, f"judge={judge},budget={budget}")["evals"]
     suite.check(evals)
+    permuted = evals.pop("svm_permuted", None)
     svms = {key: spec["protocol"] for key, spec in evals.items() if spec["name"] == "svm"}
     if judge == "table4":
-        assert "mlp_permuted" not in evals
+        assert "mlp_permuted" not in evals and permuted["permuted"]
+        assert permuted["taps"] == ("y",) and permuted["representations"] == ("trained",)
         assert svms == (
             {"svm_hinge": "svm-hinge-v1", "svm_squared_hinge": "svm-squared-hinge-v1"}
             if budget == "paper"
