@@ -17,6 +17,7 @@ EVALUATIONS = {"dim_cifar10_cpu": ("mlp",), "quickstart_seeds": ("svm_few",)}  #
 MEASURES = {  # beside accuracies, only these: the reports of the runs have the others
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
 }
+FIGURES = ("dim_figure9_cpu",)
 _ACCURACIES = ("conv", "fc", "y", "pixels", "PCA", "minutes")
 
 
@@ -32,9 +33,11 @@ def results(folder: pathlib.Path) -> str:
 
 def section(name: str, title: str, content: dict) -> str:
     """One experiment: what it is, its tables, and the paper's claims as hit or miss."""
-    shown = EVALUATIONS.get(name, table_text.evaluations(content))
-    lines = [_heading(title, content, shown), ""]
-    lines += _accuracies(content, shown)
+    found = table_text.evaluations(content)
+    permuted = [evaluation for evaluation in found if evaluation.endswith("_permuted")]
+    shown = EVALUATIONS.get(name, [each for each in found if each not in permuted])
+    lines = [_heading(title, content, shown), "", *_accuracies(content, shown)]
+    lines += _controls(content, permuted)
     measures = [
         key for key in table_text.other_measures(content) if key[2] in MEASURES.get(name, ())
     ]
@@ -42,6 +45,8 @@ def section(name: str, title: str, content: dict) -> str:
         lines += ["", *_measures(content, measures)]
     claims = [f"- {table_text.verdict(direction)}." for direction in content.get("directions", ())]
     lines += ["", *claims] if claims else []
+    if name in FIGURES:
+        lines += ["", f"![{title}](experiments/results/{name}.png)"]
     return "\n".join(lines) + "\n"
 
 
@@ -69,6 +74,18 @@ def _accuracies(content: dict, evaluations) -> Iterator[str]:
             for label, _, *texts in [table_text.line(row, evaluation, encoder)]
         ]
         yield from _markdown(_ACCURACIES, _without_repetition(rows, content))
+
+
+def _controls(content: dict, evaluations) -> Iterator[str]:
+    """One line: the accuracies with permuted training labels, from smallest to largest."""
+    values = [
+        100 * cell["value"]
+        for row in content["rows"]
+        for cell in row["measures"]
+        if cell["eval"] in evaluations and cell["metric"] == "accuracy"
+    ]
+    if values:
+        yield from ("", f"With permuted training labels: {min(values):.1f} to {max(values):.1f}.")
 
 
 def _measures(content: dict, names) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Row:
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     differs: str = ""  # what differs from the published setting
+    compared: bool = True  # False: what the config calls published is not of these overrides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +140,8 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
     cells = {}
     for result in results:
         for measured in result["rows"]:
+            if not row.compared:
+                measured = {**measured, "published": None}
             key = (measured["eval"], measured["representation"], measured["tap"])
             cells.setdefault((*key, measured["metric"]), []).append(measured)
     facts = [result["run"] for result in results]

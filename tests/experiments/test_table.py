@@ -1,5 +1,6 @@
 """Experiments run what is missing, continue, share runs, and judge directions seed by seed."""
 
+import dataclasses
 import json
 
 import pytest
@@ -89,6 +90,12 @@ def test_means_spreads_and_differences(trained):
     assert row["train_minutes"] == 1.0 and row["eval_minutes"] == 0.5
 
 
+def test_a_row_that_is_not_compared_has_nothing_published(trained):
+    (row,) = table.run("toy", [dataclasses.replace(ROWS[0], compared=False)])["rows"]
+    assert all(cell.get("published_percent") is None for cell in row["measures"])
+    assert all(cell.get("published") is None for cell in row["measures"])
+
+
 @pytest.mark.parametrize(("larger", "smaller", "verdict"), [(1, 0, "hit"), (0, 1, "miss")])
 def test_directions(trained, larger, smaller, verdict):
     claim = table.Direction("a claim", ROWS[larger].label, ROWS[smaller].label, CLAIM.measure)
@@ -120,6 +127,12 @@ def test_the_readme_shows_ours_published_and_the_verdict(trained):
     assert text.count("untrained encoder") == 1 and "| untrained encoder | 40.0 ±0.0 |" in text
     assert "- More is more: hit, +2 points in the mean, in 2 of 3 seeds." in text
     assert "mean and deviation of 3 seeds, 4 test images, 10 steps on CPU" in text
+    assert "permuted" not in text
+    control = dict(content["rows"][0]["measures"][0], eval="mlp_permuted", value=0.102)
+    content["rows"][0]["measures"].append(control)
+    permuted = readme_results.section("toy", "A toy", content)
+    assert "With permuted training labels: 10.2 to 10.2." in permuted
+    assert permuted.count("| plain |") == 1
 
 
 def test_the_command_line(trained, monkeypatch, capsys):
