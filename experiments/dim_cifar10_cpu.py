@@ -22,6 +22,7 @@ def row(label: str, words: str, overrides: tuple[str, ...] = ()) -> table.Row:
 
 ROWS = [
     row("DIM(L) InfoNCE", "local,bound=infonce,budget=cpu"),
+    row("+ occlude", "local,bound=infonce,tasks=occlude,budget=cpu,judge=mlp"),
     row("DIM(L) InfoNCE, 2 epochs", "local,bound=infonce,budget=cpu,judge=mlp", SHORT),
     row("DIM(L) JSD, 2 epochs", "local,bound=jsd,budget=cpu,judge=mlp", SHORT),
     row("DIM(L) DV, 2 epochs", "local,bound=dv,budget=cpu,judge=mlp", SHORT),

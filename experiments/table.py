@@ -119,10 +119,14 @@ def _train(row: Row, seed: int) -> None:
 
 
 def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> dict:
+    path = RESULTS / f"{name}.json"
+    earlier = json.loads(path.read_text())["rows"] if path.exists() else []
     found = {}
     for row in rows:
         seeds = [seed for seed in row.seeds if _finished(row, seed)]
-        if seeds:
+        if not seeds:  # measured before, in a run folder that is not here
+            found |= {old["label"]: old for old in earlier if _is(row, old)}
+        else:
             results = [
                 json.loads((folder(row, seed) / "results.json").read_text()) for seed in seeds
             ]
@@ -131,8 +135,13 @@ def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> d
     if directions:
         content["directions"] = [*_judged(directions, found)]
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
     return content
+
+
+def _is(row: Row, earlier: dict) -> bool:
+    wanted = (row.label, row.config, list(row.overrides))
+    return wanted == (earlier["label"], earlier["config"], earlier["overrides"])
 
 
 def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:

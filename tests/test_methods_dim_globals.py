@@ -258,7 +258,7 @@ def test_words_of_the_strided_config(config, images, body, globals_):
     for budget in ("paper", "cpu", "smoke"):
         made = config("dim_strided", f"{words},budget={budget}")
         method = build.make("method", made["method"])
-        side = made["data"]["image_size"] or 32
+        side = made["augment"]["crop"] or 32
         shapes = dict(
             images=jax.ShapeDtypeStruct((1, 4, side, side, 3), jnp.float32),
             labels=jax.ShapeDtypeStruct((4,), jnp.int32),

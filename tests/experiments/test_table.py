@@ -64,6 +64,17 @@ def test_what_is_there_is_not_run_again_and_the_rest_is(trained):
     assert len(trained) == 6
 
 
+def test_results_whose_run_folder_is_gone_are_kept(trained, monkeypatch, tmp_path):
+    before = table.run("toy", ROWS, [CLAIM])
+    monkeypatch.setattr(table, "RUNS", tmp_path / "elsewhere")
+    after = table.run("toy", ROWS, [CLAIM], only="more")
+    assert len(trained) == 9 and after == before
+    changed = dataclasses.replace(ROWS[0], overrides=("--config.x=2",))
+    assert [row["label"] for row in table.run("toy", [changed, ROWS[1]], only="more")["rows"]] == [
+        "more"
+    ]
+
+
 def test_results_are_written_after_every_run(trained, monkeypatch):
     train = table._train
 
