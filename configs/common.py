@@ -254,7 +254,6 @@ def dim_alexnet(
     classes: int,
     crop: int | None,
     splits: dict,
-    evals: dict,
     published: dict,
     published_finetuned: dict,
 ) -> ml_collections.ConfigDict:
@@ -262,9 +261,8 @@ def dim_alexnet(
 
     crop: train on random crops of so many pixels and on flips; None for neither.
     splits: `train_split` and `test_split` of the data set.
-    evals: beside those of `evals`.
     published: accuracies of conv, fc and y by (weights, bound).
-    published_finetuned: the same of the fine-tuned encoder.
+    published_finetuned: the same of the fine-tuned encoder; where it is empty none is fine-tuned.
     """
     words = parse(
         argument,
@@ -307,7 +305,7 @@ def dim_alexnet(
             steps_per_dispatch={"paper": 100, "cpu": 20, "smoke": 4}[budget],
             save_epochs={"paper": 5, "cpu": 0.5, "smoke": 1}[budget],
         ),
-        evals=evals,
+        evals=evals(labels_per_class=10) | (finetuned(budget) if published_finetuned else {}),
         published=dict(
             mlp=published.get(key, {}) if plain else {},
             finetune=published_finetuned.get(key, {}) if plain else {},
@@ -387,7 +385,7 @@ def _published_cifar(words: dict, rows: dict, tasks: dict, measures: dict) -> di
     return dict(published=found, published_source=f"Hjelm et al. 2019, Table {table}")
 
 
-def finetuned(budget: str = "cpu") -> dict:
+def finetuned(budget: str) -> dict:
     """Semi-supervised fine-tuning of the trained and of the untrained encoder, on conv.
 
     budget: of `BUDGETS`; the protocol holds every number and its source.

@@ -43,7 +43,6 @@ def get_config(argument: str = ""):
         classes=10,
         crop=64,
         splits=splits,
-        evals=common.evals(labels_per_class=10) | common.finetuned(),
         published=PUBLISHED,
         published_finetuned=PUBLISHED_FINETUNED,
     )

@@ -37,7 +37,6 @@ def get_config(argument: str = ""):
         classes=200,
         crop=None,
         splits=dict(splits, image_size=64),
-        evals=common.evals(labels_per_class=10),
         published=PUBLISHED,
         published_finetuned={},
     )

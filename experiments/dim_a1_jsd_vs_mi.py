@@ -119,4 +119,4 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:
 
 
 if __name__ == "__main__":
-    run(table.budget_parser(TABLES).parse_args().budget)
+    run(table.budget(TABLES))

@@ -60,7 +60,7 @@ def main(
       rows: the rows of a budget.
       directions: the claims that those rows are to bear out.
     """
-    parser = budget_parser(budgets)
+    parser = _parser(budgets)
     parser.add_argument("--only", help="run the rows whose label contains this; report all")
     arguments = parser.parse_args()
     chosen = rows(arguments.budget)
@@ -71,8 +71,12 @@ def main(
     return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
 
 
-def budget_parser(budgets: Iterable[str]) -> argparse.ArgumentParser:
-    """A parser of `--budget=cpu`."""
+def budget(budgets: Iterable[str]) -> str:
+    """The budget that the command line asks for, `--budget=cpu`."""
+    return _parser(budgets).parse_args().budget
+
+
+def _parser(budgets: Iterable[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("--budget", choices=list(budgets), default="cpu")
     return parser

@@ -268,8 +268,11 @@ def test_changes_of_images_are_part_of_the_step_and_repeat_in_a_rerun(small, dig
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), whole.params, other.params)
     again, _ = run(small, digits, tmp_path / "again", **changes)
     same(whole, again)
-    with pytest.raises(contracts.UserError, match=r"32x32 pixels and augment\.crop is 40"):
-        data.centre(digits, 40)
+    for size in (40, 0, -3):
+        with pytest.raises(
+            contracts.UserError, match=rf"32x32 pixels and augment\.crop is {size}; use .* 1 to 32"
+        ):
+            data.centre(digits, size)
 
 
 def test_the_centre_is_what_is_judged(digits):

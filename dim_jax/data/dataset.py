@@ -32,15 +32,15 @@ def centre(dataset: Dataset, size: int | None) -> Dataset:
     """The same data set with the centre [size, size] of every image; None keeps the images.
 
     Raises:
-      UserError: images smaller than that.
+      UserError: a size that is not positive, or images smaller than that.
     """
     if size is None:
         return dataset
     height, width, channels = dataset.facts.shape
-    if min(height, width) < size:
+    if not 0 < size <= min(height, width):
         raise contracts.UserError(
             f"the images of {dataset.facts.name} are {height}x{width} pixels and augment.crop is "
-            f"{size}; use a smaller crop or a larger data.image_size"
+            f"{size}; use a crop from 1 to {min(height, width)} or another data.image_size"
         )
     top, left = (height - size) // 2, (width - size) // 2
     splits = {

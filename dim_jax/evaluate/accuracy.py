@@ -196,7 +196,9 @@ def labelled(splits: Mapping[str, dataset.Split]) -> Mapping[str, dataset.Split]
     if len(kept) == len(train.labels):
         return splits
     names = None if train.names is None else tuple(train.names[index] for index in kept)
-    return {**splits, "train": dataset.Split(train.images[kept], train.labels[kept], names)}
+    attributes = None if train.attributes is None else train.attributes[kept]
+    chosen = dataset.Split(train.images[kept], train.labels[kept], names, attributes)
+    return {**splits, "train": chosen}
 
 
 def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> np.ndarray:

@@ -34,5 +34,8 @@ def test_fine_tuning_is_there_for_configs_that_ask(config):
     for budget in common.BUDGETS:
         suite.check(common.finetuned(budget))
     assert common.finetuned("paper")["finetune"]["protocol"] == "finetune-paper-v1"
-    assert common.finetuned()["finetune"]["protocol"] == "finetune-v1"
+    assert common.finetuned("cpu")["finetune"]["protocol"] == "finetune-v1"
+    for budget, protocol in (("paper", "finetune-paper-v1"), ("cpu", "finetune-v1")):
+        assert config("dim_stl10", f"budget={budget}")["evals"]["finetune"]["protocol"] == protocol
+    assert "finetune" not in config("dim_tiny_imagenet", "budget=cpu")["evals"]
     assert "finetune" not in config("dim_cifar10", "budget=paper")["evals"]

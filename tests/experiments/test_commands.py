@@ -1,0 +1,28 @@
+"""Every experiment can be started: its last lines, which importing it does not run."""
+
+import pathlib
+import runpy
+
+import pytest
+
+import experiments
+
+FOLDER = pathlib.Path(experiments.__path__[0])
+WITH_BUDGETS = sorted(
+    path.stem
+    for path in FOLDER.glob("*.py")
+    if any(call in path.read_text() for call in ("table.main(", "table.budget("))
+)
+
+
+@pytest.mark.parametrize("name", WITH_BUDGETS)
+def test_help_names_the_budgets(name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert "--budget" in capsys.readouterr().out
+
+
+def test_all_of_them_are_found():
+    assert {"bench_bounds", "dim_a1_jsd_vs_mi", "dim_figure11", "dim_table3"} <= set(WITH_BUDGETS)
