@@ -53,7 +53,13 @@ def config(**blocks) -> ml_collections.ConfigDict:
 
     Published numbers are those of the data set that the config names, not of one set by hand.
     """
-    defaults = dict(seed=0, augment=augment(), published_data=blocks["data"]["name"])
+    defaults = dict(
+        seed=0,
+        # of the operands of matrix products and convolutions in training; or "bfloat16"
+        compute_dtype="float32",
+        augment=augment(),
+        published_data=blocks["data"]["name"],
+    )
     return ml_collections.ConfigDict({**defaults, **blocks})
 
 

@@ -30,7 +30,8 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
-        f"{device()} ({durations.batch_size // devices} each); seed {config['seed']}",
+        f"{device()} ({durations.batch_size // devices} each), products in "
+        f"{config['compute_dtype']}; seed {config['seed']}",
     ]
 
 
@@ -58,6 +59,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "steps": durations.total_steps,
         "epochs": durations.total_steps / durations.epoch_steps,
         "batch_size": durations.batch_size,
+        "compute_dtype": config["compute_dtype"],
         "seed": config["seed"],
         "train_seconds": loop.train_seconds,
         "compile_seconds": loop.compile_seconds,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dim_jax import build, checkpoint, contracts, data, record, report, steps, train
 from dim_jax.evaluate import controls, suite
+from dim_jax.nets import products
 from dim_jax.workdir import Workdir
 
 
@@ -73,12 +74,13 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
         return results
     suite.check(config["evals"])
     method = build.make("method", config["method"])
+    trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
     dataset = data.load(**_data_arguments(config["data"]))
     # What is evaluated and exported is the centre of the images whose random parts are trained on.
     judged = data.centre(dataset, config.get("augment", {}).get("crop"))
     suite.check(config["evals"], judged)
     durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
-    initial = train.initial_state(method, config, dataset, durations)
+    initial = train.initial_state(trained, config, dataset, durations)
     folder.claim(config)
     for line in record.opening(config, dataset, durations, initial):
         console.log(line)

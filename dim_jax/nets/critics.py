@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dim_jax.nets import layers, pure
+from dim_jax.nets import layers, products, pure
 
 
 class _Concat(nn.Module):
@@ -62,7 +62,10 @@ class _FirstOfPair(nn.Module):
         fan_in = split + anchors.shape[-1]
         kernel = self.param("kernel", layers.fan_in_uniform, (fan_in, self.features))
         bias = self.param("bias", _bias_within(1 / math.sqrt(fan_in)), (self.features,))
-        return anchors @ kernel[split:], candidates @ kernel[:split] + bias
+        return (
+            products.dot(anchors, kernel[split:]),
+            products.dot(candidates, kernel[:split]) + bias,
+        )
 
 
 def _bias_within(limit: float):
@@ -88,21 +91,22 @@ class _LipschitzConcat(_Concat):
 
 
 class _Branch(nn.Module):
-    """Residual two-layer map to the space in which scores are dot products."""
+    """Residual two-layer map to the space in which scores are dot products, before its layer norm.
+
+    Returns (outputs, scale, bias) where a layer norm follows, else (outputs, None, None).
+    """
 
     width: int
     layer_norm: bool
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
-        x = layers.Linear(self.width, use_bias=False, name="linear0")(inputs)
-        x = nn.relu(layers.batch_norm(train, name="norm")(x))
-        x = layers.Linear(self.width, name="linear1")(x)
-        shortcut = layers.Linear(
-            self.width, use_bias=False, kernel_init=layers.noisy_identity, name="shortcut"
-        )
-        x = x + shortcut(inputs)
-        return layers.layer_norm(name="layer_norm")(x) if self.layer_norm else x
+    def __call__(self, inputs: jax.Array, *, train: bool):
+        x = layers.normed_linear(inputs, self.width, train=train, linear="linear0", norm="norm")
+        shortcut = layers.Kernel(self.width, layers.noisy_identity, name="shortcut")(inputs)
+        x = layers.Linear(self.width, name="linear1")(nn.relu(x), (inputs, shortcut))
+        if not self.layer_norm:
+            return x, None, None
+        return x, *layers.ScaleAndBias(name="layer_norm")(x)
 
 
 class _EncodeAndDot(nn.Module):
@@ -113,13 +117,66 @@ class _EncodeAndDot(nn.Module):
         self.anchor = _Branch(self.width, self.norm_anchors)
         self.candidate = _Branch(self.width, True)
 
+    def _rows(self, anchors: jax.Array, train: bool) -> jax.Array:
+        rows, scale, bias = self.anchor(anchors, train=train)
+        return layers.layer_normed(rows, scale, bias) if self.norm_anchors else rows
+
     def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self.anchor(anchors, train=train), self.candidate(candidates, train=train)
-        return jnp.einsum("nd,m...d->nm...", rows, columns)
+        rows = self._rows(anchors, train)
+        return _dot_of_normed(rows, *self.candidate(candidates, train=train))
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self.anchor(anchors, train=train), self.candidate(candidates, train=train)
+        rows = self._rows(anchors, train)
+        columns = layers.layer_normed(*self.candidate(candidates, train=train))
         return jnp.einsum("nd,nm...d->nm...", rows, columns)
+
+
+def _dot_of_normed(
+    rows: jax.Array, columns: jax.Array, scale: jax.Array, bias: jax.Array
+) -> jax.Array:
+    """rows f[n,d] by layer-normed columns f[m,*l,d] -> f[n,m,*l], without the normed columns.
+
+    A column's norm is two numbers. Its mean does not matter to rows that are centred themselves,
+    its deviation divides its scores: the large array is read for the two and for the product.
+    """
+    normed = rows * scale
+    normed = normed - normed.mean(-1, keepdims=True)
+    # Only lest large means be rounded with the columns: the scores do not depend on them.
+    centred = columns - jax.lax.stop_gradient(_means(columns))
+    deviations = jnp.sqrt(jnp.mean(centred**2, -1) + layers.EPSILON)
+    scores = _columns_scaled(products.dot_of_rows(normed, centred), 1 / deviations)
+    return scores + (rows @ bias)[(slice(None), *(None,) * deviations.ndim)]
+
+
+# The next two sum by a product with ones. A plain sum is the same, and XLA's CPU backend makes one
+# kernel of it and of the large product beside it, which is slower than the two apart (measured,
+# 4096 x 2048 columns: 51 against 43 ms, and 14 against 6 ms in the backward pass).
+
+
+def _means(columns: jax.Array) -> jax.Array:
+    d = columns.shape[-1]
+    means = columns.reshape(-1, d) @ jnp.full((d, 1), 1 / d, columns.dtype)
+    return means.reshape(*columns.shape[:-1], 1)
+
+
+@jax.custom_vjp
+def _columns_scaled(scores: jax.Array, factors: jax.Array) -> jax.Array:
+    """Scores f[n,m,*l], each column of them times its factor f[m,*l]."""
+    return scores * factors
+
+
+def _columns_scaled_forward(scores, factors):
+    return scores * factors, (scores, factors)
+
+
+def _columns_scaled_backward(kept, cotangent):
+    scores, factors = kept
+    products_of_columns = (cotangent * scores).reshape(len(scores), -1)
+    ones = jnp.ones((1, len(scores)), scores.dtype)
+    return cotangent * factors, (ones @ products_of_columns).reshape(factors.shape)
+
+
+_columns_scaled.defvjp(_columns_scaled_forward, _columns_scaled_backward)
 
 
 def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic:

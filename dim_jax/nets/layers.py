@@ -12,6 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from dim_jax.nets import products
+
+_MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults
+
 # variance_scaling's uniform limit is sqrt(3 * scale / fan_in); 1/3 makes it 1/sqrt(fan_in).
 fan_in_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
@@ -31,22 +35,96 @@ def noisy_identity(rng: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
     return jnp.where(jnp.eye(*shape, dtype=bool), jnp.ones((), dtype), noise)
 
 
+class Kernel(nn.Module):
+    """The kernel f[c, features] of a linear map of f[..., c], for products made elsewhere."""
+
+    features: int
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return self.param("kernel", self.kernel_init, (inputs.shape[-1], self.features))
+
+
 class Linear(nn.Module):
-    """Affine map of the last axis, f[..., c] -> f[..., features]; a 1x1 convolution on maps."""
+    """Affine map of the last axis, f[..., c] -> f[..., features]; a 1x1 convolution on maps.
+
+    With a `shortcut`, a pair of inputs and kernel, their product is added.
+    """
 
     features: int
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = fan_in_uniform
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array, shortcut: tuple[jax.Array, jax.Array] | None = None
+    ) -> jax.Array:
         fan_in = inputs.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (fan_in, self.features))
-        outputs = inputs @ kernel
+        parts = [(inputs, kernel), *([shortcut] if shortcut else [])]
+        outputs = products.dot_of_parts(*zip(*parts, strict=True))
         if not self.use_bias:
             return outputs
         limit = 1 / math.sqrt(fan_in)
         return outputs + self.param("bias", _uniform_within(limit), (self.features,))
+
+
+def normed_linear(
+    inputs: jax.Array, features: int, *, train: bool, linear: str, norm: str
+) -> jax.Array:
+    """Linear map without bias and batch norm, f[..., c] -> f[..., features].
+
+    Called inside a module; `linear` and `norm` are the names of the two parts. Where the map
+    widens, batch statistics are made from the covariance of the inputs, and the outputs need not
+    be read once more for them, nor in the backward pass.
+    """
+    if 2 * inputs.shape[-1] > features:
+        outputs = Linear(features, use_bias=False, name=linear)(inputs)
+        return batch_norm(train, name=norm)(outputs)
+    kernel = Kernel(features, name=linear)(inputs)
+    return _NormOfLinear(train, name=norm)(inputs, kernel)
+
+
+@jax.custom_vjp
+def _gram(rows: jax.Array) -> jax.Array:
+    """rows^T rows, f[n,c] -> f[c,c]; its derivative is one product, where JAX makes two."""
+    return rows.T @ rows
+
+
+_gram.defvjp(
+    lambda rows: (rows.T @ rows, rows),
+    lambda rows, cotangent: (rows @ (cotangent + cotangent.T),),
+)
+
+
+class _NormOfLinear(nn.Module):
+    """Batch norm of inputs f[..., c] @ kernel f[c, d], its parameters and statistics as usual."""
+
+    train: bool
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+        features = (kernel.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, features)
+        bias = self.param("bias", nn.initializers.zeros, features)
+        running = [
+            self.variable("batch_stats", "mean", jnp.zeros, features),
+            self.variable("batch_stats", "var", jnp.ones, features),
+        ]
+        mean, var = (variable.value for variable in running)
+        if self.train:
+            rows = inputs.reshape(-1, inputs.shape[-1])
+            centre = rows.mean(0)
+            inputs, rows = inputs - centre, rows - centre
+            covariance = _gram(rows) / len(rows)
+            mean, var = centre @ kernel, jnp.sum(kernel * (covariance @ kernel), 0)
+            for variable, value in zip(running, (mean, var), strict=True):
+                kept = _MOMENTUM * variable.value + (1 - _MOMENTUM) * value
+                variable.value = lax.stop_gradient(kept)
+        factor = scale * lax.rsqrt(var + EPSILON)
+        outputs = products.dot(inputs, kernel * factor) + bias
+        return outputs if self.train else outputs - mean * factor
 
 
 class Conv(nn.Module):
@@ -64,7 +142,7 @@ class Conv(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         kernel = self.param("kernel", fan_in_uniform, shape)
-        return _conv(inputs, kernel, self.stride, self.padding)
+        return products.conv(inputs, kernel, self.stride, self.padding)
 
 
 class ConvTranspose(nn.Module):
@@ -88,77 +166,31 @@ class ConvTranspose(nn.Module):
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         limit = 1 / math.sqrt(self.features * self.kernel**2)
         kernel = self.param("kernel", _uniform_within(limit), shape)
-        return _conv_transposed(inputs, kernel, self.stride, self.padding)
-
-
-def _conv_transposed(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """A plain convolution that gives stride x stride pixels for each position, then unfolded.
-
-    No zeros are multiplied, except where stride does not divide the kernel. The backward pass of
-    `lax.conv_transpose` is pathologically slow on a CPU.
-    """
-    n, height, width, channels = inputs.shape
-    size, features = kernel.shape[0], kernel.shape[-1]
-    taps = -(-size // stride)  # input pixels that reach an output pixel, along one side
-    missing = taps * stride - size
-    blocks = jnp.pad(kernel, ((0, missing), (0, missing), (0, 0), (0, 0)))
-    blocks = blocks.reshape(taps, stride, taps, stride, channels, features)[::-1, :, ::-1]
-    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(taps, taps, channels, -1)
-    outputs = _conv(inputs, blocks, 1, taps - 1)
-    rows, columns = outputs.shape[1:3]
-    outputs = outputs.reshape(n, rows, columns, stride, stride, features)
-    outputs = outputs.transpose(0, 1, 3, 2, 4, 5)
-    outputs = outputs.reshape(n, rows * stride, columns * stride, features)
-    height, width = (stride * (side - 1) + size - 2 * padding for side in (height, width))
-    return outputs[:, padding : padding + height, padding : padding + width]
-
-
-def _conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    form = _conv_by_matmul if jax.default_backend() == "cpu" else _conv_by_lax
-    return form(inputs, kernel, stride, padding)
-
-
-def _conv_by_lax(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    return lax.conv_general_dilated(
-        inputs,
-        kernel,
-        (stride, stride),
-        ((padding, padding),) * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-def _conv_by_matmul(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """The same convolution as one matmul over patches cut by strided slices.
-
-    XLA's CPU convolution runs on one thread inside `lax.scan`: measured 40 times slower for the
-    DIM step, while this form is as fast inside a scan as outside.
-    """
-    size = kernel.shape[0]
-    padded = jnp.pad(inputs, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    n, height, width, channels = padded.shape
-    last_row, last_column = height - size, width - size
-    patches = [
-        lax.slice(
-            padded,
-            (0, row, column, 0),
-            (n, row + last_row + 1, column + last_column + 1, channels),
-            (1, stride, stride, 1),
-        )
-        for row in range(size)
-        for column in range(size)
-    ]
-    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+        return products.conv_transposed(inputs, kernel, self.stride, self.padding)
 
 
 def batch_norm(train: bool, name: str | None = None) -> nn.BatchNorm:
     """Batch norm over all axes but the last, over the global batch."""
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=name)
+    return nn.BatchNorm(
+        use_running_average=not train, momentum=_MOMENTUM, epsilon=EPSILON, name=name
+    )
 
 
-def layer_norm(name: str | None = None) -> nn.LayerNorm:
+class ScaleAndBias(nn.Module):
+    """The scale and the bias of a norm of inputs f[..., c], each f[c], for norms made elsewhere."""
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        features = (inputs.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, features)
+        return scale, self.param("bias", nn.initializers.zeros, features)
+
+
+def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """Layer norm over the last axis."""
-    return nn.LayerNorm(epsilon=1e-5, name=name)
+    centred = inputs - inputs.mean(-1, keepdims=True)
+    variance = jnp.mean(centred**2, -1, keepdims=True)
+    return centred * lax.rsqrt(variance + EPSILON) * scale + bias
 
 
 def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
