@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from dim_jax import contracts
+from dim_jax import contracts, distributed
 
 _USAGE = "for example: python -m dim_jax.main --config configs/quickstart.py"
 
 
 class Command(NamedTuple):
-    """A parsed command: the resolved config as plain dicts, where it came from, and the folder."""
+    """A parsed command: the resolved config as plain dicts, where it came from, the folder, and
+    the flags about several processes."""
 
     config: dict[str, Any]
     source: str
     workdir: str
+    distributed: distributed.Options
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -38,6 +40,7 @@ def parse(argv: Sequence[str]) -> Command:
         "config", None, "FILE.py[:arguments]", flag_values=values, lock_config=True, sys_argv=argv
     )
     flags.DEFINE_string("workdir", None, "run folder", flag_values=values)
+    _define_distributed(values)
     try:
         surplus = values(argv)[1:]
         config = holder.value.to_dict()
@@ -50,7 +53,21 @@ def parse(argv: Sequence[str]) -> Command:
             f"unknown argument '{surplus[0]}': settings are written --name=value"
         )
     source = config_flags.get_config_filename(values["config"])
-    return Command(config, source, values["workdir"].value or _default_workdir(source))
+    workdir = values["workdir"].value or _default_workdir(source)
+    options = {name: values[name].value for name in distributed.Options._fields[1:]}
+    return Command(
+        config, source, workdir, distributed.Options(values["distributed"].value, **options)
+    )
+
+
+def _define_distributed(values: flags.FlagValues) -> None:
+    auto, *_, seconds = distributed.Options()
+    modes = ("auto", "on", "off")
+    flags.DEFINE_enum("distributed", auto, modes, "several processes", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0", flag_values=values)
+    flags.DEFINE_integer("processes", None, "how many there are", flag_values=values)
+    flags.DEFINE_integer("process", None, "which one this is, from 0", flag_values=values)
+    flags.DEFINE_integer("join_seconds", seconds, "wait for the others", flag_values=values)
 
 
 def _check_config_file(arguments: Sequence[str]) -> None:

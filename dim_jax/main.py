@@ -1,13 +1,21 @@
 """python -m dim_jax.main --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...]
 
-Trains, evaluates and reports. The same command again continues an interrupted run. Exit codes:
-0 done, 2 a mistake that the printed sentence explains, 128 + n stopped (and saved) by signal n.
+Trains, evaluates and reports. The same command again continues an interrupted run.
+
+Several processes: the same command in each one. On TPU pods, in Slurm steps and under Open MPI
+they find each other (--distributed=off: they do not; =on: they must); elsewhere give
+--coordinator=HOST:PORT --processes=N --process=I, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES
+and JAX_PROCESS_ID. They wait --join_seconds=300 for each other.
+
+Exit codes: 0 done, 2 a mistake that the printed sentence explains, 75 another process of the run
+was lost, 128 + n stopped (and saved) by signal n.
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 
-from dim_jax import commandline, contracts
+from dim_jax import commandline, contracts, distributed, supervisor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,18 +26,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = commandline.parse(argv)
-        # JAX starts here and not before the command line is known to be right.
-        from dim_jax import run, train
-
-        try:
-            run.train_and_evaluate(command.config, command.workdir, command.source)
-        except train.Stopped as stopped:
-            print(f"dim_jax: {stopped}", file=sys.stderr)
-            return stopped.exit_code
+        job = distributed.find(command.distributed)
+        if job is None:
+            return _train_and_evaluate(command)
+        if not supervisor.is_child():
+            return supervisor.run(argv[1:], command.workdir, job)
+        distributed.start(job)
     except contracts.UserError as error:
         print(f"dim_jax: {error}", file=sys.stderr)
         return 2
+    return _one_of_several(command)
+
+
+def _train_and_evaluate(command: commandline.Command) -> int:
+    # JAX starts here and not before the command line is known to be right.
+    from dim_jax import run, train
+
+    try:
+        run.train_and_evaluate(command.config, command.workdir, command.source)
+    except (train.Stopped, distributed.Ended) as ended:
+        print(f"dim_jax: {ended}", file=sys.stderr)
+        return ended.exit_code
     return 0
+
+
+def _one_of_several(command: commandline.Command) -> int:
+    """The same where others take part: however it ends, they are not left waiting."""
+    try:
+        code = _train_and_evaluate(command)
+        if code == 0:
+            distributed.end()
+            return code
+    except KeyboardInterrupt:
+        code = 130
+    except contracts.UserError as error:
+        print(f"dim_jax: {error}", file=sys.stderr)
+        code = 2
+    except Exception as error:
+        lost = distributed.lost(error)
+        if lost is None:
+            traceback.print_exc()
+        else:
+            print(f"dim_jax: {lost}{supervisor.continues(command.workdir)}", file=sys.stderr)
+        code = lost.exit_code if lost else 1
+    distributed.abandon(code)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
 import subprocess
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
     shape = "x".join(map(str, dataset.facts.shape))
     devices = jax.device_count()
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
     return [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
@@ -30,7 +33,7 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
-        f"{device()} ({durations.batch_size // devices} each), products in "
+        f"{device()}{processes} ({durations.batch_size // devices} each), products in "
         f"{config['compute_dtype']}; seed {config['seed']}",
     ]
 
@@ -48,6 +51,22 @@ def _parameters(params: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
+def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]:
+    """What has to be the same in all processes of a run, as numbers: the config and the data."""
+    splits = dataset.splits.items()
+    return {
+        "the config": zlib.crc32(json.dumps(config, sort_keys=True).encode()),
+        **{f"the number of {name} images": len(split.images) for name, split in splits},
+        **{
+            f"the checksum of the {name} data": zlib.crc32(
+                np.asarray(split.images[0]).tobytes(),
+                zlib.crc32(np.asarray(split.labels).tobytes()),
+            )
+            for name, split in splits
+        },
+    }
+
+
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     """The `run` block of results.json, but for the time that evaluation takes."""
     images = durations.total_steps * durations.batch_size
@@ -56,6 +75,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "config_string": source,
         "device": device(),
         "devices": jax.device_count(),
+        "processes": jax.process_count(),
         "steps": durations.total_steps,
         "epochs": durations.total_steps / durations.epoch_steps,
         "batch_size": durations.batch_size,

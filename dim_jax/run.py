@@ -11,7 +11,17 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dim_jax import build, checkpoint, contracts, data, record, report, steps, train
+from dim_jax import (
+    build,
+    checkpoint,
+    contracts,
+    data,
+    distributed,
+    record,
+    report,
+    steps,
+    train,
+)
 from dim_jax.evaluate import controls, suite
 from dim_jax.nets import products
 from dim_jax.workdir import Workdir
@@ -23,7 +33,7 @@ class Outputs:
     def __init__(self, folder: Workdir, console: report.Console):
         self._folder = folder
         self._console = console
-        self._enabled = jax.process_index() == 0
+        self._enabled = distributed.is_first()
         self._exit = contextlib.ExitStack()
         self._jsonl = report.JsonlWriter(folder.metrics, enabled=self._enabled)
         self.log = console.log
@@ -54,6 +64,9 @@ class Outputs:
 def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> dict[str, Any]:
     """Runs, or continues, the experiment of a resolved config; returns what results.json holds.
 
+    Of several processes all train, and the first one alone evaluates, writes, and returns that;
+    the others wait for it and return {}.
+
     Args:
       config: plain nested dicts (see configs/).
       workdir: the run folder.
@@ -62,26 +75,32 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged.
       train.Stopped: a signal came; the run is saved.
+      distributed.Ended: the first process could not evaluate.
     """
-    folder = Workdir(workdir)
-    console = report.Console(enabled=jax.process_index() == 0)
-    folder.check(config)
-    if folder.results.exists():
-        report.write_html(folder.path)
-        console.log(f"this run is finished; its report: {folder.report}")
-        results = json.loads(folder.results.read_text())
-        console.results(results)
-        return results
-    suite.check(config["evals"])
-    method = build.make("method", config["method"])
-    trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
-    dataset = data.load(**_data_arguments(config["data"]))
-    # What is evaluated and exported is the centre of the images whose random parts are trained on.
-    judged = data.centre(dataset, config.get("augment", {}).get("crop"))
-    suite.check(config["evals"], judged)
-    durations = train.plan(config["train"], len(dataset.splits["train"].images), jax.device_count())
-    initial = train.initial_state(trained, config, dataset, durations)
-    folder.claim(config)
+    console = report.Console(enabled=distributed.is_first())
+    return _run(config, source, Workdir(workdir), console)
+
+
+def _run(config, source: str, folder: Workdir, console: report.Console) -> dict[str, Any]:
+    with distributed.together():
+        folder.check(config)
+    if distributed.of_first(folder.results.exists()):
+        return _finished(folder, console) if distributed.is_first() else {}
+    with distributed.together() as facts:
+        suite.check(config["evals"])
+        method = build.make("method", config["method"])
+        trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
+        dataset = data.load(**_data_arguments(config["data"]))
+        # What is evaluated and exported is the centre of the images that are trained on in parts.
+        judged = data.centre(dataset, config.get("augment", {}).get("crop"))
+        suite.check(config["evals"], judged)
+        durations = train.plan(
+            config["train"], len(dataset.splits["train"].images), jax.device_count()
+        )
+        initial = train.initial_state(trained, config, dataset, durations)
+        facts |= record.identity(config, dataset)
+        if distributed.is_first():
+            folder.claim(config)
     for line in record.opening(config, dataset, durations, initial):
         console.log(line)
     outputs = Outputs(folder, console)
@@ -89,8 +108,21 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
     with contextlib.closing(outputs):
         loop = train.Loop.of(initial, config, dataset, durations, checkpoints, outputs)
         final = loop.run()
+    final = steps.localise(final)
     facts = record.facts(config, source, dataset, durations, final, loop)
-    return _judge(folder, console, config, method, judged, initial, final, facts)
+    with distributed.first_alone() as is_first:
+        if not is_first:
+            return {}
+        return _judge(folder, console, config, method, judged, initial, final, facts)
+
+
+def _finished(folder: Workdir, console: report.Console) -> dict[str, Any]:
+    """The results of a run that is finished; says so, and writes the report anew."""
+    report.write_html(folder.path)
+    console.log(f"this run is finished; its report: {folder.report}")
+    results = json.loads(folder.results.read_text())
+    console.results(results)
+    return results
 
 
 def _judge(folder, console, config, method, dataset, initial, final, facts) -> dict[str, Any]:

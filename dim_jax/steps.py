@@ -35,6 +35,30 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     )
 
 
+def replicate(tree: contracts.Tree, mesh: jax.sharding.Mesh) -> contracts.Tree:
+    """The arrays of a tree, whole on every device of the mesh.
+
+    With several processes each gives the same values and places them on its own devices: nothing
+    is sent, and nothing compared.
+    """
+    whole = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, whole)
+
+    def place(leaf):
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, whole, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def localise(tree: contracts.Tree) -> contracts.Tree:
+    """Replicated arrays as arrays of this process alone, which may compute with them by itself."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(jnp.asarray, jax.device_get(tree))
+
+
 def check_divides(batch_size: int, devices: int) -> None:
     """Raises if the global batch cannot be split evenly over the devices."""
     if batch_size % devices:

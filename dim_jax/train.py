@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
-from dim_jax import augment, checkpoint, contracts, data, optim, steps
+from dim_jax import augment, checkpoint, contracts, data, distributed, optim, steps
 from dim_jax.data import resident
 
 
@@ -140,13 +139,13 @@ class Loop:
         self._dispatch = dispatch
         self._checkpoints = checkpoints
         self._outputs = outputs
-        whole = NamedSharding(mesh, PartitionSpec())
         # Copies: the first dispatch gives up the buffers, and `initial` is evaluated later.
-        template = jax.device_put(_copy(initial), whole)
+        template = steps.replicate(_copy(initial), mesh)
         restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
         self.step, kept = restored or (0, _kept(template))
         self._train_state = template.replace(**kept)
-        self._arrays = jax.device_put((split.images, split.labels), whole)
+        self._arrays = steps.replicate((split.images, split.labels), mesh)
+        self._vote = distributed.Vote(mesh)
         self._compiled = {}
         self._last_read = 0.0
         row = outputs.begin(self.step, durations)
@@ -192,12 +191,13 @@ class Loop:
                     self._read(*late)
                 late = ahead
                 last = self.step == self._durations.total_steps
-                if signals.number or last or self.step % self._durations.save_steps == 0:
+                number = self._vote(signals.number)
+                if number or last or self.step % self._durations.save_steps == 0:
                     self._read(*late)
                     late = None
                     self._save()
-                if signals.number and not last:
-                    raise Stopped(self.step, signals.number)
+                if number and not last:
+                    raise Stopped(self.step, number)
         return self._train_state
 
     def _launch(self) -> tuple[int, int, Any, float]:
@@ -206,6 +206,8 @@ class Loop:
             began = time.perf_counter()
             lowered = self._dispatch.lower(self._train_state, *self._arrays, count=count)
             self._compiled[count] = lowered.compile()
+            with distributed.together():  # some backends give the others seconds to be there
+                pass
             self.compile_seconds += time.perf_counter() - began
         began = time.perf_counter()
         self._train_state, metrics = self._compiled[count](self._train_state, *self._arrays)

@@ -15,6 +15,10 @@ NEVER = {
     "bounds": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "losses": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "priors": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
+    "distributed": {
+        *("dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.evaluate", "dim_jax.report"),
+        *("dim_jax.train", "dim_jax.run", "ml_collections", *FLAX, *OPTIMIZERS),
+    },
     "nets": {"dim_jax.bounds", "dim_jax.methods", "dim_jax.data", "ml_collections"},
     "methods": {
         *("dim_jax.data", "dim_jax.train", "dim_jax.steps", "dim_jax.report", "dim_jax.optim"),
