@@ -4,6 +4,8 @@ The same networks, objective and optimizer as ours, written as a PyTorch user wo
 instead of 1x1 convolutions, channels-last images, fused Adam, autocast for bfloat16.
 """
 
+import time
+
 import torch
 from torch import nn
 
@@ -76,44 +78,56 @@ class LocalInfoMax(nn.Module):
         candidates = self.candidate(local.reshape(n * locations, channels))
         scores = (anchors @ candidates.T).float().view(n, n, locations)
         own = torch.diagonal(scores, dim1=0, dim2=1).T  # f[n,l]
-        same = torch.eye(n, dtype=torch.bool)[:, :, None]
+        same = torch.eye(n, dtype=torch.bool, device=scores.device)[:, :, None]
         others = scores.masked_fill(same, float("-inf")).flatten(1).logsumexp(1)
         return (torch.logaddexp(own, others[:, None]) - own).mean()
 
 
-def dcgan32(width: int = 64) -> Encoder:
-    """The encoder for 32x32 images; 64 local features of 2 * width."""
-    blocks = [(width * 2**i, 4, 2, 1, False) for i in range(3)]
-    return Encoder(32, blocks, (1024,), local=1)
-
-
-def alexnet64(width: int, hidden: int) -> Encoder:
-    """The AlexNet-like encoder for 64x64 images; 225 local features of 4 * width."""
+def local_infomax(encoder: dict, width: int) -> LocalInfoMax:
+    """The model of a config's encoder block, "dcgan32" or "alexnet64", and a critic's width."""
+    base, hidden = encoder["width"], encoder["hidden"]
+    if encoder["name"] == "dcgan32":
+        blocks = [(base * 2**i, 4, 2, 1, False) for i in range(3)]
+        return LocalInfoMax(Encoder(32, blocks, (hidden,), local=1), 2 * base, width)
     blocks = [
-        (width, 3, 1, 1, True),
-        (2 * width, 3, 1, 1, True),
-        (4 * width, 3, 1, 1, False),
-        (4 * width, 3, 1, 1, False),
-        (2 * width, 3, 1, 1, True),
+        (base, 3, 1, 1, True),
+        (2 * base, 3, 1, 1, True),
+        (4 * base, 3, 1, 1, False),
+        (4 * base, 3, 1, 1, False),
+        (2 * base, 3, 1, 1, True),
     ]
-    return Encoder(64, blocks, (hidden, hidden), local=2)
+    return LocalInfoMax(Encoder(64, blocks, (hidden, hidden), local=2), 4 * base, width)
 
 
 class Step:
-    """One Adam update after another on the same images; `step()` returns the loss."""
+    """One Adam update after another on the same images."""
 
     def __init__(self, model: nn.Module, images, *, compiled: bool, bfloat16: bool):
         self._device = images.device
-        self._model = model.to(self._device, memory_format=torch.channels_last)
+        model = model.to(self._device, memory_format=torch.channels_last)
         self._images = images.contiguous(memory_format=torch.channels_last)
-        self._loss = torch.compile(self._model) if compiled else self._model
+        self._loss = torch.compile(model) if compiled else model
         self._bfloat16 = bfloat16
         self._adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.5, 0.999), fused=True)
 
-    def __call__(self) -> float:
+    def seconds(self, steps: int) -> float:
+        """The mean of so many steps."""
+        self._wait()
+        began = time.perf_counter()
+        for _ in range(steps):
+            self.update()
+        self._wait()
+        return (time.perf_counter() - began) / steps
+
+    def update(self):
+        """One step; returns the loss before it."""
         self._adam.zero_grad(set_to_none=True)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             loss = self._loss(self._images)
         loss.backward()
         self._adam.step()
         return loss.detach()
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()

@@ -1,0 +1,312 @@
+"""Images per second of whole training steps, ours beside PyTorch's, and of the trainer itself.
+
+    python -m pip install -e '.[bench]'
+    python -m experiments.bench_train_step --budget=cpu           or accelerator, or smoke
+
+A step is DIM(L) with InfoNCE: encoder, encode-and-dot critic, gradients, Adam; the images stay on
+the device. All variants run in turns in one process, and the median of their rounds counts, so
+that a slow minute slows all of them. Ours are dispatches of several steps, as in training, and
+also log the bound in nats and the mean scores. Without PyTorch ours run alone.
+"""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.table
+
+import dim_jax
+from configs import common
+from dim_jax import augment, build, checkpoint, data, record, steps, train
+from dim_jax.nets import products
+from experiments import table
+
+CEILING = 2048  # side of the matrices whose product is the ceiling
+IMAGES = 2048
+TRAINER_ROUNDS = 3
+UNITS = {
+    "seconds": "of one step, median over the rounds",
+    "images_per_second": "batch / seconds",
+    "gflop": "of one step, in 10^9, as XLA counts the float32 program before it optimises it",
+    "gflop_per_second": "gflop / seconds",
+    "fraction_of_matmul": "gflop_per_second / that of the product of two 2048 x 2048 matrices in "
+    "the same dtype, stored in float32, by JAX in the same rounds",
+    "over_best_pytorch": "images_per_second / the largest of PyTorch's, of any precision",
+    "over_pytorch_same_dtype": "images_per_second / the larger of PyTorch's in the same dtype",
+    "trainer_over_bare": "seconds of the compiled dispatches alone / of a whole run of the trainer "
+    "over the same steps with its last checkpoint, compiling apart; medians, in turns",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One size of the step. `encoder` is a config's block; `local` its local features' channels."""
+
+    name: str
+    encoder: dict
+    side: int
+    critic: int
+    batch: int
+    steps: int = 10  # of one round, and of one dispatch
+    rounds: int = 7
+
+
+def _dcgan(width: int, hidden: int) -> dict:
+    return dict(name="dcgan32", width=width, hidden=hidden, features=64)
+
+
+def _alexnet(width: int, hidden: int) -> dict:
+    return dict(name="alexnet64", width=width, hidden=hidden, features=64)
+
+
+BUDGETS = {
+    "smoke": (Case("dcgan32", _dcgan(4, 16), 32, 16, batch=8, steps=2, rounds=2),),
+    "cpu": (
+        Case("dcgan32, critic 2048, batch 64", _dcgan(64, 1024), 32, 2048, 64),
+        Case("dcgan32, critic 256, batch 256", _dcgan(64, 1024), 32, 256, 256),
+        Case("alexnet64 / 3, critic 256, batch 64", _alexnet(32, 1024), 64, 256, 64, 3, 5),
+    ),
+    "accelerator": (
+        Case("dcgan32, critic 2048, batch 64", _dcgan(64, 1024), 32, 2048, 64, 100, 9),
+        Case("dcgan32, critic 256, batch 256", _dcgan(64, 1024), 32, 256, 256, 100, 9),
+        Case("alexnet64, critic 2048, batch 64", _alexnet(96, 4096), 64, 2048, 64, 50, 9),
+    ),
+}
+
+
+class Ours:
+    """Dispatches of the trainer's own step in one compute dtype; `seconds()` is of one step."""
+
+    def __init__(self, case: Case, dtype: str):
+        self._case = case
+        self.config = _config(case)
+        method = build.make("method", self.config["method"])
+        self._method = method._replace(loss=products.computed_in(method.loss, dtype))
+        self.dataset = _images(case)
+        self.plan = train.plan(self.config["train"], IMAGES, 1)
+        self.initial = train.initial_state(self._method, self.config, self.dataset, self.plan)
+        self._mesh = steps.mesh(jax.devices()[:1])
+        self._arrays = jax.device_put(tuple(self.dataset.splits["train"][:2]))
+        self._dispatch = steps.make_dispatch(
+            data.scaling(self.dataset.facts, "symmetric"),
+            *(0, case.batch, IMAGES, self._mesh, augment.pipeline()),
+        )
+        lowered = self._dispatch.lower(self.initial, *self._arrays, count=case.steps)
+        self._program = lowered.compile()
+        self._state = jax.tree.map(jnp.copy, self.initial)
+        self.metrics: dict[str, Any] = {}
+
+    def gflop(self) -> float:
+        """Of one step, before XLA optimises it."""
+        images, labels = (array[: self._case.batch] for array in self._arrays)
+        batch = {
+            "images": steps.prepare_images(images, (0.5,) * 3, (0.5,) * 3),
+            "labels": labels,
+            "index": jnp.arange(len(labels)),
+        }
+        lowered = jax.jit(steps.train_step).lower(self.initial, batch, 0)
+        return lowered.cost_analysis()["flops"] / 1e9
+
+    def __call__(self) -> float:
+        began = time.perf_counter()
+        self._state, self.metrics = self._program(self._state, *self._arrays)
+        jax.block_until_ready((self._state.params, self.metrics))
+        return (time.perf_counter() - began) / self._case.steps
+
+    def run(self) -> float:
+        """Seconds of one step of the trainer: everything but compiling, a last checkpoint too."""
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints = checkpoint.Checkpoints(folder)
+            loop = train.Loop.of(
+                *(self.initial, self.config, self.dataset, self.plan, checkpoints, _Silent()),
+                self._mesh.devices.flat,
+            )
+            began = time.perf_counter()
+            loop.run()
+            seconds = time.perf_counter() - began - loop.compile_seconds
+        return seconds / self.plan.total_steps
+
+
+class _Silent:
+    """A trainer's outputs that write nothing."""
+
+    def begin(self, step, plan):
+        del step, plan
+        return {}
+
+    def append(self, row):
+        del row
+
+    def log(self, line):
+        del line
+
+
+def _config(case: Case) -> dict:
+    method = common.dim(
+        encoder=case.encoder,
+        weights="local",
+        bound="infonce",
+        critic_width=case.critic,
+        concat_width=16,
+        with_prior=False,
+    )
+    dispatches = 5
+    blocks = common.config(
+        data=common.data("random"),
+        method=method,
+        players=dict(encoder=common.adam(1e-4)),
+        train=common.train(
+            batch_size=case.batch,
+            epochs=dispatches * case.steps * case.batch / IMAGES,
+            steps_per_dispatch=case.steps,
+            save_epochs=1e6,  # at the end alone
+        ),
+        evals={},
+    )
+    return blocks.to_dict()
+
+
+def _images(case: Case) -> data.Dataset:
+    random = np.random.default_rng(0)
+    shape = (case.side, case.side, 3)
+    images = random.integers(0, 256, (IMAGES, *shape), np.uint8)
+    split = data.Split(images, np.zeros(IMAGES, np.int32))
+    return data.Dataset(data.Facts("random", shape, None, None, None), {"train": split})
+
+
+def _theirs(case: Case) -> dict[tuple[str, str], Callable[[], float]]:
+    """PyTorch's steps by (form, dtype); {} where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        print("PyTorch is not installed: ours alone (python -m pip install -e '.[bench]')")
+        return {}
+    import torch
+
+    from experiments import torch_steps
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = torch.rand(case.batch, 3, case.side, case.side, device=device) * 2 - 1
+    found = {}
+    for form in ("eager", "compiled"):
+        for dtype in products.DTYPES:
+            model = torch_steps.local_infomax(case.encoder, case.critic)
+            step = torch_steps.Step(
+                model, images, compiled=form == "compiled", bfloat16=dtype == "bfloat16"
+            )
+            found[f"pytorch {form}", dtype] = lambda step=step: step.seconds(case.steps)
+    return found
+
+
+def _ceiling(dtype: str) -> Callable[[], float]:
+    """Seconds of one product of two square matrices, stored in float32."""
+    square = jnp.ones((CEILING, CEILING), dtype)
+
+    @jax.jit
+    def product(left, right):
+        return jax.lax.dot(left, right, preferred_element_type=jnp.float32)
+
+    def seconds():
+        began = time.perf_counter()
+        for _ in range(3):
+            jax.block_until_ready(product(square, square))
+        return (time.perf_counter() - began) / 3
+
+    return seconds
+
+
+def compare(case: Case) -> list[dict]:
+    """One row per variant of the step, and one of the trainer."""
+    ours = {("dim_jax", dtype): Ours(case, dtype) for dtype in products.DTYPES}
+    ceilings = {("matmul", dtype): _ceiling(dtype) for dtype in products.DTYPES}
+    whole = {("trainer", dtype): ours["dim_jax", dtype].run for dtype in products.DTYPES}
+    variants = {**ours, **_theirs(case), **ceilings, **whole}
+    taken: dict[tuple[str, str], list[float]] = {key: [] for key in variants}
+    for turn in range(case.rounds + 1):
+        for key, variant in variants.items():
+            if key[0] == "trainer" and turn > TRAINER_ROUNDS:
+                continue  # each compiles
+            seconds = variant()
+            if turn:  # the first one warms up
+                taken[key].append(seconds)
+    seconds = {key: statistics.median(times) for key, times in taken.items()}
+    for program in ours.values():
+        assert np.isfinite(program.metrics["loss/encoder"]).all()
+    gflop = ours["dim_jax", "float32"].gflop()
+    return [_row(case, key, seconds, gflop) for key in variants if key[0] != "matmul"]
+
+
+def _row(case: Case, key: tuple[str, str], seconds: dict, gflop: float) -> dict:
+    (form, dtype), mine = key, seconds[key]
+    matmul = 2 * CEILING**3 / 1e9 / seconds["matmul", dtype]
+    theirs = {other: s for other, s in seconds.items() if other[0].startswith("pytorch")}
+    same = [s for other, s in theirs.items() if other[1] == dtype]
+    compared = bool(theirs) and form == "dim_jax"
+    return {
+        **{"case": case.name, "batch": case.batch, "step": form, "dtype": dtype},
+        "seconds": mine,
+        "images_per_second": case.batch / mine,
+        "gflop": gflop,
+        "gflop_per_second": gflop / mine,
+        "matmul_gflop_per_second": matmul,
+        "fraction_of_matmul": gflop / mine / matmul,
+        "over_best_pytorch": min(theirs.values()) / mine if compared else None,
+        "over_pytorch_same_dtype": min(same) / mine if compared else None,
+        "trainer_over_bare": seconds["dim_jax", dtype] / mine if form == "trainer" else None,
+        **{"rounds": case.rounds, "steps_per_round": case.steps},
+    }
+
+
+def run(budget: str, results=table.RESULTS) -> None:
+    """Runs every case of the budget, writes bench_train_step_<budget>.json, prints the table."""
+    rows = []
+    for case in BUDGETS[budget]:
+        print(f"== {case.name}", flush=True)
+        rows += compare(case)
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
+    installed = {name: _version(name) for name in packages}
+    content = {
+        "experiment": f"bench_train_step_{budget}",
+        **{"device": record.device(), "cores": os.cpu_count(), "commit": record.commit()},
+        "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
+        | installed,
+        "units": UNITS,
+        "rows": rows,
+    }
+    results.mkdir(exist_ok=True)
+    (results / f"bench_train_step_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
+    report(content)
+
+
+def _version(name: str) -> str | None:
+    return importlib.metadata.version(name) if importlib.util.find_spec(name) else None
+
+
+def report(content: dict) -> None:
+    """Prints every row; what the columns mean is in `UNITS`."""
+    columns = {
+        **dict.fromkeys(("case", "step", "dtype"), ""),
+        **{"images_per_second": ",.0f", "gflop_per_second": ",.0f", "fraction_of_matmul": ".2f"},
+        **{"over_best_pytorch": ".2f", "over_pytorch_same_dtype": ".2f"},
+        "trainer_over_bare": ".2f",
+    }
+    printed = rich.table.Table(*(key.replace("_", " ") for key in columns), padding=0)
+    printed.title = f"{content['experiment']}, {content['device']}"
+    for row in content["rows"]:
+        cells = [(row[key], form) for key, form in columns.items()]
+        printed.add_row(*("" if x is None else format(x, form) for x, form in cells))
+    rich.console.Console(width=144).print(printed)
+
+
+if __name__ == "__main__":
+    run(table.budget(BUDGETS))
