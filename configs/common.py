@@ -113,6 +113,7 @@ def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epoch
     """The `train` block; `batch_size` is that of the whole job."""
     return dict(
         batch_size=batch_size,
+        **dict(microbatches=1, norm_groups=1, accumulate=1),  # whole: dim_jax/division.py
         epochs=float(epochs),
         steps_per_dispatch=steps_per_dispatch,
         save_epochs=float(save_epochs),
@@ -186,9 +187,10 @@ def encoder(
     `smoke` makes it tiny. `layer` of `LAYERS` is the block whose map gives the local features.
     """
     local = {} if layer == "published" else dict(local=LAYERS.index(layer) - 1)
+    more = dict(norm="batch", **local)
     if smoke:
-        return dict(name=name, width=4, hidden=32, features=8, **local)
-    return dict(name=name, width=width, hidden=hidden, features=64, **local)
+        return dict(name=name, width=4, hidden=32, features=8, **more)
+    return dict(name=name, width=width, hidden=hidden, features=64, **more)
 
 
 def dim(

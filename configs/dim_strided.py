@@ -77,7 +77,7 @@ def encoder(words: dict) -> dict:
     smoke, several = budget == "smoke", words["globals"] == "multiple"
     # 96 and 64 channels: convnets.py, resnets.py; a quarter for two cores: ours.
     published = 96 if kind == "alexnet" else 64
-    spec = dict(width={"paper": published, "cpu": published // 4, "smoke": 4}[budget])
+    spec = dict(norm="batch", width={"paper": published, "cpu": published // 4, "smoke": 4}[budget])
     if kind == "alexnet":
         name = f"alexnet{side}"
     else:

@@ -17,7 +17,7 @@ def get_config(argument: str = ""):
     method = dict(
         name="supervised",
         encoder=common.encoder("dcgan32", smoke=smoke),
-        classifier=dict(name="classifier", hidden=200, dropout=0.1, classes=10),
+        classifier=dict(name="classifier", hidden=200, dropout=0.1, classes=10, norm="batch"),
         tap="conv",
     )
     slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}

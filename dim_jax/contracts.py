@@ -51,6 +51,9 @@ class Method(NamedTuple):
     represent(params, state, images f32[n,h,w,c]) -> {"conv": .., "fc": .., "y": ..}: evaluation
         mode, one image's taps do not depend on the other images
     sample(params, state, rng, count) -> images: generative methods only
+    per_example: every loss is the mean of a loss of single examples (batch statistics aside), so
+        that the mean over parts of a batch is the loss of the batch; never so where examples are
+        compared, as with negatives of the same batch
 
     What is exported as the trained encoder is the network at params["encoder"]["encoder"] with its
     batch statistics at state["encoder"].
@@ -60,6 +63,7 @@ class Method(NamedTuple):
     loss: Callable[..., Step]
     represent: Callable[..., Taps]
     sample: Callable[..., jax.Array] | None = None
+    per_example: bool = False
 
 
 class Frozen(NamedTuple):

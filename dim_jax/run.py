@@ -17,6 +17,7 @@ from dim_jax import (
     contracts,
     data,
     distributed,
+    division,
     record,
     report,
     steps,
@@ -90,6 +91,7 @@ def _run(config, source: str, folder: Workdir, console: report.Console) -> dict[
         suite.check(config["evals"])
         method = build.make("method", config["method"])
         trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
+        trained = division.divide(trained, config["train"], jax.device_count())
         dataset = data.load(**_data_arguments(config["data"]))
         # What is evaluated and exported is the centre of the images that are trained on in parts.
         judged = data.centre(dataset, config.get("augment", {}).get("crop"))

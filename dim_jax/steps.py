@@ -4,6 +4,7 @@ Everything here is global-view: the batch is the whole batch, sharded over the a
 one-axis mesh, and the compiler places the communication.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import struct
 from flax.training import train_state
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -22,9 +24,13 @@ _INIT, _LOSS, _AUGMENT = 0, 1, 2
 
 
 class TrainState(train_state.TrainState):
-    """Flax's train state and `state`: all that a method keeps but does not train by gradient."""
+    """Flax's train state and `state`: all that a method keeps but does not train by gradient.
+
+    A step's gradient is the mean over `accumulate` parts of its batch, taken one after the other.
+    """
 
     state: Any
+    accumulate: int = struct.field(pytree_node=False, default=1)
 
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
@@ -80,11 +86,13 @@ def initial_state(
     players: Callable[[Mapping[str, Any]], optax.GradientTransformation],
     seed: int,
     batch: contracts.Batch,
+    accumulate: int = 1,
 ) -> TrainState:
     """Parameters, method state and optimizer state before the first step.
 
     Args:
       players: params -> the transformation; it raises if players and params do not match.
+      accumulate: the parts of a batch, more than 1 only if the method's losses are `per_example`.
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
@@ -94,7 +102,11 @@ def initial_state(
         params, state = method.init(rng, batch)
         _check_contract(method, params, state, batch)
         return TrainState.create(
-            apply_fn=method.loss, params=params, tx=players(params), state=state
+            apply_fn=method.loss,
+            params=params,
+            tx=players(params),
+            state=state,
+            accumulate=accumulate,
         ).replace(step=jnp.zeros((), jnp.int32))
 
     return create(rng)
@@ -141,12 +153,51 @@ def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contr
     return gradients, step
 
 
+def accumulated_gradients(
+    loss, params, state, batch: contracts.Batch, rng, number, *, parts: int
+) -> tuple[Mapping[str, Any], contracts.Step]:
+    """`player_gradients` of the mean over equal parts of a batch, in memory for one of them.
+
+    Losses and metrics are means as well; the state goes from part to part; no features are kept.
+    Part j has the examples j, j + parts, ... : an equal share of what is on each device.
+    """
+
+    def body(carried, scanned):
+        state, total = carried
+        index, part = scanned
+        gradients, step = player_gradients(
+            loss, params, state, part, jax.random.fold_in(rng, index), number
+        )
+        total = jax.tree.map(jnp.add, total, gradients)
+        return (step.state, total), (step.losses, step.metrics)
+
+    start = (state, jax.tree.map(jnp.zeros_like, dict(params)))
+    scanned = (jnp.arange(parts), _parts(batch, parts))
+    (state, total), values = jax.lax.scan(body, start, scanned)
+    losses, metrics = jax.tree.map(lambda value: value.mean(axis=0), values)
+    gradients = jax.tree.map(lambda gradient: gradient / parts, total)
+    return gradients, contracts.Step(losses, metrics, state, features={})
+
+
+def _parts(batch: contracts.Batch, parts: int) -> contracts.Batch:
+    """Every array of a batch with one more axis, the parts, in front."""
+
+    def divided(x, axis):
+        shape = (*x.shape[:axis], x.shape[axis] // parts, parts, *x.shape[axis + 1 :])
+        return jnp.moveaxis(x.reshape(shape), axis + 1, 0)
+
+    return {name: divided(x, 1 if name == "images" else 0) for name, x in batch.items()}
+
+
 def train_step(
     train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
 ) -> tuple[TrainState, contracts.Scalars]:
     """One update of all players at once, and the step's losses and metrics."""
     rng = _key(seed, _LOSS, train_state.step)
-    gradients, step = player_gradients(
+    of_batch = player_gradients
+    if train_state.accumulate > 1:
+        of_batch = functools.partial(accumulated_gradients, parts=train_state.accumulate)
+    gradients, step = of_batch(
         train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
     )
     metrics = {f"loss/{player}": value for player, value in step.losses.items()}

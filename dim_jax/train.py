@@ -71,7 +71,8 @@ def initial_state(
         labels=jnp.asarray(dataset.splits["train"].labels[: durations.batch_size]),
         index=jnp.arange(durations.batch_size),
     )
-    return steps.initial_state(method, players, config["seed"], batch)
+    accumulate = config["train"].get("accumulate", 1)
+    return steps.initial_state(method, players, config["seed"], batch, accumulate)
 
 
 def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

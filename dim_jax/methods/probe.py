@@ -71,7 +71,9 @@ def make(
     def sample(params, state, rng, count):
         return method.sample(_without_probe(params), _without_probe(state), rng, count)
 
-    return contracts.Method(init, loss, represent, method.sample and sample)
+    return method._replace(
+        init=init, loss=loss, represent=represent, sample=method.sample and sample
+    )
 
 
 def _without_probe(tree):

@@ -12,7 +12,8 @@ from dim_jax.nets import pure
 def make(*, encoder: pure.Net, classifier: pure.Net, tap: str) -> contracts.Method:
     """Cross-entropy of `classifier` on the encoder's `tap`; one player, `encoder`.
 
-    Images without a label (-1) weigh nothing.
+    Images without a label (-1) weigh nothing. Gradients may be accumulated over parts of a batch:
+    the same loss, where every part has as many labels as the others.
     """
 
     def init(rng, batch):
@@ -50,4 +51,4 @@ def make(*, encoder: pure.Net, classifier: pure.Net, tap: str) -> contracts.Meth
         taps, _ = encoder.apply(params["encoder"]["encoder"], state["encoder"], images, train=False)
         return {name: taps[name] for name in contracts.PROBED_TAPS}
 
-    return contracts.Method(init, loss, represent)
+    return contracts.Method(init, loss, represent, per_example=True)

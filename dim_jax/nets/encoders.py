@@ -5,6 +5,8 @@ batch norm follows. y is a plain affine layer: nothing squashes it (a prior's si
 inside the prior term only).
 
 `local` is the block, from 0, whose map gives the local features; the default is the published one.
+`norm` is what follows a convolution or hidden layer: "batch" as published, or "layer" or "none"
+(`layers.norm`), with which no example's features depend on the others.
 
 Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
 """
@@ -15,7 +17,7 @@ import flax.linen as nn
 import jax
 
 from dim_jax import contracts
-from dim_jax.nets import layers, pure
+from dim_jax.nets import layers, microbatches, pure
 
 
 class Block(NamedTuple):
@@ -39,6 +41,7 @@ class ConvEncoder(nn.Module):
     hidden: tuple[int, ...]
     features: int
     local: int
+    norm: str = "batch"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
@@ -48,7 +51,7 @@ class ConvEncoder(nn.Module):
             x = layers.Conv(
                 block.features, block.kernel, block.stride, block.padding, name=f"conv{index}"
             )(x)
-            x = nn.relu(layers.batch_norm(train, name=f"conv{index}_norm")(x))
+            x = nn.relu(layers.norm(self.norm, train, f"conv{index}_norm")(x))
             if block.pool:
                 x = layers.max_pool(x, 3, 2)
             if index == self.local:
@@ -57,7 +60,7 @@ class ConvEncoder(nn.Module):
         x = x.reshape(len(x), -1)
         for index, width in enumerate(self.hidden):
             x = layers.Linear(width, use_bias=False, name=f"fc{index}")(x)
-            x = nn.relu(layers.batch_norm(train, name=f"fc{index}_norm")(x))
+            x = nn.relu(layers.norm(self.norm, train, f"fc{index}_norm")(x))
         taps["fc"] = x
         taps["y"] = layers.Linear(self.features, name="y")(x)
         return taps
@@ -70,28 +73,36 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
             f"blocks; use 0 to {len(module.blocks) - 1}"
         )
 
-    return pure.net(module, pure.square_images(name, side))
+    return microbatches.dividable(pure.net(module, pure.square_images(name, side)))
 
 
-def dcgan28(*, width: int, hidden: int, features: int, local: int = 1) -> pure.Net:
+def dcgan28(
+    *, width: int, hidden: int, features: int, local: int = 1, norm: str = "batch"
+) -> pure.Net:
     """The encoder for 28x28 images; the 7x7 map is both local and conv. Published: 64, 1024, 64."""
     blocks = (Block(width, 5, 2, 2), Block(2 * width, 5, 2, 2))
-    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local=local))
+    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local, norm))
 
 
-def dcgan32(*, width: int, hidden: int, features: int, local: int = 1) -> pure.Net:
+def dcgan32(
+    *, width: int, hidden: int, features: int, local: int = 1, norm: str = "batch"
+) -> pure.Net:
     """The encoder for 32x32 images; 8x8 locations of 2*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(3))
-    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local=local))
+    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local, norm))
 
 
-def dcgan64(*, width: int, hidden: int, features: int, local: int = 2) -> pure.Net:
+def dcgan64(
+    *, width: int, hidden: int, features: int, local: int = 2, norm: str = "batch"
+) -> pure.Net:
     """The encoder for 64x64 images; 8x8 locations of 4*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(4))
-    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local=local))
+    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local, norm))
 
 
-def alexnet64(*, width: int, hidden: int, features: int, local: int = 2) -> pure.Net:
+def alexnet64(
+    *, width: int, hidden: int, features: int, local: int = 2, norm: str = "batch"
+) -> pure.Net:
     """The AlexNet-like encoder for 64x64 images; 15x15 locations of 4*width.
 
     Published: width 96, hidden 4096 (two layers), features 64. The first release drew the
@@ -104,4 +115,4 @@ def alexnet64(*, width: int, hidden: int, features: int, local: int = 2) -> pure
         Block(4 * width, 3, 1, 1),
         Block(2 * width, 3, 1, 1, pool=True),
     )
-    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local=local))
+    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local, norm))

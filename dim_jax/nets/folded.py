@@ -1,7 +1,8 @@
 """Strided-crop encoders: overlapping crops, each encoded apart, folded to a 7x7 map.
 
 Nothing below the map sees more than one crop, so that a local feature predicts its neighbours from
-its own quarter of the image's side only. Batch norm of the crops is over all crops of all images.
+its own quarter of the image's side only. Batch norm of the crops is over all crops of all images;
+`norm` "layer" or "none" stands in its place (`layers.norm`).
 Taps: local and conv are the 7x7 map. With a single global, fc is the hidden layer and y the affine
 layer above the whole map. With several, "globals" f[n,5,5,d] holds one vector for each 3x3 block of
 the map, fc is the layer below them and y all of them in a row: the published network has neither.
@@ -13,18 +14,19 @@ Differs: convolutions under batch norm have no bias and all weights are uniform 
   them from normal(0, 0.02) and has biases, which batch norm cancels.
 """
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 
-from dim_jax.nets import crops, layers, pure
+from dim_jax.nets import crops, layers, microbatches, pure
 
 
-def _conv(x: jax.Array, features: int, kernel: int, stride: int, padding: int, *, train, name):
-    """Convolution and batch norm, in the module that calls."""
+def _conv(x: jax.Array, features: int, kernel: int, stride: int, padding: int, *, norm, name):
+    """Convolution and `norm(name)` behind it, in the module that calls."""
     x = layers.Conv(features, kernel, stride, padding, name=name)(x)
-    return layers.batch_norm(train, name=f"{name}_norm")(x)
+    return norm(f"{name}_norm")(x)
 
 
 class _AlexNet(nn.Module):
@@ -32,11 +34,13 @@ class _AlexNet(nn.Module):
 
     width: int
     pools: tuple[int, ...]
+    norm: str
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        norm = functools.partial(layers.norm, self.norm, train)
         for index, times in enumerate((1, 2, 4, 4, 2)):
-            x = nn.relu(_conv(x, times * self.width, 3, 1, 1, train=train, name=f"conv{index}"))
+            x = nn.relu(_conv(x, times * self.width, 3, 1, 1, norm=norm, name=f"conv{index}"))
             if index in self.pools:
                 x = layers.max_pool(x, 3, 2)
         return x
@@ -47,14 +51,16 @@ class _Bottleneck(nn.Module):
 
     width: int
     stride: int
+    norm: str
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
-        x = nn.relu(_conv(inputs, self.width, 1, 1, 0, train=train, name="conv0"))
-        x = nn.relu(_conv(x, self.width, 3, self.stride, 1, train=train, name="conv1"))
-        x = _conv(x, 4 * self.width, 1, 1, 0, train=train, name="conv2")
+        norm = functools.partial(layers.norm, self.norm, train)
+        x = nn.relu(_conv(inputs, self.width, 1, 1, 0, norm=norm, name="conv0"))
+        x = nn.relu(_conv(x, self.width, 3, self.stride, 1, norm=norm, name="conv1"))
+        x = _conv(x, 4 * self.width, 1, 1, 0, norm=norm, name="conv2")
         if inputs.shape != x.shape:
-            inputs = _conv(inputs, x.shape[-1], 1, self.stride, 0, train=train, name="shortcut")
+            inputs = _conv(inputs, x.shape[-1], 1, self.stride, 0, norm=norm, name="shortcut")
         return nn.relu(x + inputs)
 
 
@@ -67,14 +73,19 @@ class _ResNet(nn.Module):
     width: int
     blocks: tuple[int, ...]
     strides: tuple[int, ...]
+    norm: str
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = nn.relu(_conv(x, self.width, 3, 2, 1, train=train, name="stem"))
+        norm = functools.partial(layers.norm, self.norm, train)
+        x = nn.relu(_conv(x, self.width, 3, 2, 1, norm=norm, name="stem"))
         for stage, (count, stride) in enumerate(zip(self.blocks, self.strides, strict=True)):
             for index in range(count):
                 block = _Bottleneck(
-                    self.width * 2**stage, 1 if index else stride, name=f"stage{stage}_{index}"
+                    self.width * 2**stage,
+                    1 if index else stride,
+                    self.norm,
+                    name=f"stage{stage}_{index}",
                 )
                 x = block(x, train=train)
         return x
@@ -90,16 +101,18 @@ class _Single(nn.Module):
     hidden: int
     features: int
     dropout: float
+    norm: str
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        norm = functools.partial(layers.norm, self.norm, train)
         if self.summary is not None:
             x = layers.Conv(self.summary, 3, 2, 0, name="summary")(x)
             x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
-            x = nn.relu(layers.batch_norm(train, name="summary_norm")(x))
+            x = nn.relu(norm("summary_norm")(x))
         x = layers.Linear(self.hidden, use_bias=False, name="fc")(x.reshape(len(x), -1))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = nn.relu(layers.batch_norm(train, name="fc_norm")(x))
+        x = nn.relu(norm("fc_norm")(x))
         return {"fc": x, "y": layers.Linear(self.features, name="y")(x)}
 
 
@@ -107,11 +120,13 @@ class _Multiple(nn.Module):
     """A global of `features` numbers for each 3x3 block of the map."""
 
     features: int
+    norm: str
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        below = nn.relu(_conv(x, self.features, 3, 1, 0, train=train, name="block"))
-        x = nn.relu(_conv(below, self.features, 1, 1, 0, train=train, name="globals"))
+        norm = functools.partial(layers.norm, self.norm, train)
+        below = nn.relu(_conv(x, self.features, 3, 1, 0, norm=norm, name="block"))
+        x = nn.relu(_conv(below, self.features, 1, 1, 0, norm=norm, name="globals"))
         return {
             "fc": below.reshape(len(below), -1),
             "y": x.reshape(len(x), -1),
@@ -129,89 +144,111 @@ class _Folded(nn.Module):
 
 
 def _encoder(name: str, side: int, body: nn.Module, head: nn.Module) -> pure.Net:
-    return pure.net(_Folded(body, head), pure.square_images(name, side))
+    return microbatches.dividable(pure.net(_Folded(body, head), pure.square_images(name, side)))
 
 
-def _alexnet64(width: int) -> _AlexNet:
-    return _AlexNet(width, pools=(0, 1, 4))  # 16 -> 7 -> 3 -> 1
+def _alexnet64(width: int, norm: str) -> _AlexNet:
+    return _AlexNet(width, (0, 1, 4), norm)  # 16 -> 7 -> 3 -> 1
 
 
-def _alexnet32(width: int) -> _AlexNet:
-    return _AlexNet(width, pools=(1, 4))  # 8 -> 3 -> 1
+def _alexnet32(width: int, norm: str) -> _AlexNet:
+    return _AlexNet(width, (1, 4), norm)  # 8 -> 3 -> 1
 
 
-def _resnet64(width: int, blocks: Sequence[int]) -> _ResNet:
-    return _ResNet(width, tuple(blocks), strides=(2, 2, 2))  # 16 -> 8 -> 4 -> 2 -> 1
+def _resnet64(width: int, blocks: Sequence[int], norm: str) -> _ResNet:
+    return _ResNet(width, tuple(blocks), (2, 2, 2), norm)  # 16 -> 8 -> 4 -> 2 -> 1
 
 
-def _resnet32(width: int, blocks: Sequence[int]) -> _ResNet:
-    return _ResNet(width, tuple(blocks), strides=(1, 2, 2))  # 8 -> 4 -> 4 -> 2 -> 1
+def _resnet32(width: int, blocks: Sequence[int], norm: str) -> _ResNet:
+    return _ResNet(width, tuple(blocks), (1, 2, 2), norm)  # 8 -> 4 -> 4 -> 2 -> 1
 
 
-def folded_alexnet64(*, width: int, hidden: int, features: int, dropout: float) -> pure.Net:
+def folded_alexnet64(
+    *, width: int, hidden: int, features: int, dropout: float, norm: str = "batch"
+) -> pure.Net:
     """AlexNet-like, 16x16 crops of 64x64 images; 7x7 locations of 2*width, y of `features`.
 
     Published: width 96, hidden 4096, features 64, dropout 0.1. Between the map and the hidden
     layer stands a convolution of 4*width channels, 3x3 with stride 2.
     """
     return _encoder(
-        "folded_alexnet64", 64, _alexnet64(width), _Single(4 * width, hidden, features, dropout)
+        "folded_alexnet64",
+        64,
+        _alexnet64(width, norm),
+        _Single(4 * width, hidden, features, dropout, norm),
     )
 
 
-def folded_alexnet32(*, width: int, hidden: int, features: int, dropout: float) -> pure.Net:
+def folded_alexnet32(
+    *, width: int, hidden: int, features: int, dropout: float, norm: str = "batch"
+) -> pure.Net:
     """`folded_alexnet64` for 8x8 crops of 32x32 images. Not published.
 
     Without the first pooling: with it, crops of 8 pixels are at 1x1 after two convolutions.
     """
     return _encoder(
-        "folded_alexnet32", 32, _alexnet32(width), _Single(4 * width, hidden, features, dropout)
+        "folded_alexnet32",
+        32,
+        _alexnet32(width, norm),
+        _Single(4 * width, hidden, features, dropout, norm),
     )
 
 
-def folded_resnet32(*, width: int, blocks: Sequence[int], hidden: int, features: int) -> pure.Net:
+def folded_resnet32(
+    *, width: int, blocks: Sequence[int], hidden: int, features: int, norm: str = "batch"
+) -> pure.Net:
     """Bottleneck ResNet, 8x8 crops of 32x32 images; 7x7 locations of 16*width, y of `features`.
 
     Published: width 64, hidden 1024, features 64, and blocks (2, 2, 2), 19 layers, or (3, 6, 3),
     37 layers. The newest official file writes the latter with two repetitions of 0, which leave
     out what shrinks the crops; its first form has these numbers.
     """
-    head = _Single(None, hidden, features, dropout=0.0)
-    return _encoder("folded_resnet32", 32, _resnet32(width, blocks), head)
+    head = _Single(None, hidden, features, 0.0, norm)
+    return _encoder("folded_resnet32", 32, _resnet32(width, blocks, norm), head)
 
 
-def folded_resnet64(*, width: int, blocks: Sequence[int], hidden: int, features: int) -> pure.Net:
+def folded_resnet64(
+    *, width: int, blocks: Sequence[int], hidden: int, features: int, norm: str = "batch"
+) -> pure.Net:
     """`folded_resnet32` for 16x16 crops of 64x64 images. Not published: its first stage has a
     stride of 2 as well, which is the only difference.
     """
-    head = _Single(None, hidden, features, dropout=0.0)
-    return _encoder("folded_resnet64", 64, _resnet64(width, blocks), head)
+    head = _Single(None, hidden, features, 0.0, norm)
+    return _encoder("folded_resnet64", 64, _resnet64(width, blocks, norm), head)
 
 
-def folded_multi_alexnet64(*, width: int, features: int) -> pure.Net:
+def folded_multi_alexnet64(*, width: int, features: int, norm: str = "batch") -> pure.Net:
     """`folded_alexnet64` with 5x5 globals of `features` numbers. Published: width 96, features 192.
 
     The globals end in batch norm and ReLU, as in the official code; there is no output layer.
     """
-    return _encoder("folded_multi_alexnet64", 64, _alexnet64(width), _Multiple(features))
+    return _encoder(
+        "folded_multi_alexnet64", 64, _alexnet64(width, norm), _Multiple(features, norm)
+    )
 
 
-def folded_multi_alexnet32(*, width: int, features: int) -> pure.Net:
+def folded_multi_alexnet32(*, width: int, features: int, norm: str = "batch") -> pure.Net:
     """`folded_alexnet32` with 5x5 globals of `features` numbers. Not published."""
-    return _encoder("folded_multi_alexnet32", 32, _alexnet32(width), _Multiple(features))
+    return _encoder(
+        "folded_multi_alexnet32", 32, _alexnet32(width, norm), _Multiple(features, norm)
+    )
 
 
-def folded_multi_resnet32(*, width: int, blocks: Sequence[int], features: int) -> pure.Net:
+def folded_multi_resnet32(
+    *, width: int, blocks: Sequence[int], features: int, norm: str = "batch"
+) -> pure.Net:
     """`folded_resnet32` with 5x5 globals of `features` numbers.
 
     Table 3 has such a network on CIFAR-10; its layers above the map are in no released file, so
     they are those of `folded_multi_alexnet64`.
     """
-    body = _resnet32(width, blocks)
-    return _encoder("folded_multi_resnet32", 32, body, _Multiple(features))
+    body = _resnet32(width, blocks, norm)
+    return _encoder("folded_multi_resnet32", 32, body, _Multiple(features, norm))
 
 
-def folded_multi_resnet64(*, width: int, blocks: Sequence[int], features: int) -> pure.Net:
+def folded_multi_resnet64(
+    *, width: int, blocks: Sequence[int], features: int, norm: str = "batch"
+) -> pure.Net:
     """`folded_resnet64` with 5x5 globals of `features` numbers. Not published."""
-    body = _resnet64(width, blocks)
-    return _encoder("folded_multi_resnet64", 64, body, _Multiple(features))
+    body = _resnet64(width, blocks, norm)
+    return _encoder("folded_multi_resnet64", 64, body, _Multiple(features, norm))

@@ -25,12 +25,13 @@ class _Classifier(nn.Module):
     hidden: int
     dropout: float
     classes: int
+    norm: str = "batch"
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
         x = layers.Linear(self.hidden, name="linear0")(inputs.reshape(len(inputs), -1))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = nn.relu(layers.batch_norm(train, name="norm")(x))
+        x = nn.relu(layers.norm(self.norm, train, "norm")(x))
         return layers.Linear(self.classes, name="logits")(x)
 
 
@@ -87,13 +88,13 @@ def discriminator(*, widths: Sequence[int]) -> pure.Net:
     return pure.net(_Discriminator(tuple(widths)))
 
 
-def classifier(*, hidden: int, dropout: float, classes: int) -> pure.Net:
+def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch") -> pure.Net:
     """One-hidden-layer classifier f[n,...] -> logits f[n,k]: linear, dropout, batch norm, ReLU,
-    linear. Published: hidden 200, dropout 0.1.
+    linear. Published: hidden 200, dropout 0.1. Another `norm` is one of `layers.norm`.
 
     Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py.
     """
-    return pure.net(_Classifier(hidden, dropout, classes))
+    return pure.net(_Classifier(hidden, dropout, classes, norm))
 
 
 def decoder(*, base: int, widths: Sequence[int], shape: tuple[int, int, int]) -> pure.Net:

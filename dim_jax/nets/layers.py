@@ -6,13 +6,18 @@ eps 1e-5, layer norm has eps 1e-5.
 """
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from dim_jax import contracts
 from dim_jax.nets import products
+
+# `with norm_groups(k): ...`: batch norm that is traced there has k groups unless told otherwise.
+norm_groups = jax.make_user_context(1)
 
 _MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults
 
@@ -79,7 +84,7 @@ def normed_linear(
     widens, batch statistics are made from the covariance of the inputs, and the outputs need not
     be read once more for them, nor in the backward pass.
     """
-    if 2 * inputs.shape[-1] > features:
+    if 2 * inputs.shape[-1] > features or norm_groups.value > 1:
         outputs = Linear(features, use_bias=False, name=linear)(inputs)
         return batch_norm(train, name=norm)(outputs)
     kernel = Kernel(features, name=linear)(inputs)
@@ -169,11 +174,81 @@ class ConvTranspose(nn.Module):
         return products.conv_transposed(inputs, kernel, self.stride, self.padding)
 
 
-def batch_norm(train: bool, name: str | None = None) -> nn.BatchNorm:
-    """Batch norm over all axes but the last, over the global batch."""
+def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
+    """What stands behind a linear map or convolution without bias, f[n,...,c] -> f[n,...,c].
+
+    Args:
+      kind: "batch", `batch_norm`; "layer", layer norm over the channels of one location, so that
+        no location sees another one; "none", a bias, which starts at 0.
+
+    Raises: contracts.UserError: another kind.
+    """
+    kinds = {
+        "batch": lambda: batch_norm(train, name),
+        "layer": lambda: nn.LayerNorm(epsilon=EPSILON, name=name),
+        "none": lambda: _Bias(name=name),
+    }
+    if kind not in kinds:
+        raise contracts.unknown("norm", kind, kinds)
+    return kinds[kind]()
+
+
+def batch_norm(train: bool, name: str | None = None, groups: int | None = None) -> nn.Module:
+    """Batch norm over all axes but the last, over the global batch or over groups of it.
+
+    With k groups every n/k consecutive examples (entries of the first axis) are normalised by
+    their own mean and variance, and the running averages move by the means over groups. With as
+    many groups as devices these are per-device statistics, which the forward and the backward
+    pass need no communication for; the running averages need that of 2 numbers for each channel.
+
+    Args:
+      groups: k; by default that of the context `norm_groups`, 1 outside of it. Evaluation mode,
+        parameters and state are the same for every k.
+
+    Raises: contracts.UserError: when called, if the groups do not divide the examples.
+    """
+    groups = norm_groups.value if groups is None else groups
+    if train and groups > 1:
+        return _GroupedBatchNorm(groups, name=name)
     return nn.BatchNorm(
         use_running_average=not train, momentum=_MOMENTUM, epsilon=EPSILON, name=name
     )
+
+
+class _GroupedBatchNorm(nn.Module):
+    """`nn.BatchNorm` in training mode, its parameters and state, with statistics per group."""
+
+    groups: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        if len(inputs) % self.groups:
+            raise contracts.UserError(
+                f"batch norm in {self.groups} groups got {len(inputs)} examples, which does not "
+                "divide; set train.norm_groups to a divisor of the batch"
+            )
+        width = inputs.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, width)
+        bias = self.param("bias", nn.initializers.zeros, width)
+        x = inputs.astype(jnp.float32).reshape(self.groups, -1, *width)
+        mean = x.mean(axis=1)
+        variance = jnp.maximum(jnp.square(x).mean(axis=1) - jnp.square(mean), 0.0)
+        self._average("mean", mean, jnp.zeros)
+        self._average("var", variance, jnp.ones)
+        factor = scale * lax.rsqrt(variance + EPSILON)
+        outputs = (x - mean[:, None]) * factor[:, None] + bias
+        return outputs.reshape(inputs.shape)
+
+    def _average(self, name: str, of_groups: jax.Array, start: Callable) -> None:
+        running = self.variable("batch_stats", name, start, of_groups.shape[1:])
+        if not self.is_initializing():
+            running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * of_groups.mean(axis=0)
+
+
+class _Bias(nn.Module):
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return inputs + self.param("bias", nn.initializers.zeros, inputs.shape[-1:])
 
 
 class ScaleAndBias(nn.Module):
