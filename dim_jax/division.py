@@ -56,8 +56,8 @@ def _check(method, train, devices: int, parts: int, groups: int, accumulate: int
     batch, unit = train["batch_size"], accumulate * parts * math.lcm(devices, groups)
     if unit > devices and batch % unit:
         below = batch // unit * unit
+        given = ", ".join(f"{key}={train[key]}" for key in _KEYS if train.get(key, 1) > 1)
         raise contracts.UserError(
-            f"batch {batch} with accumulate={accumulate}, microbatches={parts} and "
-            f"norm_groups={groups} on {devices} devices does not divide; set train.batch_size to "
-            + (f"{below} or {below + unit}" if below else f"{unit}")
+            f"batch {batch} on {devices} device(s) with {given} does not divide; "
+            f"set train.batch_size to {f'{below} or {below + unit}' if below else unit}"
         )

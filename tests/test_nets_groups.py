@@ -1,0 +1,193 @@
+"""Batch norm in groups: its statistics, its place in every network, and what devices exchange."""
+
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from dim_jax import contracts, steps
+from dim_jax.nets import critics, encoders, folded, heads, layers
+
+RNG = jax.random.key(0)
+SMALL = dict(width=4, hidden=8, features=4)
+
+
+def close(one, other, tolerance=1e-5):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), one, other
+    )
+
+
+@pytest.mark.parametrize("locations", [(), (3,), (2, 3)])
+def test_every_group_of_consecutive_examples_has_its_own_statistics(locations):
+    drift = jnp.arange(12.0).reshape(12, *(1,) * len(locations), 1)
+    inputs = jax.random.normal(RNG, (12, *locations, 5)) * (1 + drift) + drift
+    layer = layers.batch_norm(True, groups=4)
+    variables = layer.init(RNG, inputs)
+    variables["params"] = {"scale": jnp.linspace(0.5, 2, 5), "bias": jnp.linspace(-1, 1, 5)}
+    outputs, after = layer.apply(variables, inputs, mutable=["batch_stats"])
+    x = np.asarray(inputs, np.float64).reshape(4, -1, 5)
+    mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
+    scale, bias = (np.asarray(variables["params"][name]) for name in ("scale", "bias"))
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * scale + bias
+    close(outputs, expected.reshape(inputs.shape), 1e-4)
+    averages = after["batch_stats"]
+    close(averages["mean"], 0.1 * mean.mean((0, 1)))
+    close(averages["var"], 0.9 + 0.1 * variance.mean((0, 1)))
+
+
+def test_one_group_is_flax_batch_norm_and_all_have_its_parameters_and_state():
+    inputs = jax.random.normal(RNG, (12, 3, 5))
+    flax = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
+    variables = flax.init(RNG, inputs)
+    expected = flax.apply(variables, inputs, mutable=["batch_stats"])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        layers.batch_norm(True).apply(variables, inputs, mutable=["batch_stats"]),
+        expected,
+    )
+    grouped = layers.batch_norm(True, groups=3).init(RNG, inputs)
+    jax.tree.map(np.testing.assert_array_equal, grouped, variables)
+    # A group of everything, by the other module.
+    close(
+        layers._GroupedBatchNorm(1).apply(variables, inputs, mutable=["batch_stats"]),
+        expected,
+    )
+
+
+def test_groups_that_do_not_divide_are_one_sentence():
+    with pytest.raises(contracts.UserError, match=r"5 groups got 12 examples.*norm_groups to a"):
+        layers.batch_norm(True, groups=5).init(RNG, jnp.zeros((12, 3)))
+
+
+NETS = {
+    "dcgan32": (encoders.dcgan32(**SMALL), (32, 32, 1)),
+    "coordinates": (heads.coordinates(widths=(8,))(3), (5, 6)),
+    "classifier": (heads.classifier(hidden=8, dropout=0.0, classes=3), (6,)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_setting_reaches_every_network(name):
+    """Two groups give what two calls with half of the batch each give, and the mean state."""
+    net, shape = NETS[name]
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(8, *shape)).astype(np.float32)
+    inputs += np.arange(8, dtype=np.float32).reshape(8, *(1,) * len(shape))
+    params, stats = jax.jit(net.init)(RNG, inputs)
+    apply = jax.jit(functools.partial(net.apply, train=True))
+    halves = [jax.device_get(apply(params, stats, half)) for half in (inputs[:4], inputs[4:])]
+    with layers.norm_groups(4):
+        other = apply(params, stats, inputs)
+    with layers.norm_groups(2):
+        grouped = apply(params, stats, inputs)  # compiled again: the setting is part of the key
+    outputs = jax.tree.map(lambda *parts: np.concatenate(parts), *(half[0] for half in halves))
+    state = jax.tree.map(lambda *parts: sum(parts) / 2, *(half[1] for half in halves))
+    close(grouped, (outputs, state), 2e-4)
+    first = np.asarray(jax.tree.leaves(other[0])[0])
+    assert np.abs(first - jax.tree.leaves(outputs)[0]).max() > 1e-3
+
+
+def test_a_critic_of_local_features_groups_images():
+    critic = critics.encode_and_dot(width=16, norm_anchors=True)
+    random = np.random.default_rng(0)
+    anchors = np.float32(random.normal(size=(6, 5)) + np.arange(6)[:, None])
+    candidates = np.float32(random.normal(size=(6, 4, 7)) * np.arange(1, 7)[:, None, None])
+    params, stats = jax.jit(critic.init)(RNG, anchors, candidates)
+    all_pairs, pairs = (
+        jax.jit(functools.partial(form, train=True)) for form in (critic.all_pairs, critic.pairs)
+    )
+    with layers.norm_groups(2):
+        scores, _ = all_pairs(params, stats, anchors, candidates)
+        own, _ = pairs(params, stats, anchors, candidates[:, None])
+    for part in (slice(0, 3), slice(3, 6)):
+        block, _ = all_pairs(params, stats, anchors[part], candidates[part])
+        close(np.asarray(scores)[part, part], block, 1e-4)
+    close(np.asarray(own)[:, 0], np.asarray(scores)[np.arange(6), np.arange(6)], 1e-4)
+
+
+def collectives(function, *arguments) -> list[str]:
+    """The collectives of a function whose last argument is split over 8 devices, with shapes."""
+    mesh = steps.mesh()
+    whole, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+    shardings = (*(whole,) * (len(arguments) - 1), split)
+    text = jax.jit(function, in_shardings=shardings).lower(*arguments).compile().as_text()
+    names = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
+    return [f"{name} {shape}" for shape, name in re.findall(rf"= (.*?) ({names})\(", text)]
+
+
+@pytest.fixture(scope="module")
+def network():
+    net, _ = NETS["dcgan32"]
+    images = jax.random.normal(RNG, (32, 32, 32, 1))
+    return net, *jax.jit(net.init)(RNG, images), images
+
+
+@pytest.mark.parametrize(("groups", "exchanged"), [(1, True), (4, True), (8, False)])
+def test_statistics_of_each_device_need_no_communication(network, groups, exchanged):
+    net, *arguments = network
+
+    def forward(params, stats, images):
+        with layers.norm_groups(groups):
+            return net.apply(params, stats, images, train=True)[0]
+
+    assert bool(collectives(forward, *arguments)) == exchanged
+
+
+def test_the_backward_pass_sums_over_devices_once(network):
+    """One all-reduce: of the loss, the gradients and the running averages."""
+    net, *arguments = network
+
+    def gradient(params, stats, images):
+        def loss(params):
+            with layers.norm_groups(8):
+                taps, after = net.apply(params, stats, images, train=True)
+            return jnp.mean(jnp.square(taps["y"])), after
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    assert [name.split()[0] for name in collectives(gradient, *arguments)] == ["all-reduce"]
+
+
+@pytest.mark.parametrize(
+    ("make", "norm"),
+    [
+        (encoders.dcgan32, "layer"),
+        (encoders.dcgan32, "none"),
+        (functools.partial(folded.folded_resnet32, blocks=(1, 1, 1)), "none"),
+    ],
+)
+def test_without_batch_norm_nothing_is_shared_between_examples(make, norm):
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 1)).astype(np.float32)
+    net, usual = make(**SMALL, norm=norm), make(**SMALL)
+    named = jax.eval_shape(usual.init, RNG, images)[0]
+    params, stats = jax.jit(net.init)(RNG, images)
+    assert stats == {} and params.keys() == named.keys()
+    apply = jax.jit(functools.partial(net.apply, train=True))
+    taps, stats = jax.device_get(apply(params, {}, images))
+    changed = images.copy()
+    changed[1:], changed[0, 16:] = 0, 0
+    other = jax.device_get(apply(params, {}, changed)[0])
+    assert stats == {} and np.abs(taps["y"] - other["y"]).max() > 0
+    # What is above the change in the first image keeps its bits: no location sees another one.
+    np.testing.assert_array_equal(taps["local"][0, :2], other["local"][0, :2])
+    changed = np.concatenate([images[:1], changed[1:]])
+    alone = jax.device_get(apply(params, {}, changed)[0])
+    for name, tap in taps.items():
+        np.testing.assert_array_equal(tap[0], alone[name][0], err_msg=name)
+
+
+def test_batch_norm_is_the_default_and_an_unknown_norm_names_the_nearest():
+    images = jnp.zeros((2, 32, 32, 1))
+    shapes = [
+        jax.eval_shape(encoders.dcgan32(**SMALL, **more).init, RNG, images)
+        for more in ({}, dict(norm="batch"))
+    ]
+    assert shapes[0] == shapes[1] and shapes[0][1]["conv0_norm"].keys() == {"mean", "var"}
+    with pytest.raises(contracts.UserError, match="unknown norm 'bach': did you mean 'batch'"):
+        jax.eval_shape(encoders.dcgan32(**SMALL, norm="bach").init, RNG, images)
