@@ -4,7 +4,7 @@ microbatches: the encoder runs on so many parts of the batch, one after the othe
   the whole batch (`nets.microbatches`): for any method, with one more forward pass.
 norm_groups: batch norm has the statistics of so many groups of what it is given
   (`nets.layers.batch_norm`): those of a paper that trained on so many devices, or one for each
-  device, which needs no communication. With microbatches, of each of them.
+  device, which needs no communication. In divided batches, of each part.
 accumulate: losses and gradients are means over so many parts of the batch, each computed by itself
   (`steps.accumulated_gradients`): only for losses that do not compare examples.
 

@@ -159,7 +159,8 @@ def accumulated_gradients(
     """`player_gradients` of the mean over equal parts of a batch, in memory for one of them.
 
     Losses and metrics are means as well; the state goes from part to part; no features are kept.
-    Part j has the examples j, j + parts, ... : an equal share of what is on each device.
+    Part j has the examples j, j + parts, ... : an equal share of what is on each device. Batch
+    statistics are those of a part, and gradients are summed over devices once for each part.
     """
 
     def body(carried, scanned):

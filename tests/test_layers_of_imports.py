@@ -27,6 +27,7 @@ NEVER = {
     "evaluate": {"dim_jax.methods", "dim_jax.train", "dim_jax.steps", "dim_jax.report"},
     "data": {"dim_jax.nets", "dim_jax.methods", "dim_jax.train", "dim_jax.evaluate"},
     "report": {"dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.train", "flax"},
+    "division": {"dim_jax.methods", "dim_jax.data", "dim_jax.train", "dim_jax.steps", *FLAX},
     "steps": {"dim_jax.methods", "dim_jax.nets", "dim_jax.evaluate", "dim_jax.report"},
     "train": {"dim_jax.methods", "dim_jax.nets", "dim_jax.evaluate", "dim_jax.report"},
 }

@@ -6,9 +6,10 @@ backward pass runs it once more on each, for the intermediate values of that par
 gradient are those of the whole batch, for one more forward pass of the encoder.
 
 Microbatch j has the examples j, j + count, j + 2 count and so on: with the batch split over devices
-each of them has an equal part of every microbatch, and the result does not depend on how many there
-are. An encoder with batch norm has the statistics of each microbatch, as `layers.batch_norm` with
-`count` groups has them of the reordered batch, and running averages that move by their mean.
+each of them has an equal part of every microbatch, no image moves, and the result does not depend
+on their number. The encoder's gradient is summed over devices once for each microbatch. An encoder
+with batch norm has the statistics of each microbatch, as `layers.batch_norm` with `count` groups
+has them of the reordered batch, and running averages that move by their mean.
 
 What grows with the square of the batch is not the encoder's: scores of local features are n x n x l
 numbers, and an MLP critic holds that many hidden vectors. There `sampled_locations` helps in the
