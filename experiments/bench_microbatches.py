@@ -5,7 +5,10 @@
 Measured is the whole training step, as compiled for `train.microbatches` of 1, 4 and 16, in turns
 in one process. Batch norm has the statistics of each microbatch. Where all local features of a
 large batch are scored the matrix of scores holds the memory, not the encoder: such rows are only
-compiled where they would not fit, and stand beside those with `sampled_locations`.
+compiled, not run, and stand beside those with `sampled_locations`.
+
+Memory is the compiler's plan and repeats exactly. The seconds in bench_microbatches_cpu.json were
+taken on cores that other work shared, several processes to a core: they are rough.
 """
 
 import dataclasses
