@@ -394,9 +394,6 @@ def _published_cifar(words: dict, rows: dict, tasks: dict, measures: dict) -> di
 
 
 def finetuned(budget: str) -> dict:
-    """Semi-supervised fine-tuning of the trained and of the untrained encoder, on conv.
-
-    budget: of `BUDGETS`; the protocol holds every number and its source.
-    """
+    """Fine-tuning of the trained and the untrained encoder, on conv; numbers: the protocol."""
     protocol = "finetune-paper-v1" if budget == "paper" else "finetune-v1"
     return dict(finetune=dict(name="finetune", protocol=protocol))
