@@ -18,13 +18,14 @@ _USAGE = "for example: python -m dim_jax.main --config configs/quickstart.py"
 
 
 class Command(NamedTuple):
-    """A parsed command: the resolved config as plain dicts, where it came from, the folder, and
-    the flags about several processes."""
+    """A parsed command: the resolved config as plain dicts, where it came from, the folder, the
+    flags about several processes, and whether a dispatch is to be profiled."""
 
     config: dict[str, Any]
     source: str
     workdir: str
     distributed: distributed.Options
+    profile: bool = False
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -40,6 +41,7 @@ def parse(argv: Sequence[str]) -> Command:
         "config", None, "FILE.py[:arguments]", flag_values=values, lock_config=True, sys_argv=argv
     )
     flags.DEFINE_string("workdir", None, "run folder", flag_values=values)
+    flags.DEFINE_bool("profile", False, "record one dispatch", flag_values=values)
     _define_distributed(values)
     try:
         surplus = values(argv)[1:]
@@ -55,9 +57,8 @@ def parse(argv: Sequence[str]) -> Command:
     source = config_flags.get_config_filename(values["config"])
     workdir = values["workdir"].value or _default_workdir(source)
     options = {name: values[name].value for name in distributed.Options._fields[1:]}
-    return Command(
-        config, source, workdir, distributed.Options(values["distributed"].value, **options)
-    )
+    processes = distributed.Options(values["distributed"].value, **options)
+    return Command(config, source, workdir, processes, values["profile"].value)
 
 
 def _define_distributed(values: flags.FlagValues) -> None:

@@ -1,6 +1,7 @@
 """python -m dim_jax.main --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...]
 
-Trains, evaluates and reports. The same command again continues an interrupted run.
+Trains, evaluates and reports. The same command again continues an interrupted run. --profile
+records where the time of a training step goes (see dim_jax.profiling).
 
 Several processes: the same command in each one. On TPU pods, in Slurm steps and under Open MPI
 they find each other (--distributed=off: they do not; =on: they must); elsewhere give
@@ -40,10 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train_and_evaluate(command: commandline.Command) -> int:
     # JAX starts here and not before the command line is known to be right.
-    from dim_jax import run, train
+    from dim_jax import compilation, run, train
 
+    compilation.keep()
     try:
-        run.train_and_evaluate(command.config, command.workdir, command.source)
+        run.train_and_evaluate(
+            command.config, command.workdir, command.source, profile=command.profile
+        )
     except (train.Stopped, distributed.Ended) as ended:
         print(f"dim_jax: {ended}", file=sys.stderr)
         return ended.exit_code

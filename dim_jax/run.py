@@ -18,6 +18,7 @@ from dim_jax import (
     data,
     distributed,
     division,
+    profiling,
     record,
     report,
     steps,
@@ -62,7 +63,9 @@ class Outputs:
         self._tensorboard.close()
 
 
-def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> dict[str, Any]:
+def train_and_evaluate(
+    config: Mapping[str, Any], workdir: str, source: str, *, profile: bool = False
+) -> dict[str, Any]:
     """Runs, or continues, the experiment of a resolved config; returns what results.json holds.
 
     Of several processes all train, and the first one alone evaluates, writes, and returns that;
@@ -72,6 +75,7 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
       config: plain nested dicts (see configs/).
       workdir: the run folder.
       source: the config file with its arguments, for the record.
+      profile: record one dispatch in the run folder (`profiling`).
 
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged.
@@ -79,10 +83,14 @@ def train_and_evaluate(config: Mapping[str, Any], workdir: str, source: str) -> 
       distributed.Ended: the first process could not evaluate.
     """
     console = report.Console(enabled=distributed.is_first())
-    return _run(config, source, Workdir(workdir), console)
+    folder = Workdir(workdir)
+    recorder = None
+    if profile and distributed.is_first():
+        recorder = profiling.Recorder(folder.profile, console.log)
+    return _run(config, source, folder, console, recorder)
 
 
-def _run(config, source: str, folder: Workdir, console: report.Console) -> dict[str, Any]:
+def _run(config, source: str, folder: Workdir, console, recorder) -> dict[str, Any]:
     with distributed.together():
         folder.check(config)
     if distributed.of_first(folder.results.exists()):
@@ -108,8 +116,12 @@ def _run(config, source: str, folder: Workdir, console: report.Console) -> dict[
     outputs = Outputs(folder, console)
     checkpoints = checkpoint.Checkpoints(folder.checkpoints, keep=config["train"]["keep"])
     with contextlib.closing(outputs):
-        loop = train.Loop.of(initial, config, dataset, durations, checkpoints, outputs)
+        loop = train.Loop.of(
+            initial, config, dataset, durations, checkpoints, outputs, recorder=recorder
+        )
         final = loop.run()
+        if recorder is not None:
+            recorder.close()
     final = steps.localise(final)
     facts = record.facts(config, source, dataset, durations, final, loop)
     with distributed.first_alone() as is_first:

@@ -5,6 +5,7 @@ Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints 
 so a resumed run makes the same dispatches as an uninterrupted one and gives the same bits.
 """
 
+import functools
 import math
 import signal
 import threading
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import augment, checkpoint, contracts, data, distributed, optim, steps
+from dim_jax import augment, checkpoint, contracts, data, distributed, optim, profiling, steps
 from dim_jax.data import resident
 
 
@@ -130,6 +131,7 @@ class Loop:
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
         mesh: jax.sharding.Mesh,
+        recorder: profiling.Recorder | None = None,
     ):
         """Restores the newest checkpoint, if any, and moves the data to the devices.
 
@@ -147,6 +149,7 @@ class Loop:
         self._train_state = template.replace(**kept)
         self._arrays = steps.replicate((split.images, split.labels), mesh)
         self._vote = distributed.Vote(mesh)
+        self._recorder = recorder
         self._compiled = {}
         self._last_read = 0.0
         row = outputs.begin(self.step, durations)
@@ -163,6 +166,7 @@ class Loop:
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
         devices: Sequence[jax.Device] | None = None,
+        recorder: profiling.Recorder | None = None,
     ) -> "Loop":
         """The loop of a config over the given devices (all by default)."""
         mesh = steps.mesh(devices)
@@ -175,7 +179,7 @@ class Loop:
             mesh,
             augment.pipeline(**config.get("augment", {})),
         )
-        return cls(initial, dispatch, split, durations, checkpoints, outputs, mesh)
+        return cls(initial, dispatch, split, durations, checkpoints, outputs, mesh, recorder)
 
     def run(self) -> steps.TrainState:
         """Trains to the last step.
@@ -211,7 +215,10 @@ class Loop:
                 pass
             self.compile_seconds += time.perf_counter() - began
         began = time.perf_counter()
-        self._train_state, metrics = self._compiled[count](self._train_state, *self._arrays)
+        program = self._compiled[count]
+        if self._recorder is not None:
+            program = functools.partial(self._recorder, program, steps=count)
+        self._train_state, metrics = program(self._train_state, *self._arrays)
         self.step += count
         return self.step, count, metrics, began
 

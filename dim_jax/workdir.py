@@ -24,6 +24,7 @@ class Workdir:
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
+        self.profile = self.path / "profile"
 
     def check(self, config: Mapping[str, Any]) -> None:
         """Raises UserError if the folder holds a run of another config, or something else."""

@@ -1,16 +1,14 @@
 """Matrix products and convolutions of networks: operands in the compute dtype, float32 results.
 
-With `compute_dtype("bfloat16")` both operands of every product are rounded to bfloat16 and summed
+With `computed_in(f, "bfloat16")` both operands of every product are rounded to bfloat16 and summed
 in float32, in the forward and in the backward pass (where the cotangent is rounded too); all else
 stays float32. With "float32", the default, nothing is rounded.
 """
 
-import contextlib
-import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,26 +17,12 @@ from jax import lax
 from dim_jax import contracts
 
 DTYPES = ("float32", "bfloat16")
-_dtype = contextvars.ContextVar("compute_dtype", default="float32")
-
-
-@contextlib.contextmanager
-def compute_dtype(name: str) -> Iterator[None]:
-    """Products that are traced inside have operands of this dtype, one of `DTYPES`.
-
-    It is read when a function is traced: compile inside, or wrap the function (`computed_in`).
-    """
-    if name not in DTYPES:
-        raise contracts.unknown("compute_dtype", name, DTYPES)
-    token = _dtype.set(name)
-    try:
-        yield
-    finally:
-        _dtype.reset(token)
+# `with compute_dtype(name): ...`: operands of the products that are traced there.
+compute_dtype = jax.make_user_context("float32")
 
 
 def computed_in(function: Callable, name: str) -> Callable:
-    """The same function, always traced with this compute dtype."""
+    """The same function, always traced with this compute dtype, one of `DTYPES`."""
     if name not in DTYPES:
         raise contracts.unknown("compute_dtype", name, DTYPES)
 
@@ -60,7 +44,7 @@ def dot_of_parts(parts: Sequence[jax.Array], kernels: Sequence[jax.Array]) -> ja
 
     As one product of all parts side by side, which stores one result instead of adding several.
     """
-    dtype = _dtype.get()
+    dtype = compute_dtype.value
     if dtype == "float32":
         return jnp.concatenate(parts, -1) @ jnp.concatenate(kernels)
     rows = tuple(part.reshape(-1, part.shape[-1]) for part in parts)
@@ -84,7 +68,7 @@ def _bits(array: jax.Array) -> str:
 def dot_of_rows(left: jax.Array, right: jax.Array) -> jax.Array:
     """left f[n, d], right f[m, ..., d] -> f[n, m, ...], the dot product of each with each."""
     rows = right.reshape(-1, right.shape[-1])
-    dtype = _dtype.get()
+    dtype = compute_dtype.value
     product = _contract(left, rows, 1, 1) if dtype == "float32" else _of_rows(dtype, left, rows)
     return product.reshape(len(left), *right.shape[:-1])
 
@@ -92,7 +76,7 @@ def dot_of_rows(left: jax.Array, right: jax.Array) -> jax.Array:
 def conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolution of images f[n,h,w,c] with kernel f[k,k,c,d], the same padding on all sides."""
     form = _conv_by_matmul if _on_cpu() else _conv_by_lax
-    return form(_dtype.get(), stride, padding, inputs, kernel)
+    return form(compute_dtype.value, stride, padding, inputs, kernel)
 
 
 def conv_transposed(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:

@@ -1,0 +1,132 @@
+"""Where the time of a training step goes: a trace of one dispatch, and a table of its operations.
+
+    python -m dim_jax.main --config configs/x.py --profile
+    python -m dim_jax.profiling runs/x/profile
+
+The trace is `jax.profiler`'s: XProf and Perfetto (ui.perfetto.dev opens `*.trace.json.gz`) show it
+on a time line. The table needs neither: it adds up each operation of the compiled program, and
+says from the program (`program.txt`, beside the trace) which line of the model it belongs to.
+"""
+
+import argparse
+import collections
+import gzip
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import rich.console
+import rich.table
+
+from dim_jax import contracts
+
+_PROGRAM, _FACTS = "program.txt", "facts.json"
+# `%name = shape operation(...), metadata={op_name="jit(f)/while/body/jvp(Net)/conv0/dot_general"}`
+_INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = (\S+) .*op_name="([^"]*)"', re.MULTILINE)
+_SHOWN = 60  # characters of a name, its end
+
+
+class Recorder:
+    """Records the second dispatch of a run: the first one warms up."""
+
+    def __init__(self, directory: pathlib.Path, log: Callable[[str], Any]):
+        self._directory = directory
+        self._log = log
+        self._calls = 0
+
+    def __call__(self, program: jax.stages.Compiled, *arguments, steps: int):
+        """program(*arguments), a dispatch of so many steps."""
+        self._calls += 1
+        if self._calls != 2:
+            return program(*arguments)
+        jax.block_until_ready(arguments)  # what ran before is not of this dispatch
+        with jax.profiler.trace(self._directory):
+            outputs = jax.block_until_ready(program(*arguments))
+        (self._directory / _PROGRAM).write_text(program.as_text())
+        (self._directory / _FACTS).write_text(json.dumps({"steps": steps}) + "\n")
+        self._log(
+            f"profile of {steps} steps: {self._directory} "
+            f"(python -m dim_jax.profiling {self._directory})"
+        )
+        return outputs
+
+    def close(self) -> None:
+        """Says so if nothing was recorded."""
+        if self._calls < 2:
+            self._log(
+                f"no profile: the second dispatch is recorded and there was {self._calls}; set a "
+                "smaller train.steps_per_dispatch"
+            )
+
+
+class Operation(NamedTuple):
+    """An operation of the compiled program: its time a step on all threads, and what it is."""
+
+    name: str
+    milliseconds: float
+    shape: str
+    origin: str
+
+
+def operations(directory: pathlib.Path) -> list[Operation]:
+    """The operations of a recorded dispatch, the longest first.
+
+    Raises:
+      UserError: the folder holds no profile.
+    """
+    traces = sorted(directory.rglob("*.trace.json.gz"))
+    if not traces or not (directory / _PROGRAM).is_file():
+        raise contracts.UserError(
+            f"{directory} holds no profile; give the folder `profile` of a run made with --profile"
+        )
+    steps = json.loads((directory / _FACTS).read_text())["steps"]
+    program = {
+        name: (shape, origin)
+        for name, shape, origin in _INSTRUCTION.findall((directory / _PROGRAM).read_text())
+    }
+    microseconds: dict[str, float] = collections.defaultdict(float)
+    with gzip.open(traces[-1], "rt") as file:
+        events = json.load(file)["traceEvents"]
+    for event in events:
+        name = event.get("args", {}).get("hlo_op")
+        # A loop's time is that of what it repeats.
+        if event.get("ph") == "X" and name and not name.startswith(("while", "call", "condition")):
+            microseconds[name] += event["dur"]
+    return [
+        Operation(name, total / 1e3 / steps, *program.get(name, ("", "")))
+        for name, total in sorted(microseconds.items(), key=lambda pair: -pair[1])
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the table of a profile; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dim_jax.profiling")
+    parser.add_argument("directory", type=pathlib.Path)
+    parser.add_argument("--rows", type=int, default=30)
+    arguments = parser.parse_args(argv)
+    try:
+        found = operations(arguments.directory)
+    except contracts.UserError as error:
+        print(f"dim_jax: {error}", file=sys.stderr)
+        return 2
+    total = sum(operation.milliseconds for operation in found)
+    printed = rich.table.Table("ms a step", "share", "operation", "result", "from", padding=0)
+    printed.title = f"{len(found)} operations, {total:.1f} ms a step on all threads"
+    for operation in found[: arguments.rows]:
+        printed.add_row(
+            f"{operation.milliseconds:.2f}",
+            f"{operation.milliseconds / total:.1%}",
+            operation.name,
+            operation.shape.partition("{")[0],
+            operation.origin[-_SHOWN:],
+        )
+    rich.console.Console(width=140).print(printed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
