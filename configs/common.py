@@ -55,6 +55,8 @@ def config(**blocks) -> ml_collections.ConfigDict:
     """
     defaults = dict(
         seed=0,
+        # bit-equal reruns also on a GPU (dim_jax/determinism.py); a CPU has them anyway
+        deterministic=False,
         # of the operands of matrix products and convolutions in training; or "bfloat16"
         compute_dtype="float32",
         augment=augment(),
@@ -110,7 +112,12 @@ def adam_of(budget: str) -> dict:
 
 
 def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epochs: float) -> dict:
-    """The `train` block; `batch_size` is that of the whole job."""
+    """The `train` block; `batch_size` is that of the whole job.
+
+    keep: how many of the newest checkpoints stay. keep_best: a metric of metrics.jsonl whose best
+    checkpoint stays too (losses: the smallest; others: the largest). max_minutes: training stops
+    then, saved, with exit code 75.
+    """
     return dict(
         batch_size=batch_size,
         **dict(microbatches=1, norm_groups=1, accumulate=1),  # whole: dim_jax/division.py
@@ -118,6 +125,8 @@ def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epoch
         steps_per_dispatch=steps_per_dispatch,
         save_epochs=float(save_epochs),
         keep=2,
+        keep_best=placeholder(str),
+        max_minutes=placeholder(float),
     )
 
 

@@ -1,20 +1,19 @@
 """Training state on disk, and the exported encoder. The only module that knows orbax.
 
 A checkpoint is a folder `<step>/` with `arrays/` (orbax), `leaves.json` (name, shape and dtype of
-every leaf) and `manifest.json` (size and SHA-256 of every other file). It is written under a
-draft name and renamed when complete, so a process killed at any moment leaves the former
-checkpoints as they were. The manifest is needed because orbax alone restores some damaged files
-without complaint.
+every leaf), `metrics.json` (those of the step, where given) and `manifest.json` (see `manifest`).
+It is written under a draft name and renamed when complete, so a process killed at any moment leaves
+the former checkpoints as they were. The manifest is needed because orbax alone restores some
+damaged files without complaint.
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from dim_jax import contracts
+from dim_jax import best, contracts, disk, manifest
 
 _DRAFT = "draft-"  # being written, or being deleted: never read
 _UNREADABLE = "unreadable-"
-_ARRAYS, _LEAVES, _MANIFEST = "arrays", "leaves.json", "manifest.json"
+_ARRAYS, _LEAVES = "arrays", "leaves.json"
+_MARGIN = 2**17  # bytes for what a checkpoint has besides arrays
 _WEIGHTS, _CARD, _DIGEST = "weights.npz", "card.json", "weights_sha256"
 
 
 class Checkpoints:
-    """The newest `keep` checkpoints of one run.
+    """The newest `keep` checkpoints of one run, and the best by the metric `keep_best`, if given.
 
+    `best.json` names the best (see `best.find`); what a run continues from is always the newest.
     With several processes every one of them makes the same calls, on a shared file system.
     """
 
-    def __init__(self, directory: str | os.PathLike, keep: int = 2):
+    def __init__(self, directory: str | os.PathLike, keep: int = 2, keep_best: str | None = None):
         if keep < 1:
             raise ValueError(f"keep is {keep}; at least one checkpoint is needed, so set keep >= 1")
         self._directory = Path(directory).absolute()
         self._keep = keep
+        self._keep_best = keep_best
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, ascending."""
@@ -49,32 +51,52 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
 
-    def save(self, step: int, tree: contracts.Tree) -> None:
+    def save(
+        self, step: int, tree: contracts.Tree, metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Writes `tree` as checkpoint `step` and waits for it; does nothing when that step exists.
 
-        Leaves are arrays or Python numbers. Older checkpoints than the newest `keep` are deleted
-        after the new one is complete.
+        Leaves are arrays or Python numbers; `metrics` are those that `keep_best` chooses by. Older
+        checkpoints than the newest `keep`, but for the best, are deleted after the new one is
+        complete.
 
-        Raises: TypeError for a leaf that is not numeric.
+        Raises: TypeError for a leaf that is not numeric; contracts.UserError when the disk is
+            full, after the unfinished checkpoint was removed.
         """
         leaves = _named_leaves(tree)
         if _agreed(self._path(step).exists()):
             return
         draft = self._directory / f"{_DRAFT}{step}"
+        steps = self.steps()
+        kept = f"checkpoint {steps[-1]} is kept" if steps else "no checkpoint was there before"
+        size = sum(_as_array(leaf).nbytes for leaf in leaves.values()) + _MARGIN
         if _is_first_process():
             self._delete_drafts()
+            disk.check_room(f"checkpoint {step}", self._directory, size, kept)
+        with disk.writing(
+            f"checkpoint {step}",
+            self._directory,
+            clean_up=lambda: shutil.rmtree(draft, ignore_errors=True),
+            advice=kept,
+        ):
+            self._write(step, draft, leaves, metrics)
+        _meet("saved")
+
+    def _write(self, step: int, draft: Path, leaves: dict[str, Any], metrics) -> None:
+        if _is_first_process():
             draft.mkdir(parents=True)
         _meet("draft")
         # Orbax refuses arrays without elements; their shape in leaves.json is all there is.
         filled = {name: _as_array(leaf) for name, leaf in leaves.items() if not _is_empty(leaf)}
-        with _orbax() as orbax, _checkpointer(orbax) as checkpointer:
+        with disk.quiet_threads(), _orbax() as orbax, _checkpointer(orbax) as checkpointer:
             checkpointer.save(draft / _ARRAYS, args=orbax.args.PyTreeSave(filled))
         if _is_first_process():
             _write_json(draft / _LEAVES, {name: _signature(leaf) for name, leaf in leaves.items()})
-            _write_json(draft / _MANIFEST, _digests(draft))
+            if metrics is not None:
+                _write_json(draft / best.METRICS, best.finite(metrics))
+            manifest.write(draft)
             draft.rename(self._path(step))
             self._delete_old()
-        _meet("saved")
 
     def restore_latest(
         self, template: contracts.Tree, log: Callable[[str], Any] = print
@@ -88,11 +110,34 @@ class Checkpoints:
         Raises: contracts.UserError naming the first leaf that differs from the template in name,
             shape or kind of number.
         """
-        leaves = _named_leaves(template)
         step = self._newest_readable(log) if _is_first_process() else -1
-        step = _agreed(step)
+        return self._load(_agreed(step), template)
+
+    def find_best(self) -> best.Best | None:
+        """The best checkpoint by `keep_best`; None without one."""
+        if self._keep_best is None:
+            return None
+        return best.find(map(self._path, self.steps()), self._keep_best)
+
+    def restore_best(
+        self, template: contracts.Tree, log: Callable[[str], Any] = print
+    ) -> tuple[best.Best, contracts.Tree] | None:
+        """The best checkpoint and its tree, as `restore_latest`; None when there is none.
+
+        A damaged one is left alone, with one line to `log`.
+        """
+        found = self.find_best()
+        fault = manifest.fault(self._path(found.step)) if found and _is_first_process() else None
+        if fault:
+            log(f"the best checkpoint, {self._path(found.step)}, is unreadable ({fault})")
+        step = _agreed(-1 if found is None or fault else found.step)
+        restored = self._load(step, template)
+        return restored and (found, restored[1])
+
+    def _load(self, step: int, template: contracts.Tree) -> tuple[int, contracts.Tree] | None:
         if step < 0:
             return None
+        leaves = _named_leaves(template)
         path = self._path(step)
         difference = _difference(json.loads((path / _LEAVES).read_text()), leaves)
         if difference:
@@ -109,7 +154,7 @@ class Checkpoints:
         """The step to restore, -1 for none; the damaged ones above it are moved aside."""
         damaged, newest = [], -1
         for step in reversed(self.steps()):
-            fault = _fault(self._path(step))
+            fault = manifest.fault(self._path(step))
             if fault is None:
                 newest = step
                 break
@@ -124,10 +169,17 @@ class Checkpoints:
 
     def _delete_drafts(self) -> None:
         for path in self._directory.glob(f"{_DRAFT}*"):
-            shutil.rmtree(path)
+            path.unlink() if path.is_file() else shutil.rmtree(path)
 
     def _delete_old(self) -> None:
+        found = self.find_best()
+        if found is not None:
+            draft = self._directory / f"{_DRAFT}{best.BEST}"
+            _write_json(draft, found._asdict())
+            draft.replace(self._directory / best.BEST)
         for step in self.steps()[: -self._keep]:
+            if found is not None and step == found.step:
+                continue
             # Renamed first: a deletion cut short must not leave half a checkpoint under its name.
             doomed = self._directory / f"{_DRAFT}deleted-{step}"
             self._path(step).rename(doomed)
@@ -154,9 +206,12 @@ def export(
     draft, old = (directory.with_name(f".{directory.name}.{word}") for word in ("draft", "old"))
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(parents=True)
-    np.savez(draft / _WEIGHTS, **{name: _for_npz(leaf) for name, leaf in leaves.items()})
-    _write_json(draft / _CARD, {**card, _DIGEST: _sha256(draft / _WEIGHTS)})
+    with disk.writing(
+        "the encoder", directory, clean_up=lambda: shutil.rmtree(draft, ignore_errors=True)
+    ):
+        draft.mkdir(parents=True)
+        np.savez(draft / _WEIGHTS, **{name: _for_npz(leaf) for name, leaf in leaves.items()})
+        _write_json(draft / _CARD, {**card, _DIGEST: manifest.sha256(draft / _WEIGHTS)})
     if directory.exists():
         directory.rename(old)
     draft.rename(directory)
@@ -176,7 +231,7 @@ def load_export(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any
             )
     try:
         card = json.loads((directory / _CARD).read_text())
-        intact = card.pop(_DIGEST) == _sha256(directory / _WEIGHTS)
+        intact = card.pop(_DIGEST) == manifest.sha256(directory / _WEIGHTS)
     except (ValueError, KeyError, TypeError, AttributeError):
         intact = False
     if not intact:
@@ -295,33 +350,6 @@ def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digests(folder: Path) -> dict[str, list]:
-    """[size in bytes, SHA-256] of every file below `folder` but the manifest."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    named = ((path.relative_to(folder).as_posix(), path) for path in files)
-    return {name: [path.stat().st_size, _sha256(path)] for name, path in named if name != _MANIFEST}
-
-
-def _fault(folder: Path) -> str | None:
-    """Why a checkpoint cannot be used, None when every file is as it was written."""
-    try:
-        expected = json.loads((folder / _MANIFEST).read_text())
-        found = _digests(folder)
-    except (OSError, ValueError) as error:
-        return f"{type(error).__name__} in reading it: {error}"
-    if expected == found:
-        return None
-    for name, (size, _) in found.items():
-        if isinstance(expected, dict) and expected.get(name) != found[name]:
-            return f"{name}, {size} bytes, is not as it was saved"
-    return "files are missing"
-
-
 @contextlib.contextmanager
 def _orbax() -> Iterator[Any]:
     """The orbax module, imported on first use and silenced: its notices are for developers."""
@@ -329,7 +357,7 @@ def _orbax() -> Iterator[Any]:
 
     logger = logging.get_absl_logger()
     level = logger.level
-    logger.setLevel("ERROR")
+    logger.setLevel("CRITICAL")  # errors come as exceptions too, without the tracebacks of threads
     try:
         with warnings.catch_warnings(action="ignore"):
             import orbax.checkpoint as orbax

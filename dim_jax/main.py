@@ -8,15 +8,16 @@ they find each other (--distributed=off: they do not; =on: they must); elsewhere
 --coordinator=HOST:PORT --processes=N --process=I, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES
 and JAX_PROCESS_ID. They wait --join_seconds=300 for each other.
 
-Exit codes: 0 done, 2 a mistake that the printed sentence explains, 75 another process of the run
-was lost, 128 + n stopped (and saved) by signal n.
+Exit codes: 0 done, 2 a mistake or a full disk, which the printed sentence explains, 75 try again:
+stopped (and saved) by train.max_minutes, or another process of the run was lost, 128 + n stopped
+(and saved) by signal n.
 """
 
 import sys
 import traceback
 from collections.abc import Sequence
 
-from dim_jax import commandline, contracts, distributed, supervisor
+from dim_jax import commandline, contracts, determinism, distributed, supervisor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = commandline.parse(argv)
+        determinism.prepare(command.config)
         job = distributed.find(command.distributed)
         if job is None:
             return _train_and_evaluate(command)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 import dim_jax
-from dim_jax import checkpoint, contracts, data, encoder, steps, train
+from dim_jax import checkpoint, contracts, data, encoder, memory, steps, train
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
@@ -68,7 +68,7 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
 
 
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
-    """The `run` block of results.json, but for the time that evaluation takes."""
+    """The `run` block of results.json, but for what evaluation takes."""
     images = durations.total_steps * durations.batch_size
     return {
         "config": pathlib.Path(source.partition(":")[0]).stem,
@@ -94,6 +94,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
             "dim_jax": dim_jax.__version__,
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
+        "train_peak_mib": memory.peaks(),
         "notes": [],
     }
 

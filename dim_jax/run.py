@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,21 +17,26 @@ from dim_jax import (
     checkpoint,
     contracts,
     data,
+    disk,
     distributed,
     division,
+    lock,
+    memory,
     profiling,
     record,
     report,
     steps,
     train,
 )
-from dim_jax.evaluate import controls, suite
+from dim_jax.evaluate import controls, finished, suite
 from dim_jax.nets import products
 from dim_jax.workdir import Workdir
 
 
 class Outputs:
     """Where a training run's rows and lines go: metrics.jsonl, TensorBoard and the console."""
+
+    _KEPT = "the checkpoints stay as they are"
 
     def __init__(self, folder: Workdir, console: report.Console):
         self._folder = folder
@@ -42,18 +48,22 @@ class Outputs:
 
     def begin(self, step: int, plan: train.Plan) -> Mapping[str, Any]:
         """Drops what was written after `step`, opens the writers, returns the last row kept."""
-        self._jsonl.truncate_after(step)
-        self._tensorboard = report.TensorBoardWriter(
-            self._folder.tensorboard, enabled=self._enabled, resume_step=step
-        )
+        with disk.writing("the metrics", self._folder.metrics):
+            self._jsonl.truncate_after(step)
+        with disk.writing("the TensorBoard events", self._folder.tensorboard):
+            self._tensorboard = report.TensorBoardWriter(
+                self._folder.tensorboard, enabled=self._enabled, resume_step=step
+            )
         self._progress = self._exit.enter_context(self._console.progress(plan.total_steps, step))
         rows = report.read_rows(self._folder.metrics)
         return rows[-1] if rows else {}
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Writes one row of metrics everywhere."""
-        self._jsonl.append(row)
-        self._tensorboard.append(row)
+        with disk.writing("the metrics", self._folder.metrics, advice=self._KEPT):
+            self._jsonl.append(row)
+        with disk.writing("the TensorBoard events", self._folder.tensorboard, advice=self._KEPT):
+            self._tensorboard.append(row)
         self._progress.update(row["step"], row)
 
     def close(self) -> None:
@@ -78,20 +88,25 @@ def train_and_evaluate(
       profile: record one dispatch in the run folder (`profiling`).
 
     Raises:
-      UserError: the config, the data or the folder is not usable; training diverged.
-      train.Stopped: a signal came; the run is saved.
+      UserError: the config, the data or the folder is not usable; training diverged; another
+        command runs in the folder; the disk is full.
+      train.Stopped: a signal came, or the time is up; the run is saved.
       distributed.Ended: the first process could not evaluate.
     """
-    console = report.Console(enabled=distributed.is_first())
-    folder = Workdir(workdir)
-    recorder = None
-    if profile and distributed.is_first():
-        recorder = profiling.Recorder(folder.profile, console.log)
-    return _run(config, source, folder, console, recorder)
+    folder, first = Workdir(workdir), distributed.is_first()
+    console = report.Console(enabled=first)
+    recorder = profiling.Recorder(folder.profile, console.log) if profile and first else None
+    with (
+        disk.writing("the run", folder.path),
+        lock.Lock(folder.lock, console.log, enabled=first) as held,
+    ):
+        return _run(config, source, folder, console, held, recorder)
 
 
-def _run(config, source: str, folder: Workdir, console, recorder) -> dict[str, Any]:
+def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorder):
     with distributed.together():
+        if folder.config.exists():
+            held.take()  # here, so that nobody waits for the data to hear that it is in use
         folder.check(config)
     if distributed.of_first(folder.results.exists()):
         return _finished(folder, console) if distributed.is_first() else {}
@@ -109,12 +124,16 @@ def _run(config, source: str, folder: Workdir, console, recorder) -> dict[str, A
         )
         initial = train.initial_state(trained, config, dataset, durations)
         facts |= record.identity(config, dataset)
+        held.take()
         if distributed.is_first():
+            folder.check(config)  # again: the folder may have been made meanwhile
             folder.claim(config)
     for line in record.opening(config, dataset, durations, initial):
         console.log(line)
     outputs = Outputs(folder, console)
-    checkpoints = checkpoint.Checkpoints(folder.checkpoints, keep=config["train"]["keep"])
+    checkpoints = checkpoint.Checkpoints(
+        folder.checkpoints, config["train"]["keep"], config["train"].get("keep_best")
+    )
     with contextlib.closing(outputs):
         loop = train.Loop.of(
             initial, config, dataset, durations, checkpoints, outputs, recorder=recorder
@@ -124,14 +143,19 @@ def _run(config, source: str, folder: Workdir, console, recorder) -> dict[str, A
             recorder.close()
     final = steps.localise(final)
     facts = record.facts(config, source, dataset, durations, final, loop)
+    best = loop.best()
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
-        return _judge(folder, console, config, method, judged, initial, final, facts)
+        with train.Ends(loop.deadline) as ends:
+            if best:
+                _export_best(folder, console, config, method, judged, facts, *best)
+            return _judge(folder, console, config, method, judged, initial, final, facts, ends)
 
 
 def _finished(folder: Workdir, console: report.Console) -> dict[str, Any]:
     """The results of a run that is finished; says so, and writes the report anew."""
+    shutil.rmtree(folder.evaluations, ignore_errors=True)  # left if the run was killed at its end
     report.write_html(folder.path)
     console.log(f"this run is finished; its report: {folder.report}")
     results = json.loads(folder.results.read_text())
@@ -139,7 +163,20 @@ def _finished(folder: Workdir, console: report.Console) -> dict[str, Any]:
     return results
 
 
-def _judge(folder, console, config, method, dataset, initial, final, facts) -> dict[str, Any]:
+def _export_best(folder, console, config, method, dataset, facts, best, state) -> None:
+    """Writes the encoder of the best checkpoint beside that of the last step."""
+    state = steps.localise(state)
+    facts["best"] = best._asdict()
+    scaling = data.scaling(dataset.facts, config["data"]["scaling"])
+    of_step = frozen(method, state.params, state.state, scaling)
+    record.export(folder.best_encoder, config, dataset, of_step, {**facts, "steps": best.step})
+    console.log(
+        f"best checkpoint: step {best.step:,}, {best.metric} {best.value:.6g}; its encoder: "
+        f"{folder.best_encoder}"
+    )
+
+
+def _judge(folder, console, config, method, dataset, initial, final, facts, ends) -> dict[str, Any]:
     """Evaluates the trained representation beside its controls; writes results and report."""
     scaling = data.scaling(dataset.facts, config["data"]["scaling"])
     trained = frozen(method, final.params, final.state, scaling)
@@ -152,8 +189,12 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
         "pca": controls.pca(dataset.splits["train"].images, _width(trained, dataset)),
     }
     rng = jax.random.key(config["seed"])
-    rows, figures = suite.run(config["evals"], representations, dataset, rng, log=console.log)
-    facts["eval_seconds"] = time.perf_counter() - began
+    store = finished.Store(folder.evaluations)
+    rows, figures = suite.run(
+        config["evals"], representations, dataset, rng, console.log, store, ends.check
+    )
+    facts["eval_seconds"] = time.perf_counter() - began + store.seconds
+    facts["peak_mib"] = memory.peaks()
     published = record.published(config)
     for row in rows:
         known = published.get(row["eval"], {}) if row["representation"] == "trained" else {}
@@ -166,12 +207,15 @@ def _judge(folder, console, config, method, dataset, initial, final, facts) -> d
         "published_source": config.get("published_source") if any(published.values()) else None,
         "figures": [],
     }
-    folder.figures.mkdir(exist_ok=True)
-    for name, title, caption, image in figures:
-        Image.fromarray(np.asarray(image)).save(folder.figures / name)
-        results["figures"].append({"file": name, "title": title, "caption": caption})
+    with disk.writing("the figures", folder.figures, advice=Outputs._KEPT):
+        folder.figures.mkdir(exist_ok=True)
+        for name, title, caption, image in figures:
+            Image.fromarray(np.asarray(image)).save(folder.figures / name)
+            results["figures"].append({"file": name, "title": title, "caption": caption})
     folder.write_json(folder.results, results)
-    report.write_html(folder.path)
+    shutil.rmtree(folder.evaluations, ignore_errors=True)
+    with disk.writing("the report", folder.report):
+        report.write_html(folder.path)
     console.results(results)
     console.log(f"report: {folder.report}")
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")

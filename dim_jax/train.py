@@ -31,12 +31,16 @@ class Plan(NamedTuple):
     save_steps: int
 
 
-class Stopped(Exception):
-    """A signal asked the run to end; everything is saved."""
+# EX_TEMPFAIL of sysexits.h, "try again later": job scripts can put such a run back in the queue.
+TIME_IS_UP = 75
 
-    def __init__(self, step: int, number: int):
-        super().__init__(f"stopped at step {step}, saved; run the same command to continue")
-        self.exit_code = 128 + number
+
+class Stopped(Exception):
+    """A signal or the time limit ended the run; everything that was reached is saved."""
+
+    def __init__(self, where: str, exit_code: int):
+        super().__init__(f"stopped {where}; run the same command to continue")
+        self.exit_code = exit_code
 
 
 def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
@@ -44,6 +48,10 @@ def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
     for key in ("batch_size", "epochs", "steps_per_dispatch", "save_epochs", "keep"):
         if train[key] <= 0:
             raise contracts.UserError(f"train.{key} is {train[key]}; set it to more than 0")
+    if (minutes := train.get("max_minutes")) is not None and not minutes > 0:
+        raise contracts.UserError(
+            f"train.max_minutes is {minutes}; set it to more than 0, or to None for no limit"
+        )
     steps.check_divides(train["batch_size"], devices)
     epoch_steps = resident.steps_per_epoch(examples, train["batch_size"])
     total_steps = math.ceil(train["epochs"] * epoch_steps)
@@ -73,7 +81,17 @@ def initial_state(
         index=jnp.arange(durations.batch_size),
     )
     accumulate = config["train"].get("accumulate", 1)
-    return steps.initial_state(method, players, config["seed"], batch, accumulate)
+    initial = steps.initial_state(method, players, config["seed"], batch, accumulate)
+    if name := config["train"].get("keep_best"):
+        _check_metric(name, method, initial, batch)
+    return initial
+
+
+def _check_metric(name: str, method: contracts.Method, initial: steps.TrainState, batch) -> None:
+    found = jax.eval_shape(method.loss, initial.params, initial.state, batch, jax.random.key(0), 0)
+    known = [*(f"loss/{player}" for player in found.losses), *found.metrics]
+    if name not in known:
+        raise contracts.unknown("metric in train.keep_best", name, known)
 
 
 def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +127,29 @@ class _Signals:
             signal.signal(number, handler)
 
 
+class Ends(_Signals):
+    """Around work after training, which is on disk as far as it goes: a signal ends it at once.
+
+    `check()` goes between its parts, and ends it there when the time (of `time.monotonic`) is up.
+    """
+
+    _WHERE = "in the evaluation; finished parts are kept"
+
+    def __init__(self, deadline: float):
+        self._deadline = deadline
+
+    def check(self) -> None:
+        """Raises Stopped when it is time to end."""
+        if self.number:  # what the handler raised may have been lost, as in a destructor
+            raise Stopped(self._WHERE, 128 + self.number)
+        if time.monotonic() >= self._deadline:
+            raise Stopped(f"by train.max_minutes {self._WHERE}", TIME_IS_UP)
+
+    def _remember(self, number, frame):
+        super()._remember(number, frame)
+        self.check()
+
+
 @jax.jit
 def _copy(tree):
     return jax.tree.map(jnp.copy, tree)
@@ -131,13 +172,16 @@ class Loop:
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
         mesh: jax.sharding.Mesh,
+        max_minutes: float | None = None,
         recorder: profiling.Recorder | None = None,
     ):
         """Restores the newest checkpoint, if any, and moves the data to the devices.
 
         `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
-        step or {}, `append(row)` and `log(line)`.
+        step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here, but for the
+        dispatch under way and the saving that come after them.
         """
+        self.deadline = time.monotonic() + 60 * (max_minutes or math.inf)
         self._durations = durations
         self._dispatch = dispatch
         self._checkpoints = checkpoints
@@ -179,13 +223,16 @@ class Loop:
             mesh,
             augment.pipeline(**config.get("augment", {})),
         )
-        return cls(initial, dispatch, split, durations, checkpoints, outputs, mesh, recorder)
+        minutes = config["train"].get("max_minutes")
+        return cls(
+            initial, dispatch, split, durations, checkpoints, outputs, mesh, minutes, recorder
+        )
 
     def run(self) -> steps.TrainState:
         """Trains to the last step.
 
         Raises:
-          Stopped: a signal came; the state is saved.
+          Stopped: a signal came or the time is up; the state is saved.
           UserError: a loss or a parameter is not finite; the last good checkpoint stays.
         """
         late = None
@@ -196,14 +243,31 @@ class Loop:
                     self._read(*late)
                 late = ahead
                 last = self.step == self._durations.total_steps
-                number = self._vote(signals.number)
-                if number or last or self.step % self._durations.save_steps == 0:
-                    self._read(*late)
+                stop = self._stop(signals, last)
+                if stop or last or self.step % self._durations.save_steps == 0:
+                    row = self._read(*late)
                     late = None
-                    self._save()
-                if number and not last:
-                    raise Stopped(self.step, number)
+                    self._save(row)
+                if stop:
+                    raise stop
         return self._train_state
+
+    def best(self) -> tuple[Any, steps.TrainState] | None:
+        """The best checkpoint (see `best.Best`) and its train state, None without one."""
+        kept = _kept(self._train_state)
+        found = self._checkpoints.restore_best(kept, log=self._outputs.log)
+        return found and (found[0], self._train_state.replace(**found[1]))
+
+    def _stop(self, signals: _Signals, last: bool) -> Stopped | None:
+        """Why to stop after this dispatch, None to go on; the same in all processes."""
+        code = 128 + signals.number if signals.number else 0
+        if not code and time.monotonic() >= self.deadline:
+            code = TIME_IS_UP
+        code = self._vote(code)
+        if not code or last:
+            return None
+        why = "by train.max_minutes " if code == TIME_IS_UP else ""
+        return Stopped(f"{why}at step {self.step}, saved", code)
 
     def _launch(self) -> tuple[int, int, Any, float]:
         count = min(self._durations.dispatch_steps, self._durations.total_steps - self.step)
@@ -222,7 +286,7 @@ class Loop:
         self.step += count
         return self.step, count, metrics, began
 
-    def _read(self, step: int, count: int, metrics, began: float) -> None:
+    def _read(self, step: int, count: int, metrics, began: float) -> dict[str, Any]:
         metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
         self._check_finite(step - count, metrics)
         now = time.perf_counter()
@@ -235,6 +299,7 @@ class Loop:
         row["time/seconds"] = self.train_seconds
         row["time/compile_seconds"] = self.compile_seconds
         self._outputs.append(row)
+        return row
 
     def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
         for name, values in metrics.items():
@@ -252,10 +317,10 @@ class Loop:
             f"{what}; {kept}; lower the learning rate or choose a bounded objective"
         )
 
-    def _save(self) -> None:
+    def _save(self, row: Mapping[str, Any]) -> None:
         if not bool(_all_finite(self._train_state.params)):
             self._refuse(f"a parameter is not finite after step {self.step}")
-        self._checkpoints.save(self.step, _kept(self._train_state))
+        self._checkpoints.save(self.step, _kept(self._train_state), row)
 
 
 def _kept(train_state: steps.TrainState) -> dict[str, Any]:

@@ -5,10 +5,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dim_jax import contracts
+from dim_jax import contracts, disk
 
-# Where the data lies is no part of an experiment: a run may continue on another machine.
-_FREE = ("data.data_dir",)
+# What is no part of an experiment: where the data lies (a run may continue on another machine), how
+# long one command may take, and which checkpoints stay.
+_FREE = ("data.data_dir", "train.max_minutes", "train.keep", "train.keep_best")
+# Keys that folders of older versions lack, and what those did.
+_LATER = {"deterministic": False, "compute_dtype": "float32"}
 
 
 class Workdir:
@@ -21,6 +24,9 @@ class Workdir:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
         self.encoder = self.path / "encoder"
+        self.best_encoder = self.path / "encoder_best"
+        self.evaluations = self.path / "evaluations"
+        self.lock = self.path / "lock"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
@@ -47,14 +53,16 @@ class Workdir:
 
     def claim(self, config: Mapping[str, Any]) -> None:
         """Creates the folder and writes the resolved config."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        with disk.writing("the run folder", self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(self.config, _plain(config))
 
     def write_json(self, path: pathlib.Path, content: Any) -> None:
         """Replaces a JSON file in one move, so that no reader sees half of it."""
         draft = path.with_name(path.name + ".new")
-        draft.write_text(json.dumps(content, indent=2) + "\n")
-        draft.replace(path)
+        with disk.writing(path.name, path, clean_up=lambda: draft.unlink(missing_ok=True)):
+            draft.write_text(json.dumps(content, indent=2) + "\n")
+            draft.replace(path)
 
 
 def _plain(config: Mapping[str, Any]) -> Any:
@@ -71,6 +79,7 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
 
 
 def _first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    there = {**_LATER, **there}
     for key in [*here, *(key for key in there if key not in here)]:
         if key not in _FREE and there.get(key) != here.get(key):
             return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"

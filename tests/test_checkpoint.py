@@ -16,7 +16,7 @@ import optax
 import pytest
 from flax.training import train_state
 
-from dim_jax import checkpoint, contracts
+from dim_jax import checkpoint, contracts, manifest
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -180,7 +180,7 @@ def test_a_flipped_bit_of_the_manifest_is_noticed_or_harmless(run):
         changed = bytearray(content)
         changed[position] ^= 1 << position % 7
         file.write_bytes(changed)
-        harmless += checkpoint._fault(run._path(20)) is None
+        harmless += manifest.fault(run._path(20)) is None
     assert harmless < content.count(b" ") + content.count(b"\n")  # one blank for another
 
 
@@ -243,13 +243,13 @@ def test_paths_that_read_alike_are_refused(run):
         run.save(30, {"a": {"b": 1}, "a/b": 2})
 
 
-@pytest.mark.parametrize("moment", ["_checkpointer", "_write_json", "_digests"])
+@pytest.mark.parametrize("moment", ["_checkpointer", "_write_json", "manifest.write"])
 def test_a_save_cut_short_is_invisible_and_swept_by_the_next(run, tmp_path, monkeypatch, moment):
     def fail(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, moment, fail)
+        patched.setattr(f"dim_jax.checkpoint.{moment}", fail)
         with pytest.raises(KeyboardInterrupt):
             run.save(30, _tree(30))
     _assert_identical(run.restore_latest(_tree(0), log=pytest.fail)[1], _tree(20))

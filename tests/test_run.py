@@ -1,5 +1,6 @@
 """Whole runs by the command line: the run folder, rerunning, users' mistakes, folders of images."""
 
+import errno
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 import dim_jax
-from dim_jax import main, record
+from dim_jax import lock, main, record, report
 from dim_jax.data import digits
 
 LIGHT = ("knn", "uniformity", "filters")  # evaluations that take no time
@@ -128,6 +129,8 @@ MISTAKES = {
     "scaling": (["--config.data.scaling=symetric"], "symmetric"),
     "protocol": (["--config.evals.knn.protocol=knn-v2"], "knn-v1"),
     "epochs": (["--config.train.epochs=0"], "train.epochs"),
+    "time limit": (["--config.train.max_minutes=0"], "train.max_minutes is 0"),
+    "best": (["--config.train.keep_best=local/nat"], "did you mean 'local/nats'"),
 }
 
 
@@ -206,6 +209,52 @@ def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     assert "saved; run the same command to continue" in error
     step = int(error.split("stopped at step ")[1].split(",")[0])
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
+
+
+def test_a_time_limit_and_the_best_encoder(light, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    best = "--config.train.keep_best=loss/encoder"
+    assert call(light, "quickstart", workdir, best, "--config.train.max_minutes=1e-9") == 75
+    error = capsys.readouterr().err
+    assert "by train.max_minutes at step 11, saved; run the same command to continue" in error
+    assert call(light, "quickstart", workdir, best) == 0
+    facts = json.loads((workdir / "results.json").read_text())["run"]
+    assert facts["best"] == json.loads((workdir / "checkpoints" / "best.json").read_text())
+    assert facts["best"]["step"] in (11, 22, 33, 44)
+    for name, step in (("encoder", 44), ("encoder_best", facts["best"]["step"])):
+        assert dim_jax.load_encoder(workdir / name).card["steps"] == step
+    assert facts["peak_mib"]["host"] >= facts["train_peak_mib"]["host"] > 100
+    assert not (workdir / "evaluations").exists()
+    assert "Peak memory" in (workdir / "report.html").read_text()
+
+
+def test_a_folder_in_use_is_refused_before_anything_is_written(light, finished, tmp_path, capsys):
+    for workdir in (finished, tmp_path / "new"):
+        with lock.Lock(workdir / "lock", pytest.fail) as held:
+            held.take()
+            assert call(light, "quickstart", workdir) == 2
+        error = capsys.readouterr().err
+        assert f"{workdir} is in use by process {os.getpid()}" in error
+        assert len(error.strip().splitlines()) == 1
+    assert [path.name for path in workdir.iterdir()] == ["lock"]
+
+
+def test_a_full_disk_while_training_is_one_sentence(light, tmp_path, monkeypatch, capsys):
+    append = report.JsonlWriter.append
+
+    def full_at_33(writer, row):
+        if row["step"] == 33:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(writer, row)
+
+    monkeypatch.setattr(report.JsonlWriter, "append", full_at_33)
+    workdir = tmp_path / "run"
+    save = "--config.train.save_epochs=0.5"
+    assert call(light, "quickstart", workdir, save) == 2
+    error = capsys.readouterr().err
+    assert "the metrics could not be written" in error and "metrics.jsonl" in error
+    assert len(error.strip().splitlines()) == 1
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"11", "22"}
 
 
 def test_published_numbers_are_those_of_the_data_that_the_config_names(config):

@@ -29,7 +29,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, features, protocols
+from dim_jax.evaluate import accuracy, features, finished, protocols
 
 Evals = Mapping[str, Mapping[str, Any]]
 Row = dict[str, Any]
@@ -80,6 +80,8 @@ def run(
     data: dataset.Dataset,
     rng: jax.Array,
     log: Callable[[str], None] = print,
+    store: finished.Store | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> tuple[list[Row], list[Figure]]:
     """Runs every evaluation on every representation that it is meant for.
 
@@ -92,6 +94,8 @@ def run(
       representations: {"trained": .., "untrained": .., "pixels": .., "pca": ..}; one with a single
         tap is judged on that one.
       log: called with one line for each finished evaluation.
+      store: where finished evaluations are kept, and found again; none by default.
+      between: called after each evaluation that was made; what it raises ends the run.
 
     Returns:
       rows (the keys of `rows` in results.json) in the order of `evals`, and figures.
@@ -103,20 +107,15 @@ def run(
     order = {evaluation.key: index for index, evaluation in enumerate(planned)}
     plan = {name: list(_planned(planned, name, representations, data)) for name in representations}
     labelled = accuracy.labelled(data.splits)
-    rows, figures = [], []
+    rows, figures, store = [], [], store or finished.Store()
     for name, steps in plan.items():
         steps = [(each, taps, _splits(each, data, labelled)) for each, taps in steps]
-        # One representation at a time: the features of a large split fill gigabytes.
-        frozen = features.remembering(representations[name], _requests(steps))
-        sizes = features.shapes(frozen, data.splits["test"])
-        for evaluation, taps, splits in steps:
-            began = time.monotonic()
-            results = _call(evaluation, frozen, taps, splits, data.facts.classes, rng)
-            images = {key: value for key, value in results.items() if np.ndim(value) == 3}
-            found = list(_rows(evaluation, name, results, sizes))
-            rows += found
-            figures += [_figure(evaluation, name, key, image) for key, image in images.items()]
-            log(_line(evaluation, name, found, images, time.monotonic() - began))
+        for evaluation, done, again in _finished(steps, name, representations, data, rng, store):
+            rows += done.rows
+            figures += [Figure(**figure) for figure in done.figures]
+            log(_line(evaluation, name, done, again))
+            if not again:
+                between()
     return sorted(rows, key=lambda row: order[row["eval"]]), figures
 
 
@@ -220,6 +219,40 @@ def _call(evaluation: _Evaluation, frozen, taps, splits, classes, rng) -> dict[s
     return evaluation.module.evaluate(frozen, splits, rng, **options)
 
 
+def _identity(evaluation: _Evaluation, representation: str, taps, depends):
+    """The name under which an evaluation is kept, and all that its results follow from."""
+    options = [evaluation.module.__name__, evaluation.options, taps]
+    return f"{evaluation.key}-{representation}", {**depends, "options": options}
+
+
+def _finished(
+    steps, name: str, representations, data: dataset.Dataset, rng, store: finished.Store
+) -> Iterator[tuple[_Evaluation, finished.Finished, bool]]:
+    """Every evaluation of one representation, what it found, and whether an earlier run did."""
+    depends = finished.depends(representations[name], data, rng)
+    identities = [_identity(evaluation, name, taps, depends) for evaluation, taps, _ in steps]
+    before = [store.find(*identity) for identity in identities]
+    todo = [step for step, found in zip(steps, before, strict=True) if found is None]
+    # One representation at a time: the features of a large split fill gigabytes.
+    frozen = features.remembering(representations[name], _requests(todo))
+    sizes = features.shapes(frozen, data.splits["test"])
+    for (evaluation, taps, splits), identity, found in zip(steps, identities, before, strict=True):
+        if found is not None:
+            yield evaluation, found, True
+            continue
+        began = time.monotonic()
+        results = _call(evaluation, frozen, taps, splits, data.facts.classes, rng)
+        images = {key: value for key, value in results.items() if np.ndim(value) == 3}
+        figures = [_figure(evaluation, name, key, image) for key, image in images.items()]
+        made = finished.Finished(
+            list(_rows(evaluation, name, results, sizes)),
+            [figure._asdict() for figure in figures],
+            time.monotonic() - began,
+        )
+        store.keep(*identity, made)
+        yield evaluation, made, False
+
+
 def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Iterator[Row]:
     options = evaluation.options
     parameters = inspect.signature(evaluation.module.evaluate).parameters
@@ -259,13 +292,17 @@ def _figure(evaluation: _Evaluation, representation: str, key: str, image: np.nd
     return Figure(file, title, evaluation.module.CAPTION, image)
 
 
-def _line(evaluation: _Evaluation, representation: str, rows: list[Row], images, seconds) -> str:
+def _line(
+    evaluation: _Evaluation, representation: str, done: finished.Finished, again: bool
+) -> str:
     """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s"."""
     shown = [
         f"{row['tap']} {100 * row['value']:.1f}"
         if row["metric"] == "accuracy"
         else f"{row['tap']} {row['metric']} {row['value']:.3f}"
-        for row in rows
+        for row in done.rows
     ]
-    shown += [f"{name}.png" for name in images]
-    return f"{evaluation.key:12} {representation:10} {'  '.join(shown)}  ({seconds:.1f} s)"
+    # The name that the evaluation gave it, without the representation.
+    shown += [figure["file"].removeprefix(f"{representation}_") for figure in done.figures]
+    took = f"{done.seconds:.1f} s{', kept from before' if again else ''}"
+    return f"{evaluation.key:12} {representation:10} {'  '.join(shown)}  ({took})"

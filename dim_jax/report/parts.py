@@ -106,6 +106,9 @@ def facts(run: Mapping[str, Any]) -> str:
         "Test images": _known(run.get("test_examples"), formats.count),
         "Compilation": _known(run.get("compile_seconds"), formats.duration),
         "Evaluation": _known(run.get("eval_seconds"), formats.duration),
+        "Peak memory": _memory(run.get("peak_mib") or {}),
+        "Peak memory, training": _memory(run.get("train_peak_mib") or {}),
+        "Best checkpoint": _best(run.get("best") or {}),
         **{f"Parameters, {name}": formats.count(value) for name, value in parameters.items()},
         **{name: str(value) for name, value in versions.items()},
     }
@@ -151,6 +154,18 @@ def _flat(block: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             pairs.append((f"{prefix}{key}", value))
     return pairs
+
+
+def _memory(peaks: Mapping[str, float | None]) -> str | None:
+    """Such as "1,024 MiB" or "1,024 MiB, device 7,210 MiB"."""
+    host, device = peaks.get("host"), peaks.get("device")
+    if host is None:
+        return None
+    return f"{host:,.0f} MiB" + (f", device {device:,.0f} MiB" if device is not None else "")
+
+
+def _best(best: Mapping[str, Any]) -> str | None:
+    return f"step {best['step']:,}, {best['metric']} {best['value']:.4g}" if best else None
 
 
 def _known(value: Any, form: Any) -> str | None:

@@ -6,6 +6,7 @@ run drops what came after its checkpoint. `enabled` is True on the one process t
 elsewhere every call does nothing.
 """
 
+import contextlib
 import json
 import math
 import numbers
@@ -38,8 +39,15 @@ class JsonlWriter:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
-        self._file.write(line)
-        self._file.flush()
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError:
+            # Closing would try to write the rest once more, and fail in place of the first error.
+            with contextlib.suppress(OSError):
+                self.close()
+            self._file = None
+            raise
 
     def truncate_after(self, step: int) -> int:
         """Keeps the rows up to and including `step`; call it before the first append of a run.
@@ -110,8 +118,15 @@ class TensorBoardWriter:
             for name, value in plain.items()
             if isinstance(value, int | float)
         ]
-        self._write(row["step"], summary=self._summary_pb2.Summary(value=values))
-        self._events.flush()
+        try:
+            self._write(row["step"], summary=self._summary_pb2.Summary(value=values))
+            self._events.flush()
+        except OSError:
+            events, self._events = self._events, None
+            # Not its own `close`, which gives up at the unwritten rest and leaves the file open.
+            with contextlib.suppress(OSError):
+                events._py_recordio_writer.close()
+            raise
 
     def close(self) -> None:
         """Closes the event file; rows that come later are dropped."""
@@ -136,11 +151,15 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
 def replace_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file so that readers see the old one or the new one, never a part."""
     draft = path.with_name(path.name + ".new")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _parse(line: str) -> dict[str, Any] | None:
