@@ -1,0 +1,118 @@
+"""Memory over 10,000 small steps, and what saving a checkpoint takes on top.
+
+    python -m experiments.bench_memory [--steps=10000]
+
+Writes experiments/results/bench_memory_cpu.json: MiB resident every tenth of the run (training,
+rows of metrics, TensorBoard and checkpoints as in a command), and the peak while one large
+checkpoint is saved and restored, above what was resident before. About three minutes on two cores.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import quickstart
+from dim_jax import build, checkpoint, data, memory, record, report, run, train, workdir
+from experiments import table
+
+NAME = "bench_memory_cpu"
+BATCH = 16
+PER_DISPATCH = 5
+WARM_UP = 0.2  # of the steps: allocators and caches fill first
+_RESET_PEAK = pathlib.Path("/proc/self/clear_refs")
+
+
+class Sampled(run.Outputs):
+    """The outputs of a command, noting the resident memory at every row."""
+
+    def __init__(self, folder: workdir.Workdir, console: report.Console):
+        super().__init__(folder, console)
+        self.samples: list[tuple[int, float]] = []
+
+    def append(self, row) -> None:
+        super().append(row)
+        self.samples.append((row["step"], memory.host()))
+
+
+def growth(steps: int) -> dict:
+    """MiB resident over a run of tiny DIM steps, and how much more at its end than early on."""
+    config = quickstart.get_config("smoke").to_dict()
+    dataset = data.load("digits", image_size=32)
+    epoch = len(dataset.splits["train"].images) // BATCH
+    config["train"] |= dict(
+        batch_size=BATCH, epochs=steps / epoch, steps_per_dispatch=PER_DISPATCH, save_epochs=5.0
+    )
+    method = build.make("method", config["method"])
+    durations = train.plan(config["train"], len(dataset.splits["train"].images), 1)
+    initial = train.initial_state(method, config, dataset, durations)
+    with tempfile.TemporaryDirectory() as name:
+        folder = workdir.Workdir(name)
+        with contextlib.closing(Sampled(folder, report.Console(enabled=False))) as outputs:
+            checkpoints = checkpoint.Checkpoints(folder.checkpoints)
+            one = jax.devices()[:1]
+            train.Loop.of(initial, config, dataset, durations, checkpoints, outputs, one).run()
+    return summary(outputs.samples, durations)
+
+
+def summary(samples: list[tuple[int, float]], durations: train.Plan) -> dict:
+    """Medians of the tenths of the run; growth is from the first after warming up to the last."""
+    last = samples[-1][0]
+    tenths = [
+        statistics.median(mib for step, mib in samples if part < 10 * step / last <= part + 1)
+        for part in range(10)
+    ]
+    return {
+        "steps": last,
+        "checkpoints_saved": last // durations.save_steps,
+        "mib_by_tenth": tenths,
+        "growth_mib": round(tenths[-1] - tenths[int(10 * WARM_UP)], 1),
+    }
+
+
+def saving(mib: int) -> dict:
+    """Extra peaks of saving and restoring a state of so many MiB, in MiB."""
+    tree = {f"w{part}": jnp.full((mib // 8, 2**18), float(part)) for part in range(8)}
+    jax.block_until_ready(tree)
+    with tempfile.TemporaryDirectory() as folder:
+        small = checkpoint.Checkpoints(pathlib.Path(folder) / "small")
+        small.save(1, {"w": np.zeros(1)})  # what importing takes is not counted
+        checkpoints = checkpoint.Checkpoints(pathlib.Path(folder) / "large")
+        extra = {"save": _extra(lambda: checkpoints.save(1, tree))}
+        extra["restore"] = _extra(lambda: checkpoints.restore_latest(tree))
+    return {"state_mib": mib, **{f"{name}_extra_peak_mib": value for name, value in extra.items()}}
+
+
+def _extra(action) -> float:
+    _RESET_PEAK.write_text("5")  # Linux: the peak starts again from what is resident
+    before = memory.host()
+    kept = action()
+    del kept
+    return round(memory.host_peak() - before, 1)
+
+
+def measure(steps: int, results: pathlib.Path = table.RESULTS) -> dict:
+    """Measures both, writes and prints them."""
+    content = {
+        "experiment": NAME,
+        "device": f"CPU with {os.cpu_count()} cores",
+        "commit": record.commit(),
+        "saving": saving(256),
+        "growth": growth(steps),
+    }
+    (results / f"{NAME}.json").write_text(json.dumps(content, indent=1) + "\n")
+    print(json.dumps(content, indent=1))
+    return content
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=10_000)
+    measure(parser.parse_args().steps)
