@@ -11,7 +11,9 @@ from dim_jax import bounds
 from experiments import bench_train_step
 
 # PyTorch's compiler warns of its own deprecated parts.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("FutureWarning", "DeprecationWarning")
+]
 
 
 @pytest.fixture(scope="module")
