@@ -82,6 +82,9 @@ def data(name: str, *, image_size: int | None = None, **changes) -> dict:
         test_split=placeholder(str),
         test_fraction=0.2,  # only for data without a test split of its own
         scaling="symmetric",  # mean 0.5, std 0.5: official DIM code, torchvision_datasets.py
+        road="auto",  # or resident, or streaming: decoded from disk by threads (one for each core)
+        **dict(worker_threads=placeholder(int), worker_processes=0),  # of so many processes
+        eval_train_images=placeholder(int),  # all, or 50,000 where they do not fit in memory
     )
     block = ml_collections.ConfigDict(block)
     block.update({"image_size": image_size, **changes})

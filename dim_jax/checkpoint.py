@@ -27,6 +27,7 @@ from dim_jax import best, contracts, disk, manifest
 _DRAFT = "draft-"  # being written, or being deleted: never read
 _UNREADABLE = "unreadable-"
 _ARRAYS, _LEAVES = "arrays", "leaves.json"
+_NOTES = "notes.json"  # the state of the input pipeline
 _MARGIN = 2**17  # bytes for what a checkpoint has besides arrays
 _WEIGHTS, _CARD, _DIGEST = "weights.npz", "card.json", "weights_sha256"
 
@@ -51,14 +52,24 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
 
+    def notes(self, step: int) -> dict[str, Any]:
+        """The JSON that was saved beside checkpoint `step`, {} where there is none."""
+        path = self._path(step) / _NOTES
+        return json.loads(path.read_text()) if path.is_file() else {}
+
     def save(
-        self, step: int, tree: contracts.Tree, metrics: Mapping[str, float] | None = None
+        self,
+        step: int,
+        tree: contracts.Tree,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes `tree` as checkpoint `step` and waits for it; does nothing when that step exists.
 
-        Leaves are arrays or Python numbers; `metrics` are those that `keep_best` chooses by. Older
-        checkpoints than the newest `keep`, but for the best, are deleted after the new one is
-        complete.
+        Leaves are arrays or Python numbers; `metrics` are those that `keep_best` chooses by;
+        `notes` is JSON, see the method of that name. Older checkpoints than the newest `keep`, but
+        for the best, are deleted after the new one is complete.
 
         Raises: TypeError for a leaf that is not numeric; contracts.UserError when the disk is
             full, after the unfinished checkpoint was removed.
@@ -94,6 +105,8 @@ class Checkpoints:
             _write_json(draft / _LEAVES, {name: _signature(leaf) for name, leaf in leaves.items()})
             if metrics is not None:
                 _write_json(draft / best.METRICS, best.finite(metrics))
+            if notes:
+                _write_json(draft / _NOTES, dict(notes))
             manifest.write(draft)
             draft.rename(self._path(step))
             self._delete_old()

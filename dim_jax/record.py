@@ -29,7 +29,7 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
     return [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
-        f"of {shape}{_changes(**config.get('augment', {}))}",
+        f"of {shape}{_changes(**config.get('augment', {}))}; {dataset.road}",
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "

@@ -117,7 +117,8 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
         trained = division.divide(trained, config["train"], jax.device_count())
         dataset = data.load(**_data_arguments(config["data"]))
         # What is evaluated and exported is the centre of the images that are trained on in parts.
-        judged = data.centre(dataset, config.get("augment", {}).get("crop"))
+        crop, limit = config.get("augment", {}).get("crop"), config["data"].get("eval_train_images")
+        judged = data.evaluated(dataset, crop, limit)
         suite.check(config["evals"], judged)
         durations = train.plan(
             config["train"], len(dataset.splits["train"].images), jax.device_count()
@@ -143,6 +144,7 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
             recorder.close()
     final = steps.localise(final)
     facts = record.facts(config, source, dataset, durations, final, loop)
+    facts["notes"] += judged.notes
     best = loop.best()
     with distributed.first_alone() as is_first:
         if not is_first:
@@ -248,4 +250,5 @@ def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:
 
 
 def _data_arguments(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if key != "scaling"}
+    elsewhere = ("scaling", "worker_processes", "eval_train_images")
+    return {key: value for key, value in block.items() if key not in elsewhere}

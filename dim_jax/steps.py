@@ -234,11 +234,39 @@ def make_dispatch(
             )
             indices = jax.lax.with_sharding_constraint(indices, split)
             batch = resident.gather(images, labels, indices)
-            if change is not None:
-                batch["images"] = change(_key(seed, _AUGMENT, train_state.step), batch["images"])
-            batch["images"] = prepare_images(batch["images"], *facts_scaling)
-            return train_step(train_state, batch, seed)
+            return _prepared_step(train_state, batch, facts_scaling, seed, change)
 
         return jax.lax.scan(body, train_state, length=count)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=whole)
+
+
+def make_streamed_dispatch(
+    facts_scaling: tuple[tuple[float, ...], tuple[float, ...]],
+    seed: int,
+    devices: jax.sharding.Mesh,
+    change: augment.Change | None = None,
+) -> Callable[..., Any]:
+    """`make_dispatch` for batches that are made elsewhere, those of k steps at once.
+
+    dispatch(train_state, images u8[k,n,h,w,c], labels i32[k,n], index i32[k,n], count = k) ->
+    (train_state, metrics): as of `make_dispatch`.
+    """
+    whole = NamedSharding(devices, PartitionSpec())
+
+    def dispatch(train_state: TrainState, images, labels, index, count: int):
+        def body(train_state, batch):
+            return _prepared_step(train_state, batch, facts_scaling, seed, change)
+
+        batches = {"images": images, "labels": labels, "index": index}
+        return jax.lax.scan(body, train_state, batches, length=count)
+
+    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=whole)
+
+
+def _prepared_step(train_state: TrainState, batch, facts_scaling, seed, change):
+    """One step on images u8[n,h,w,c], changed and normalised first."""
+    if change is not None:
+        batch["images"] = change(_key(seed, _AUGMENT, train_state.step), batch["images"])
+    batch["images"] = prepare_images(batch["images"], *facts_scaling)
+    return train_step(train_state, batch, seed)

@@ -5,6 +5,7 @@ Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints 
 so a resumed run makes the same dispatches as an uninterrupted one and gives the same bits.
 """
 
+import contextlib
 import functools
 import math
 import signal
@@ -17,7 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import augment, checkpoint, contracts, data, distributed, optim, profiling, steps
+from dim_jax import (
+    augment,
+    checkpoint,
+    contracts,
+    data,
+    distributed,
+    feed,
+    optim,
+    profiling,
+    steps,
+)
 from dim_jax.data import resident
 
 
@@ -167,7 +178,7 @@ class Loop:
         self,
         initial: steps.TrainState,
         dispatch: Callable[..., Any],
-        split: data.Split,
+        source: feed.Feed,
         durations: Plan,
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
@@ -175,7 +186,7 @@ class Loop:
         max_minutes: float | None = None,
         recorder: profiling.Recorder | None = None,
     ):
-        """Restores the newest checkpoint, if any, and moves the data to the devices.
+        """Restores the newest checkpoint, if any, and brings the input to its step.
 
         `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
         step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here, but for the
@@ -191,7 +202,8 @@ class Loop:
         restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
         self.step, kept = restored or (0, _kept(template))
         self._train_state = template.replace(**kept)
-        self._arrays = steps.replicate((split.images, split.labels), mesh)
+        self._feed = source
+        self._feed.start(self.step, checkpoints.notes(self.step))
         self._vote = distributed.Vote(mesh)
         self._recorder = recorder
         self._compiled = {}
@@ -215,17 +227,24 @@ class Loop:
         """The loop of a config over the given devices (all by default)."""
         mesh = steps.mesh(devices)
         split = dataset.splits["train"]
-        dispatch = steps.make_dispatch(
-            data.scaling(dataset.facts, config["data"]["scaling"]),
-            config["seed"],
-            durations.batch_size,
-            len(split.images),
-            mesh,
-            augment.pipeline(**config.get("augment", {})),
+        scaling = data.scaling(dataset.facts, config["data"]["scaling"])
+        change = augment.pipeline(**config.get("augment", {}))
+        if data.is_streamed(split):
+            dispatch = steps.make_streamed_dispatch(scaling, config["seed"], mesh, change)
+        else:
+            dispatch = steps.make_dispatch(
+                *(scaling, config["seed"], durations.batch_size),
+                *(len(split.images), mesh, change),
+            )
+        source = feed.of(
+            *(split, config, mesh),
+            batch_size=durations.batch_size,
+            total_steps=durations.total_steps,
+            dispatch_steps=durations.dispatch_steps,
         )
         minutes = config["train"].get("max_minutes")
         return cls(
-            initial, dispatch, split, durations, checkpoints, outputs, mesh, minutes, recorder
+            initial, dispatch, source, durations, checkpoints, outputs, mesh, minutes, recorder
         )
 
     def run(self) -> steps.TrainState:
@@ -236,7 +255,7 @@ class Loop:
           UserError: a loss or a parameter is not finite; the last good checkpoint stays.
         """
         late = None
-        with _Signals() as signals:
+        with _Signals() as signals, contextlib.closing(self._feed):
             while self.step < self._durations.total_steps:
                 ahead = self._launch()
                 if late is not None:
@@ -270,21 +289,28 @@ class Loop:
         return Stopped(f"{why}at step {self.step}, saved", code)
 
     def _launch(self) -> tuple[int, int, Any, float]:
-        count = min(self._durations.dispatch_steps, self._durations.total_steps - self.step)
+        count = self._steps_at(self.step)
+        began = time.perf_counter()
+        arguments = self._feed.arguments(count, following=self._steps_at(self.step + count))
         if count not in self._compiled:
-            began = time.perf_counter()
-            lowered = self._dispatch.lower(self._train_state, *self._arrays, count=count)
+            compiling = time.perf_counter()
+            lowered = self._dispatch.lower(self._train_state, *arguments, count=count)
             self._compiled[count] = lowered.compile()
             with distributed.together():  # some backends give the others seconds to be there
                 pass
-            self.compile_seconds += time.perf_counter() - began
-        began = time.perf_counter()
+            seconds = time.perf_counter() - compiling
+            self.compile_seconds += seconds
+            began += seconds  # waiting for images counts as training, compiling does not
         program = self._compiled[count]
         if self._recorder is not None:
             program = functools.partial(self._recorder, program, steps=count)
-        self._train_state, metrics = program(self._train_state, *self._arrays)
+        self._train_state, metrics = program(self._train_state, *arguments)
         self.step += count
         return self.step, count, metrics, began
+
+    def _steps_at(self, step: int) -> int:
+        """The steps of the dispatch that begins at a step, 0 at the end."""
+        return min(self._durations.dispatch_steps, self._durations.total_steps - step)
 
     def _read(self, step: int, count: int, metrics, began: float) -> dict[str, Any]:
         metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
@@ -320,7 +346,8 @@ class Loop:
     def _save(self, row: Mapping[str, Any]) -> None:
         if not bool(_all_finite(self._train_state.params)):
             self._refuse(f"a parameter is not finite after step {self.step}")
-        self._checkpoints.save(self.step, _kept(self._train_state), row)
+        kept, notes = _kept(self._train_state), self._feed.position()
+        self._checkpoints.save(self.step, kept, metrics=row, notes=notes)
 
 
 def _kept(train_state: steps.TrainState) -> dict[str, Any]:

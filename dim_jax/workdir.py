@@ -7,11 +7,18 @@ from typing import Any
 
 from dim_jax import contracts, disk
 
-# What is no part of an experiment: where the data lies (a run may continue on another machine), how
-# long one command may take, and which checkpoints stay.
-_FREE = ("data.data_dir", "train.max_minutes", "train.keep", "train.keep_best")
+# What is no part of an experiment: where the data lies and how it is read (a run may continue on
+# another machine, or on the other road), how long a command may take, and which checkpoints stay.
+_FREE = (
+    *("data.data_dir", "data.road", "data.worker_threads", "data.worker_processes"),
+    *("train.max_minutes", "train.keep", "train.keep_best"),
+)
 # Keys that folders of older versions lack, and what those did.
-_LATER = {"deterministic": False, "compute_dtype": "float32"}
+_LATER = {
+    **{"deterministic": False, "compute_dtype": "float32"},
+    **dict.fromkeys(("train.microbatches", "train.norm_groups", "train.accumulate"), 1),
+    **{"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"},
+}
 
 
 class Workdir:

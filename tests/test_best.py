@@ -13,7 +13,7 @@ def saved(folder, values, metric="local/nats", keep=2) -> checkpoint.Checkpoints
     """Checkpoints 1, 2, ... with these values of the metric."""
     checkpoints = checkpoint.Checkpoints(folder, keep, metric)
     for step, value in enumerate(values, 1):
-        checkpoints.save(step, {"w": np.full(3, step)}, {metric: value, "other": 0.0})
+        checkpoints.save(step, {"w": np.full(3, step)}, metrics={metric: value, "other": 0.0})
     return checkpoints
 
 
@@ -55,10 +55,10 @@ def test_what_is_compared_is_on_disk(tmp_path):
     """A rerun knows the best without being told; another metric compares what is there."""
     saved(tmp_path, [5.0, 1.0, 1.0])
     again = checkpoint.Checkpoints(tmp_path, 2, "local/nats")
-    again.save(4, {"w": np.zeros(3)}, {"local/nats": 4.0})
+    again.save(4, {"w": np.zeros(3)}, metrics={"local/nats": 4.0})
     assert again.steps() == [1, 3, 4]
     other = checkpoint.Checkpoints(tmp_path, 1, "loss/encoder")
-    other.save(5, {"w": np.zeros(3)}, {"loss/encoder": 4.0})
+    other.save(5, {"w": np.zeros(3)}, metrics={"loss/encoder": 4.0})
     assert other.steps() == [5]
 
 

@@ -1,9 +1,21 @@
-"""Images as arrays: embedded digits, TensorFlow Datasets on disk, and a user's own folders."""
+"""Images: embedded digits, TensorFlow Datasets on disk, and a user's own folders."""
 
-from dim_jax.data.dataset import Dataset, Split, centre
+from dim_jax import contracts
+from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, normalise, scaling
 
-__all__ = ["Dataset", "Facts", "Split", "centre", "load", "normalise", "scaling"]
+__all__ = [
+    "Dataset",
+    "Facts",
+    "Split",
+    "centre",
+    "evaluated",
+    "is_streamed",
+    "load",
+    "normalise",
+    "scaling",
+    "select",
+]
 
 
 def load(
@@ -15,8 +27,10 @@ def load(
     test_split: str | None = None,
     test_fraction: float = 0.2,
     seed: int = 0,
+    road: str = "resident",
+    worker_threads: int | None = None,
 ) -> Dataset:
-    """A data set in memory: facts, and the splits "train" and "test" of uint8 images.
+    """A data set: facts, and the splits "train" and "test" of uint8 images.
 
     Args:
       name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
@@ -35,23 +49,35 @@ def load(
       test_fraction: the part of `digits`, or of a folder without test images, that is held out:
         stratified by class, the same in every run.
       seed: chooses which images of a folder are held out; `digits` has one fixed split.
+      road: "resident", all images decoded into memory; "streaming", read from disk whenever they
+        are needed; "auto", resident while the decoded training images take at most a quarter of
+        the memory (of the device where it tells its own, and of the host).
+      worker_threads: that decode images; None = one for each core.
 
     Raises:
       UserError: an unknown name, a set that is not on disk, images that cannot be used; each
         message says what to change.
     """
-    from dim_jax.data import pixels
+    from dim_jax.data import pixels, roads
 
     pixels.check_size(image_size)
+    roads.check(road)
+    if name == "digits":
+        from dim_jax.data import digits
+
+        if road == "streaming":
+            raise contracts.UserError(
+                "data.road is streaming and the digits are part of the package, in memory as they "
+                "are: set data.road to auto"
+            )
+        return digits.load(image_size, test_fraction)
     if name.startswith("folder:"):
         from dim_jax.data import folder
 
         path = name.removeprefix("folder:")
-        return folder.load(path, image_size, train_split, test_split, test_fraction, seed)
-    if name == "digits":
-        from dim_jax.data import digits
+        opened = folder.open_(path, image_size, train_split, test_split, test_fraction, seed)
+    else:
+        from dim_jax.data import tfds_arrays
 
-        return digits.load(image_size, test_fraction)
-    from dim_jax.data import tfds_arrays
-
-    return tfds_arrays.load(name, data_dir, image_size, train_split, test_split)
+        opened = tfds_arrays.open_(name, data_dir, image_size, train_split, test_split)
+    return roads.take(opened, road, worker_threads)

@@ -1,11 +1,14 @@
-"""What a data source hands over: decoded images and labels of a training and a test split."""
+"""What a data source hands over: images and labels of a training and a test split."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import facts
+from dim_jax.data import facts, lazy, memory
+
+# Where the training images do not fit in memory, evaluations see so many of them unless told.
+_EVALUATED = 50_000
 
 
 class Split(NamedTuple):
@@ -13,19 +16,42 @@ class Split(NamedTuple):
 
     names: of the files. attributes: 0 or 1, u8[n,a], in the order of `Facts.attributes`;
     None also where one of them is not known.
+
+    Streamed, images and labels are `lazy.Images` and `lazy.Labels`, decoded when indexed; labels
+    and attributes of what is evaluated are arrays again (see `evaluated`).
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray | lazy.Images
+    labels: np.ndarray | lazy.Labels
     names: tuple[str, ...] | None = None
     attributes: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
-    """The facts of a data set and its splits, with the keys "train" and "test"."""
+    """The facts of a data set and its splits, with the keys "train" and "test".
+
+    road: where training images come from, and why, as a phrase. notes: sentences for the results.
+    """
 
     facts: facts.Facts
     splits: dict[str, Split]
+    road: str = "resident"
+    notes: tuple[str, ...] = ()
+
+
+def is_streamed(split: Split) -> bool:
+    """Whether the images stay on disk until they are indexed."""
+    return isinstance(split.images, lazy.Images)
+
+
+def select(split: Split, rows: np.ndarray) -> Split:
+    """The examples at some positions; streamed images stay where they are."""
+    images = split.images.select(rows) if is_streamed(split) else split.images[rows]
+    unread = isinstance(split.labels, lazy.Labels)
+    labels = lazy.Labels(images) if unread else split.labels[rows]
+    names = None if split.names is None else tuple(split.names[row] for row in rows)
+    attributes = None if split.attributes is None else split.attributes[rows]
+    return Split(images, labels, names, attributes)
 
 
 def centre(dataset: Dataset, size: int | None) -> Dataset:
@@ -47,4 +73,45 @@ def centre(dataset: Dataset, size: int | None) -> Dataset:
         name: split._replace(images=split.images[:, top : top + size, left : left + size])
         for name, split in dataset.splits.items()
     }
-    return Dataset(dataset.facts._replace(shape=(size, size, channels)), splits)
+    return dataset._replace(
+        facts=dataset.facts._replace(shape=(size, size, channels)), splits=splits
+    )
+
+
+def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = None) -> Dataset:
+    """What evaluations see: centres of size `crop`, and at most `limit` of the training images.
+
+    Those are drawn at random, the same in every run and for every seed. None: all of them, or
+    50,000 where they do not fit in memory. Labels and attributes become arrays, images do not.
+
+    Raises:
+      UserError: a crop or a limit that cannot be used.
+    """
+    dataset = centre(dataset, crop)
+    if limit is not None and limit < 1:
+        raise contracts.UserError(
+            f"data.eval_train_images is {limit}: set it to 1 or more, or to None"
+        )
+    splits, notes = dict(dataset.splits), dataset.notes
+    train = splits["train"]
+    count = len(train.images)
+    if limit is None:
+        limit = count if memory.fits(int(np.prod(train.images.shape))) else _EVALUATED
+    if limit < count:
+        rows = np.random.RandomState(0).permutation(count)[:limit]
+        splits["train"] = select(train, np.sort(rows))
+        notes += (
+            f"Evaluations use {limit:,} of the {count:,} training images, drawn at random "
+            "(data.eval_train_images); the PCA is fitted on them too.",
+        )
+    return dataset._replace(
+        splits={name: _with_targets(split) for name, split in splits.items()}, notes=notes
+    )
+
+
+def _with_targets(split: Split) -> Split:
+    """The split with labels and attributes in memory."""
+    if not isinstance(split.labels, lazy.Labels):
+        return split
+    labels, attributes = split.labels.targets()
+    return split._replace(labels=labels, attributes=attributes)

@@ -1,15 +1,16 @@
 """A user's own images: PATH/*.png, PATH/CLASS/*.png, or PATH/train/... with PATH/test/... ."""
 
+import dataclasses
 import os
 import pathlib
-from concurrent import futures
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from dim_jax import contracts
-from dim_jax.data import dataset, facts, holdout, pixels
+from dim_jax.data import facts, holdout, pixels, sources
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _TEST_FOLDERS = ("test", "validation", "val")
@@ -22,19 +23,56 @@ class _Listing(NamedTuple):
     classes: list[str] | None
 
 
-def load(
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The image files of one split: a `sources.Source`. image_size: None = all have one size."""
+
+    files: list[pathlib.Path]
+    names: tuple[str, ...]
+    labels: np.ndarray
+    shape: tuple[int, int, int]
+    image_size: int | None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, rows: Sequence[int]) -> sources.Examples:
+        """The examples at some positions; see `sources.Source`."""
+        images = np.empty((len(rows), *self.shape), np.uint8)
+        for place, row in enumerate(rows):
+            images[place] = self._image(self.files[row])
+        return sources.Examples(images, *self.targets(rows))
+
+    def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and no attributes at some positions; see `sources.Source`."""
+        return self.labels[list(rows)], np.zeros((len(rows), 0), np.int8)
+
+    def _image(self, file: pathlib.Path) -> np.ndarray:
+        image = _decode(file, self.image_size)
+        if self.image_size:
+            image = pixels.fit(image, self.image_size)
+        if image.shape != self.shape:
+            raise contracts.UserError(
+                f"{file} is {image.shape[1]}x{image.shape[0]} where other images are "
+                f"{self.shape[1]}x{self.shape[0]} (width x height): set data.image_size, such as "
+                "64, to have all resized and centre-cropped"
+            )
+        return image
+
+
+def open_(
     path: str,
     image_size: int | None,
     train_split: str | None,
     test_split: str | None,
     test_fraction: float,
     seed: int,
-) -> dataset.Dataset:
-    """The images below a folder, u8[n,h,w,3]; see `data.load` for the layouts and arguments.
+) -> sources.Opened:
+    """The images below a folder, which become u8[n,h,w,3]; see `data.load` for layouts, arguments.
 
     Raises:
-      UserError: no such folder; no images in it; images beside class folders; a broken image;
-        images of several sizes and no image_size; fewer than two images.
+      UserError: no such folder; no images in it; images beside class folders; fewer than two
+        images. A source raises it for a broken image, or one of another size and no image_size.
     """
     root = pathlib.Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
     if not path or not root.is_dir():
@@ -57,12 +95,12 @@ def load(
     else:
         rows = holdout.hold_out(labels, test_fraction, seed)
     shape = (image_size, image_size, 3) if image_size else _decode(files[0], None).shape
-    splits = {}
+    opened = {}
     for role, chosen in zip(("train", "test"), rows, strict=True):
         part = [files[row] for row in chosen]
         names = tuple(file.relative_to(root).as_posix() for file in part)
-        splits[role] = dataset.Split(_read(part, shape, image_size), labels[chosen], names)
-    return dataset.Dataset(facts.Facts(f"folder:{path}", shape, classes, None, None), splits)
+        opened[role] = Files(part, names, labels[chosen], shape, image_size)
+    return sources.Opened(facts.Facts(f"folder:{path}", shape, classes, None, None), opened)
 
 
 def _split_folders(
@@ -144,30 +182,6 @@ def _class_names(folders: list[pathlib.Path], listings: list[_Listing]) -> tuple
         )
     classes = tuple(sorted(set(train.classes)))
     return classes if len(classes) > 1 else None
-
-
-def _read(
-    files: list[pathlib.Path], shape: tuple[int, int, int], image_size: int | None
-) -> np.ndarray:
-    """The images u8[n,h,w,3], decoded by several threads straight into one array."""
-    images = pixels.allocate(len(files), shape)
-
-    def place(row: int) -> None:
-        image = _decode(files[row], image_size)
-        if image_size:
-            image = pixels.fit(image, image_size)
-        if image.shape != shape:
-            raise contracts.UserError(
-                f"{files[row]} is {image.shape[1]}x{image.shape[0]} where other images are "
-                f"{shape[1]}x{shape[0]} (width x height): set data.image_size, such as 64, to "
-                "have all resized and centre-cropped"
-            )
-        images[row] = image
-
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(place, range(len(files))):  # raises the first error in file order
-            pass
-    return images
 
 
 def _decode(file: pathlib.Path, image_size: int | None) -> np.ndarray:

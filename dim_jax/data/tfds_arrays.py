@@ -1,40 +1,84 @@
-"""TensorFlow Datasets image sets as arrays, read without TensorFlow and decoded by OpenCV."""
+"""TensorFlow Datasets image sets by position, read without TensorFlow and decoded by OpenCV."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import dataset, facts, pixels, tfds_disk
+from dim_jax.data import facts, pixels, sources, tfds_disk
 
 _ATTRIBUTES = "attributes"
-_RECORDS_PER_READ = 1024
 
 
-class _Source(NamedTuple):
-    """A TFDS builder, its features to read (None = none) and the images to make of them."""
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """The records of one split: a `sources.Source`.
+
+    records: by position, images encoded. image, label, attributes: the features to read, None =
+    none. image_size: None = images have one size already.
+    """
 
     name: str
-    builder: Any
+    split: str
+    records: Any
     image: str
     label: str | None
-    attributes: tuple[str, ...] | None
+    attributes: tuple[str, ...]
     shape: tuple[int, int, int]
     image_size: int | None
+    names: None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def read(self, rows: Sequence[int]) -> sources.Examples:
+        """The examples at some positions; see `sources.Source`."""
+        images = np.empty((len(rows), *self.shape), np.uint8)
+        records = self._get(rows)
+        for place, (row, record) in enumerate(zip(rows, records, strict=True)):
+            image = pixels.decode(record[self.image], self.shape[-1])
+            if image is None:
+                raise contracts.UserError(
+                    f"record {row} of {self.name}, split {self.split}, is no readable image: "
+                    "prepare the set again"
+                )
+            images[place] = pixels.fit(image, self.image_size) if self.image_size else image
+        return sources.Examples(images, *self._targets(records))
+
+    def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and attributes at some positions; see `sources.Source`."""
+        return self._targets(self._get(rows))
+
+    def _targets(self, records: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        labels = [record[self.label] if self.label else -1 for record in records]
+        attributes = [[record[_ATTRIBUTES][key] for key in self.attributes] for record in records]
+        shape = (len(records), len(self.attributes))
+        return np.array(labels, np.int32), np.array(attributes, np.int8).reshape(shape)
+
+    def _get(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        try:
+            return self.records.__getitems__(list(rows))
+        except Exception as error:  # array_record and TFDS: RuntimeError, IndexError, DecodeError
+            raise contracts.UserError(
+                f"a record of {self.name}, split {self.split}, cannot be read "
+                f"({' '.join(str(error).split())[:200]}): prepare the set again"
+            ) from error
 
 
-def load(
+def open_(
     name: str,
     data_dir: str | None,
     image_size: int | None,
     train_split: str | None,
     test_split: str | None,
-) -> dataset.Dataset:
-    """A TFDS image data set as arrays; see `data.load` for the arguments.
+) -> sources.Opened:
+    """A TFDS image data set, none of whose images is read yet; see `data.load` for the arguments.
 
     Raises:
       UserError: an unknown name; a set that is neither on disk nor preparable here; a split that
-        does not exist; images of several sizes and no image_size; a record that is no image.
+        does not exist; images of several sizes and no image_size.
     """
     builder = tfds_disk.builder(name, data_dir)
     image, label = _feature_keys(name, builder.info)
@@ -50,11 +94,16 @@ def load(
         "test": test_split or _default_split(name, builder.info, "test", ("test", "validation")),
     }
     shape = (image_size or height, image_size or width, channels)
-    source = _Source(name, builder, image, label, attributes, shape, image_size)
-    splits = {role: _read(source, split) for role, split in wanted.items()}
+    opened = {
+        role: Records(
+            *(name, split, _records(name, builder, split)),
+            *(image, label, attributes or (), shape, image_size),
+        )
+        for role, split in wanted.items()
+    }
     mean, std = facts.statistics(name, channels)
     classes = tuple(builder.info.features[label].names) if label else None
-    return dataset.Dataset(facts.Facts(name, shape, classes, mean, std, attributes), splits)
+    return sources.Opened(facts.Facts(name, shape, classes, mean, std, attributes), opened)
 
 
 def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
@@ -108,46 +157,22 @@ def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) ->
     )
 
 
-def _read(source: _Source, split: str) -> dataset.Split:
-    """All images, labels and attributes of one split, decoded into one array as they are read."""
-    records = _records(source, split)
-    images = pixels.allocate(len(records), source.shape)
-    labels = np.full(len(records), -1, np.int32)
-    names = source.attributes or ()
-    attributes = np.zeros((len(records), len(names)), np.int8)
-    for start in range(0, len(records), _RECORDS_PER_READ):
-        rows = range(start, min(start + _RECORDS_PER_READ, len(records)))
-        for row, record in zip(rows, records.__getitems__(list(rows)), strict=True):
-            image = pixels.decode(record[source.image], source.shape[-1])
-            if image is None:
-                raise contracts.UserError(
-                    f"record {row} of {source.name}, split {split}, is no readable image: prepare "
-                    "the set again"
-                )
-            images[row] = pixels.fit(image, source.image_size) if source.image_size else image
-            if source.label:
-                labels[row] = record[source.label]
-            attributes[row] = [record[_ATTRIBUTES][name] for name in names]
-    known = bool(names) and np.all(attributes >= 0)  # a class that is not known is -1
-    return dataset.Split(images, labels, None, attributes.astype(np.uint8) if known else None)
-
-
-def _records(source: _Source, split: str) -> Any:
+def _records(name: str, builder: Any, split: str) -> Any:
     """The examples of a split, by position, with images left encoded."""
     import tensorflow_datasets as tfds
 
-    info = source.builder.info
+    info = builder.info
     encoded = {
         key: tfds.decode.SkipDecoding()
         for key, feature in info.features.items()
         if isinstance(feature, tfds.features.Image)
     }
     try:
-        records = source.builder.as_data_source(split=split, decoders=encoded)
+        records = builder.as_data_source(split=split, decoders=encoded)
         len(records)  # fails for a part that ends before it begins
         return records
     except ValueError as error:
         raise contracts.UserError(
-            f"{source.name} has no examples under the split {split!r}: use "
+            f"{name} has no examples under the split {split!r}: use "
             f"{', '.join(info.splits)}, a part such as train[:80%], or a sum such as train+test"
         ) from error

@@ -195,10 +195,7 @@ def labelled(splits: Mapping[str, dataset.Split]) -> Mapping[str, dataset.Split]
     kept = np.flatnonzero(train.labels >= 0)
     if len(kept) == len(train.labels):
         return splits
-    names = None if train.names is None else tuple(train.names[index] for index in kept)
-    attributes = None if train.attributes is None else train.attributes[kept]
-    chosen = dataset.Split(train.images[kept], train.labels[kept], names, attributes)
-    return {**splits, "train": chosen}
+    return {**splits, "train": dataset.select(train, kept)}
 
 
 def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Frozen features of a whole split, computed once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent import futures
 from typing import NamedTuple
 
 import jax
@@ -81,8 +82,7 @@ def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Fe
             raise contracts.unknown("tap", tap, sizes)
     count = len(split.images)
     features = {tap: np.empty((count, int(np.prod(sizes[tap]))), np.float32) for tap in taps}
-    for start in range(0, count, batch):
-        images = split.images[start : start + batch]
+    for start, images in zip(range(0, count, batch), _parts(split, batch), strict=True):
         size = len(images)
         if size < batch:
             images = np.concatenate([images, np.repeat(images[:1], batch - size, axis=0)])
@@ -90,3 +90,20 @@ def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Fe
         for tap, rows in features.items():
             rows[start : start + size] = np.asarray(encoded[tap]).reshape(batch, -1)[:size]
     return features
+
+
+def _parts(split: dataset.Split, size: int) -> Iterator[np.ndarray]:
+    """The images, `size` at a time; streamed ones are decoded while the former are encoded."""
+    starts = range(0, len(split.images), size)
+    if not dataset.is_streamed(split):
+        yield from (split.images[start : start + size] for start in starts)
+        return
+    with futures.ThreadPoolExecutor(1) as reader:
+        ahead = None
+        for start in starts:
+            part = reader.submit(split.images.__getitem__, slice(start, start + size))
+            if ahead is not None:
+                yield ahead.result()
+            ahead = part
+        if ahead is not None:
+            yield ahead.result()

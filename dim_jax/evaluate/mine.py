@@ -63,7 +63,7 @@ def evaluate(
     results = {}
     for tap in taps:
         train, test = (
-            (splits[name].images, features.extract(frozen, splits[name], (tap,))[tap])
+            (np.asarray(splits[name].images), features.extract(frozen, splits[name], (tap,))[tap])
             for name in ("train", "test")
         )
         train = critic_fit.subset(train, settings.examples, seed)

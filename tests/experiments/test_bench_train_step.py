@@ -12,7 +12,8 @@ from experiments import bench_train_step
 
 # PyTorch's compiler warns of its own deprecated parts.
 pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("FutureWarning", "DeprecationWarning")
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in ("FutureWarning", "DeprecationWarning")
 ]
 
 

@@ -1,0 +1,21 @@
+"""Deep InfoMax on Places365 at 64x64 pixels: data that do not fit in memory, streamed from disk.
+
+    python -m dim_jax.main --config configs/dim_places.py:local,bound=infonce,budget=paper
+
+The 1,803,460 training images of TFDS places365_small (array_record files), the shorter side resized
+to 64 and the centre cut out, read from disk as they are needed; judged on the 36,500 validation
+images. Probes are trained on a fixed random part of the training images.
+
+Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
+tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
+
+Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Not published:
+DIM printed no numbers for Places; network and objective are those of its 64x64 data sets, all
+durations are ours. Measured: nothing yet, in no budget; the data set was not at hand.
+"""
+
+from configs import dim_imagenet
+
+
+def get_config(argument: str = ""):
+    return dim_imagenet.large(argument, name="places365_small", classes=365)

@@ -1,0 +1,163 @@
+"""Batches of a data set that stays on disk, made by grain in the order of the resident road.
+
+The examples of a step are a function of (seed, step), those that `resident` would gather; so both
+roads train on the same batches, and a run may change the road, the number of processes or of
+workers at any step.
+"""
+
+import dataclasses
+import functools
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from dim_jax import contracts
+from dim_jax.data import resident, sources
+
+Batch = dict[str, np.ndarray]
+_LOCK = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the batches of a run are made of.
+
+    rows: which places of each global batch are wanted, those of one process; all if None.
+    ahead: the batches that are kept ready. worker_processes: 0 = threads of this process decode.
+    """
+
+    source: sources.Source
+    seed: int
+    batch_size: int
+    total_steps: int
+    rows: Sequence[int] | None = None
+    ahead: int = 2
+    worker_threads: int | None = None
+    worker_processes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+    """Random access for grain: element k is the batch of step `first + k`."""
+
+    settings: Settings
+    first: int
+
+    def __len__(self) -> int:
+        return max(0, self.settings.total_steps - self.first)
+
+    def __getitem__(self, position: int) -> Batch:
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        settings, step = self.settings, self.first + int(position)
+        index = indices(settings.seed, step, len(settings.source), settings.batch_size)
+        if settings.rows is not None:
+            index = index[np.asarray(settings.rows)]
+        found = settings.source.read(index.tolist())
+        return {"step": step, "images": found.images, "labels": found.labels, "index": index}
+
+
+def indices(seed: int, step: int, examples: int, batch_size: int) -> np.ndarray:
+    """The positions in the data set, i32[batch], of the images of one global step."""
+    epoch, place = divmod(step, resident.steps_per_epoch(examples, batch_size))
+    return order(seed, epoch, examples)[place * batch_size : (place + 1) * batch_size]
+
+
+def order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """The order i32[n] of one epoch, that of the resident road; computed once, on the host."""
+    with _LOCK:  # not once for each thread
+        return _order(seed, epoch, examples)
+
+
+@functools.lru_cache(maxsize=4)  # the epoch that ends, the one that begins, a test's other seed
+def _order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    with jax.default_device(_host()):
+        found = np.array(_one_order(seed, epoch, examples)[0])
+    found.setflags(write=False)
+    return found
+
+
+@functools.partial(jax.jit, static_argnames="examples")
+def _one_order(seed: int, epoch: int, examples: int) -> jax.Array:
+    return resident.epoch_orders(seed, epoch, 1, examples)
+
+
+def _host() -> jax.Device:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names an accelerator alone
+        return jax.local_devices()[0]
+
+
+class Stream:
+    """The batches from one step on, in order: `next(stream)`, and the state of its iterator.
+
+    A batch is {"images": u8[n,h,w,c], "labels": i32[n], "index": i32[n]} of this process's rows.
+    """
+
+    def __init__(self, settings: Settings, step: int, saved: dict[str, Any] | None = None):
+        """saved: what `state` gave before step `step`; one of other workers is not needed."""
+        self._settings = settings
+        self._step = step
+        fits = saved is not None and saved["worker_processes"] == settings.worker_processes
+        self._first = saved["first"] if fits else step
+        self._iterator = iter(_pipeline(settings, self._first))
+        if fits:
+            self._iterator.set_state(saved["grain"])
+
+    def __next__(self) -> Batch:
+        try:
+            batch = dict(next(self._iterator))
+        except contracts.UserError as error:
+            # Not grain's long account of where its threads were.
+            raise contracts.UserError(str(error)) from None
+        step = int(batch.pop("step"))
+        if step != self._step:
+            raise RuntimeError(f"the input is at step {step} and training at {self._step}")
+        self._step += 1
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """Where the iterator is, after the last batch that was taken: JSON."""
+        return {
+            "worker_processes": self._settings.worker_processes,
+            "first": self._first,
+            "grain": self._iterator.get_state(),
+        }
+
+    def close(self) -> None:
+        """Ends threads and processes."""
+        self._iterator.close()
+
+
+def _pipeline(settings: Settings, first: int) -> Any:
+    import grain  # takes a second to import
+
+    threads = sources.threads_of(settings.worker_threads)
+    batches = grain.MapDataset.source(_Batches(settings, first)).to_iter_dataset(
+        grain.ReadOptions(
+            num_threads=threads, prefetch_buffer_size=max(settings.ahead, 2 * threads)
+        )
+    )
+    if not settings.worker_processes:
+        return batches
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain's processes read flags, and ours are not absl's
+    return batches.mp_prefetch(
+        grain.multiprocessing.MultiprocessingOptions(
+            num_workers=settings.worker_processes, per_worker_buffer_size=max(1, settings.ahead)
+        ),
+        worker_init_fn=_in_worker,
+    )
+
+
+def _in_worker(number: int, workers: int) -> None:
+    """A worker computes orders on the CPU, and leaves Ctrl-C to the run, which saves first."""
+    del number, workers
+    jax.config.update("jax_platforms", "cpu")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
