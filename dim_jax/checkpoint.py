@@ -81,6 +81,11 @@ class Checkpoints:
         steps = self.steps()
         kept = f"checkpoint {steps[-1]} is kept" if steps else "no checkpoint was there before"
         size = sum(_as_array(leaf).nbytes for leaf in leaves.values()) + _MARGIN
+        beside = {_LEAVES: {name: _signature(leaf) for name, leaf in leaves.items()}}
+        if metrics is not None:
+            beside[best.METRICS] = best.finite(metrics)
+        if notes:
+            beside[_NOTES] = dict(notes)
         if _is_first_process():
             self._delete_drafts()
             disk.check_room(f"checkpoint {step}", self._directory, size, kept)
@@ -90,10 +95,11 @@ class Checkpoints:
             clean_up=lambda: shutil.rmtree(draft, ignore_errors=True),
             advice=kept,
         ):
-            self._write(step, draft, leaves, metrics)
+            self._write(step, draft, leaves, beside)
         _meet("saved")
 
-    def _write(self, step: int, draft: Path, leaves: dict[str, Any], metrics) -> None:
+    def _write(self, step: int, draft: Path, leaves: dict[str, Any], beside: dict) -> None:
+        """`beside` are JSON files by name."""
         if _is_first_process():
             draft.mkdir(parents=True)
         _meet("draft")
@@ -102,11 +108,8 @@ class Checkpoints:
         with disk.quiet_threads(), _orbax() as orbax, _checkpointer(orbax) as checkpointer:
             checkpointer.save(draft / _ARRAYS, args=orbax.args.PyTreeSave(filled))
         if _is_first_process():
-            _write_json(draft / _LEAVES, {name: _signature(leaf) for name, leaf in leaves.items()})
-            if metrics is not None:
-                _write_json(draft / best.METRICS, best.finite(metrics))
-            if notes:
-                _write_json(draft / _NOTES, dict(notes))
+            for name, content in beside.items():
+                _write_json(draft / name, content)
             manifest.write(draft)
             draft.rename(self._path(step))
             self._delete_old()

@@ -86,7 +86,7 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
 
 
 def _first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    there = {**_LATER, **there}
+    there = {**{key: value for key, value in _LATER.items() if key in here}, **there}
     for key in [*here, *(key for key in there if key not in here)]:
         if key not in _FREE and there.get(key) != here.get(key):
             return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"

@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import sys
 
 import jax
 import numpy as np
 import pytest
 
-from dim_jax import build, checkpoint, contracts, data, feed, steps, train
+from dim_jax import build, checkpoint, contracts, data, encoder, feed, main, steps, train
 
 
 class Outputs:
@@ -165,3 +166,42 @@ def test_a_record_that_cannot_be_read_ends_the_run_and_loses_nothing(
     with pytest.raises(contracts.UserError, match="record 3 of cifar10, split train"):
         run(small, cifar["streaming"], tmp_path)
     assert checkpoint.Checkpoints(tmp_path).steps()
+
+
+LIGHT = """
+from configs import dim_cifar10
+
+
+def get_config():
+    config = dim_cifar10.get_config("smoke")
+    config.method = config.method.method
+    del config.players["probe"]
+    for key in list(config.evals):
+        if key not in ("knn", "uniformity"):
+            del config.evals[key]
+    return config
+"""
+
+
+def test_a_whole_run_on_the_streaming_road_ends_with_report_and_encoder(
+    tfds_dir, tmp_path, monkeypatch, pytestconfig
+):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    sys.modules.pop("config_config", None)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "light.py").write_text(LIGHT)
+    overrides = dict(road="streaming", data_dir=tfds_dir, eval_train_images=200)
+    code = main.main(
+        [
+            *("main.py", f"--config={tmp_path}/configs/light.py", f"--workdir={tmp_path}/run"),
+            *(f"--config.data.{key}={value}" for key, value in overrides.items()),
+        ]
+    )
+    assert code == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["run"]["train_examples"] == 512
+    assert "use 200 of the 512 training images" in results["run"]["notes"][0]
+    named = {row["representation"] for row in results["rows"] if row["eval"] == "knn"}
+    assert named == {"trained", "untrained", "pixels", "pca"}
+    assert "200 of the 512" in (tmp_path / "run" / "report.html").read_text()
+    assert encoder.load_encoder(tmp_path / "run").card["image_shape"] == [32, 32, 3]
