@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dim_jax import data
+from dim_jax import data, steps
 from dim_jax.data import streaming
 
 _READY = 16  # batches at most that grain keeps beside those of the next dispatch
@@ -36,8 +36,7 @@ class Resident:
     """All images and labels on every device; a dispatch gathers its batches from them."""
 
     def __init__(self, split: data.Split, mesh: jax.sharding.Mesh):
-        whole = NamedSharding(mesh, PartitionSpec())
-        self._arrays = jax.device_put((split.images, split.labels), whole)
+        self._arrays = steps.replicate((split.images, split.labels), mesh)
 
     def start(self, step: int, position: Mapping[str, Any] | None) -> None:
         """Nothing to do: what a step trains on is a function of (seed, step)."""

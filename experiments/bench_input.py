@@ -33,6 +33,7 @@ import dim_jax
 from configs import dim_cifar10, dim_imagenet
 from dim_jax import build, data, feed, record, steps, train
 from dim_jax.data import resident, sources
+from dim_jax.nets import products
 from experiments import table
 
 DRAIN = 2
@@ -64,7 +65,7 @@ class Measurement:
     consumed_dispatches: int = 3  # with a training step
     consumed_rounds: int = 4
     threads: tuple[int, ...] = (1, 2)
-    processes: tuple[int, ...] = (0, 2)  # of the DataLoader; 0 = it decodes when asked
+    processes: tuple[int, ...] = (0, 2)  # of the stream and of the DataLoader; 0 = none
 
 
 _few = functools.partial(
@@ -81,7 +82,7 @@ BUDGETS = {
         Measurement("cifar10", None, dim_cifar10.get_config, "cpu"),
         Measurement(
             *("imagenette/128px-v2", 64, dim_imagenet.get_config, "cpu"),
-            **dict(consumed_steps=2, consumed_dispatches=2, consumed_rounds=2),
+            **dict(consumed_steps=1, consumed_dispatches=2, consumed_rounds=3),
         ),
     ),
 }
@@ -89,15 +90,17 @@ BUDGETS = {
 
 def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     """Measures every data set of the budget, writes bench_input_<budget>.json, prints the table."""
-    rows = []
+    rows, load = [], [os.getloadavg()[0]]
     for measurement in BUDGETS[budget]:
         print(f"== {measurement}", flush=True)
         rows += measured(measurement)
+        load.append(os.getloadavg()[0])
     content = {
         "experiment": f"bench_input_{budget}",
         **{"device": record.device(), "cores": os.cpu_count(), "commit": record.commit()},
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | {name: _version(name) for name in ("jax", "grain", "numpy", "torch", "tensorflow")},
+        "load_averages": load,  # above the number of cores: other work took part of them
         "units": UNITS,
         "rows": rows,
     }
@@ -152,10 +155,12 @@ def _in_turns(readers: dict, dispatches: int, rounds: int) -> dict[Any, list[flo
 def _readers(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Callable[[], Any]]]:
     """(reader, threads, processes) -> a function that waits for the images of one dispatch."""
     yield ("resident", None, 0), _gathered(measurement, roads["resident"])
-    for threads in measurement.threads:
-        source = stack.enter_context(contextlib.closing(_feed(measurement, roads, threads)))
+    with_processes = [(1, count) for count in measurement.processes if count]
+    for threads, processes in (*((threads, 0) for threads in measurement.threads), *with_processes):
+        made = _feed(measurement, roads, threads, processes=processes)
+        source = stack.enter_context(contextlib.closing(made))
         take = functools.partial(source.arguments, measurement.steps, measurement.steps)
-        yield ("streaming", threads, 0), lambda take=take: jax.block_until_ready(take())
+        yield ("streaming", threads, processes), lambda take=take: jax.block_until_ready(take())
     source = roads["streaming"].splits["train"].images.source
     if importlib.util.find_spec("torch") is not None:
         for processes in measurement.processes:
@@ -192,11 +197,13 @@ def _gathered(measurement: Measurement, dataset: data.Dataset) -> Callable[[], A
     return take
 
 
-def _feed(measurement: Measurement, roads, threads: int, count: int | None = None) -> feed.Feed:
+def _feed(
+    measurement: Measurement, roads, threads: int, *, processes: int = 0, count: int | None = None
+) -> feed.Feed:
     """A streamed feed without end, at its first step."""
     found = feed.of(
         roads["streaming"].splits["train"],
-        {"seed": 0, "data": {"worker_threads": threads}},
+        {"seed": 0, "data": {"worker_threads": threads, "worker_processes": processes}},
         steps.mesh(jax.devices()[:1]),
         batch_size=measurement.batch,
         total_steps=10**9,
@@ -268,6 +275,8 @@ def _trained(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Ca
     config = measurement.config(f"budget={measurement.budget}").to_dict()
     config["train"] |= dict(batch_size=measurement.batch, epochs=1.0)
     method = build.make("method", config["method"]["method"])  # without the monitor around it
+    loss = products.computed_in(method.loss, config["compute_dtype"])
+    method = method._replace(loss=loss)
     dataset = roads["resident"]
     split, count = dataset.splits["train"], measurement.consumed_steps
     durations = train.plan(config["train"], len(split.images), 1)
@@ -278,7 +287,7 @@ def _trained(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Ca
     yield ("resident", None, 0), _training(dispatch, initial, feed.Resident(split, mesh), count)
     streamed = steps.make_streamed_dispatch(scaling, 0, mesh)
     for threads in measurement.threads:
-        made = _feed(measurement, roads, threads, count)
+        made = _feed(measurement, roads, threads, count=count)
         source = stack.enter_context(contextlib.closing(made))
         yield ("streaming", threads, 0), _training(streamed, initial, source, count)
 

@@ -1,8 +1,6 @@
 """The two roads of a data set: resident, decoded once into memory, or streamed from disk."""
 
-import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from dim_jax import contracts
 from dim_jax.data import dataset, lazy, memory, sources
@@ -19,11 +17,14 @@ def check(road: str) -> None:
 def take(opened: sources.Opened, road: str, worker_threads: int | None) -> dataset.Dataset:
     """The data set on a road; "auto" is resident while the training images fit in memory.
 
+    That is the memory of this process's machine; processes that differ in it are told so by the
+    run (see `record.identity`).
+
     Raises:
       UserError: an image that cannot be read; images that do not fit in memory.
     """
     needed = len(opened.sources["train"]) * int(np.prod(opened.facts.shape))
-    streamed = road == "streaming" or (road == "auto" and not _agreed(memory.fits(needed)))
+    streamed = road == "streaming" or (road == "auto" and not memory.fits(needed))
     if not streamed:
         why = f"resident: {memory.size(needed)}" + (" fit in memory" if road == "auto" else "")
         return dataset.Dataset(
@@ -43,10 +44,3 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
 def _resident(source: sources.Source, worker_threads: int | None) -> dataset.Split:
     images, labels, attributes = sources.read_all(source, worker_threads)
     return dataset.Split(images, labels, source.names, sources.known(attributes))
-
-
-def _agreed(fits: bool) -> bool:
-    """The first process's answer on all processes: their machines may differ."""
-    if jax.process_count() == 1:
-        return fits
-    return bool(multihost_utils.broadcast_one_to_all(np.int32(fits)))
