@@ -4,7 +4,7 @@
 
 All readers give shuffled batches u8[n,h,w,c] of one TFDS set through one decoder (OpenCV), so what
 differs is how the work is spread and handed over. They run in turns in one process; a turn first
-takes `DRAIN` dispatches untimed, for what was made ready while others ran. PyTorch and tf.data are
+takes untimed what was made ready while others ran (`_drain`). PyTorch and tf.data are
 measured where they are installed. With a training step as consumer (DIM of the config's budget
 "cpu"), streamed over resident says whether the step is kept fed.
 """
@@ -15,6 +15,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import platform
@@ -36,7 +37,6 @@ from dim_jax.data import resident, sources
 from dim_jax.nets import products
 from experiments import table
 
-DRAIN = 2
 MEASURED = ("resident", "streaming")
 OTHERS = {"torch": "torch.utils.data.DataLoader", "tensorflow": "tf.data"}
 UNITS = {
@@ -124,25 +124,28 @@ def measured(measurement: Measurement) -> list[dict]:
     rows = []
     with contextlib.ExitStack() as stack:
         readers = dict(_readers(measurement, roads, stack))
-        rounds = _in_turns(readers, measurement.dispatches, measurement.rounds)
+        rounds = _in_turns(readers, measurement.dispatches, measurement.rounds, measurement.steps)
         size = measurement.steps * measurement.batch
         rows += _rows(measurement, "none", rounds, size * measurement.dispatches)
         missing = {OTHERS[name] for name in OTHERS if importlib.util.find_spec(name) is None}
         rows += [_row(measurement, "none", (name, None, None), None) for name in sorted(missing)]
     with contextlib.ExitStack() as stack:
         trained = dict(_trained(measurement, roads, stack))
-        rounds = _in_turns(trained, measurement.consumed_dispatches, measurement.consumed_rounds)
+        rounds = _in_turns(
+            *(trained, measurement.consumed_dispatches, measurement.consumed_rounds),
+            measurement.consumed_steps,
+        )
         size = measurement.consumed_steps * measurement.batch
         rows += _rows(measurement, "training step", rounds, size * measurement.consumed_dispatches)
     return _with_ratios(rows)
 
 
-def _in_turns(readers: dict, dispatches: int, rounds: int) -> dict[Any, list[float]]:
+def _in_turns(readers: dict, dispatches: int, rounds: int, count: int) -> dict[Any, list[float]]:
     """Seconds of each round of each reader; the first round warms up and does not count."""
     seconds = {key: [] for key in readers}
     for turn in range(rounds + 1):
         for key, take in readers.items():
-            for _ in range(DRAIN):
+            for _ in range(_drain(key, count)):
                 take()
             start = time.perf_counter()
             for _ in range(dispatches):
@@ -150,6 +153,21 @@ def _in_turns(readers: dict, dispatches: int, rounds: int) -> dict[Any, list[flo
             if turn:
                 seconds[key].append(time.perf_counter() - start)
     return seconds
+
+
+def _drain(key: tuple, count: int) -> int:
+    """The dispatches of `count` batches that take all that a reader can have made ready.
+
+    A stream keeps batches in grain's buffer (in each process its own, and a queue of as many) and
+    one dispatch on the device; a DataLoader keeps two batches for each process.
+    """
+    reader, threads, processes = key
+    if reader != "streaming":
+        return 2
+    buffered = max(count, 2 * threads)
+    if processes:
+        buffered = (buffered + count) * processes
+    return 2 + math.ceil(buffered / count)  # and the dispatch on the device, and one to spare
 
 
 def _readers(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Callable[[], Any]]]:
