@@ -76,18 +76,16 @@ def data(name: str, *, image_size: int | None = None, **changes) -> dict:
     """The `data` block: [-1, 1] pixels and the data set's own splits unless changed."""
     block = dict(
         name=name,
-        data_dir=placeholder(str),
-        image_size=placeholder(int),
-        train_split=placeholder(str),
-        test_split=placeholder(str),
+        **dict(data_dir=placeholder(str), image_size=placeholder(int)),
+        **dict(train_split=placeholder(str), test_split=placeholder(str)),
         test_fraction=0.2,  # only for data without a test split of its own
         scaling="symmetric",  # mean 0.5, std 0.5: official DIM code, torchvision_datasets.py
-        road="auto",  # or resident, or streaming: decoded from disk by threads (one for each core)
-        **dict(worker_threads=placeholder(int), worker_processes=0),  # of so many processes
+        # Streaming decodes from disk, by threads (one for each core) of so many processes.
+        **dict(road="auto", worker_threads=placeholder(int), worker_processes=0),
         eval_train_images=placeholder(int),  # all, or 50,000 where they do not fit in memory
     )
     block = ml_collections.ConfigDict(block)
-    block.update({"image_size": image_size, **changes})
+    block.update(image_size=image_size, **changes)
     return block
 
 
