@@ -25,6 +25,7 @@ BUDGETS = ("paper", "cpu", "smoke")
 # Encode-and-dot, 2048: paper, Tables 8-9; 256 costs a fortieth of its multiplications.
 CRITIC_WIDTHS = {"paper": 2048, "cpu": 256, "smoke": 16}
 HINGES = ("hinge", "squared_hinge")
+_PERMUTED = dict(taps=("y",), permuted=True, representations=("trained",))  # the control's
 
 
 def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
@@ -55,8 +56,7 @@ def config(**blocks) -> ml_collections.ConfigDict:
     """
     defaults = dict(
         seed=0,
-        # bit-equal reruns also on a GPU (dim_jax/determinism.py); a CPU has them anyway
-        deterministic=False,
+        deterministic=False,  # bit-equal reruns on a GPU too: dim_jax/determinism.py
         # of the operands of matrix products and convolutions in training; or "bfloat16"
         compute_dtype="float32",
         augment=augment(),
@@ -125,9 +125,7 @@ def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epoch
         epochs=float(epochs),
         steps_per_dispatch=steps_per_dispatch,
         save_epochs=float(save_epochs),
-        keep=2,
-        keep_best=placeholder(str),
-        max_minutes=placeholder(float),
+        **dict(keep=2, keep_best=placeholder(str), max_minutes=placeholder(float)),
     )
 
 
@@ -141,13 +139,7 @@ def evals(*, labels_per_class: int, subsets: int = 3) -> dict:
         mlp=dict(name="mlp", protocol="mlp-v1"),
         svm=dict(name="svm", protocol="svm-v1"),
         knn=dict(name="knn", protocol="knn-v1"),
-        mlp_permuted=dict(
-            name="mlp",
-            protocol="mlp-v1",
-            taps=("y",),
-            permuted=True,
-            representations=("trained",),
-        ),
+        mlp_permuted=dict(name="mlp", protocol="mlp-v1", **_PERMUTED),
         mlp_few=dict(name="mlp", protocol="mlp-v1", **few),
         svm_few=dict(name="svm", protocol="svm-v1", **few),
         knn_few=dict(name="knn", protocol="knn-v1", **few),
@@ -168,10 +160,9 @@ def measures(budget: str) -> dict:
     protocols = {"svm": "svm-v1"}
     if budget == "paper":
         protocols = {f"svm_{loss}": f"svm-{loss.replace('_', '-')}-v1" for loss in HINGES}
-    permuted = dict(taps=("y",), permuted=True, representations=("trained",))
     return {
         **{key: dict(name="svm", protocol=name, **judged) for key, name in protocols.items()},
-        "svm_permuted": dict(name="svm", protocol="svm-v1", **permuted),
+        "svm_permuted": dict(name="svm", protocol="svm-v1", **_PERMUTED),
         "msssim": dict(name="msssim", protocol="msssim-v1", representations=encoders),
         "mine": dict(name="mine", protocol="mine-v1", representations=encoders),
         "ndm": dict(name="ndm", protocol="ndm-v1", representations=encoders),

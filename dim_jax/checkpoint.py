@@ -8,6 +8,7 @@ damaged files without complaint.
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -82,19 +83,13 @@ class Checkpoints:
         kept = f"checkpoint {steps[-1]} is kept" if steps else "no checkpoint was there before"
         size = sum(_as_array(leaf).nbytes for leaf in leaves.values()) + _MARGIN
         beside = {_LEAVES: {name: _signature(leaf) for name, leaf in leaves.items()}}
-        if metrics is not None:
-            beside[best.METRICS] = best.finite(metrics)
-        if notes:
-            beside[_NOTES] = dict(notes)
+        beside |= {} if metrics is None else {best.METRICS: best.finite(metrics)}
+        beside |= {_NOTES: dict(notes)} if notes else {}
         if _is_first_process():
             self._delete_drafts()
             disk.check_room(f"checkpoint {step}", self._directory, size, kept)
-        with disk.writing(
-            f"checkpoint {step}",
-            self._directory,
-            clean_up=lambda: shutil.rmtree(draft, ignore_errors=True),
-            advice=kept,
-        ):
+        remove_draft = functools.partial(shutil.rmtree, draft, ignore_errors=True)
+        with disk.writing(f"checkpoint {step}", self._directory, remove_draft, advice=kept):
             self._write(step, draft, leaves, beside)
         _meet("saved")
 
