@@ -88,7 +88,7 @@ class Checkpoints:
         if _is_first_process():
             self._delete_drafts()
             disk.check_room(f"checkpoint {step}", self._directory, size, kept)
-        remove_draft = functools.partial(shutil.rmtree, draft, ignore_errors=True)
+        remove_draft = functools.partial(disk.remove, draft)
         with disk.writing(f"checkpoint {step}", self._directory, remove_draft, advice=kept):
             self._write(step, draft, leaves, beside)
         _meet("saved")

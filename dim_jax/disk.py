@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def writing(
             f"{what} could not be written to {where}: {os.strerror(code)}{_free(Path(where))}; "
             f"{kept}{_NO_ROOM[code]} and run the same command again"
         ) from error
+
+
+def remove(folder: Path, seconds: float = 5.0) -> None:
+    """Removes a folder that threads of a failed writer may still write to: again until it stays
+    away, for so many seconds at most."""
+    end, absent = time.monotonic() + seconds, 0
+    while absent < 3 and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        absent = 0 if folder.exists() else absent + 1
+        time.sleep(0.1)
 
 
 def check_room(what: str, where: str | os.PathLike, size: int, advice: str) -> None:

@@ -39,6 +39,34 @@ def bounds_speed() -> str:
     return "\n".join(lines) + "\n"
 
 
+def steps_speed() -> str:
+    """Whole training steps beside PyTorch's on a CPU, from experiments/bench_train_step.py."""
+    content = json.loads((table.RESULTS / "bench_train_step_cpu.json").read_text())
+    cases: dict[str, dict] = {}
+    for row in content["rows"]:
+        cases.setdefault(row["case"], {})[row["step"], row["dtype"]] = row
+    dtypes = ("float32", "bfloat16")
+    lines = [
+        f"Images per second of whole DIM(L) InfoNCE steps, {content['device']}, jax "
+        f"{content['versions']['jax']} and PyTorch {content['versions']['torch']}, the faster of "
+        "eager and compiled (`python -m experiments.bench_train_step`, extra `bench`):",
+        "",
+        "| step | float32 | PyTorch | bfloat16 | PyTorch | bfloat16 over the best of PyTorch "
+        "| of the matmul rate | trainer over bare step |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case, rows in cases.items():
+        cells = []
+        for dtype in dtypes:
+            theirs = [row for key, row in rows.items() if key == (f"pytorch {key[0][8:]}", dtype)]
+            fastest = max(row["images_per_second"] for row in theirs)
+            cells += [f"{rows['dim_jax', dtype]['images_per_second']:,.0f}", f"{fastest:,.0f}"]
+        ours, trainer = rows["dim_jax", "bfloat16"], rows["trainer", "bfloat16"]
+        cells += [f"{ours['over_best_pytorch']:.2f}", f"{ours['fraction_of_matmul']:.2f}"]
+        lines.append(f"| {case} | {' | '.join(cells)} | {trainer['trainer_over_bare']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def parts(text: str, name: str) -> tuple[str, str, str]:
     """A text before, between and after the markers of a section."""
     before, _, rest = text.partition(f"<!-- {name}{MADE_HERE}")
@@ -49,6 +77,7 @@ def parts(text: str, name: str) -> tuple[str, str, str]:
 GENERATED = {
     "bounds": bounds_table,
     "speed": bounds_speed,
+    "steps": steps_speed,
     "results": lambda: readme_results.results(table.RESULTS),
 }
 

@@ -3,6 +3,8 @@
 import errno
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,23 @@ def test_other_errors_stay_and_the_draft_goes(error):
     ):
         raise error
     assert caught.value is error and cleaned == [1]
+
+
+def test_a_folder_that_is_still_written_to_is_removed(tmp_path):
+    folder, stop = tmp_path / "draft", threading.Event()
+
+    def write():
+        for index in range(20):
+            folder.mkdir(exist_ok=True)
+            (folder / str(index)).touch()
+            time.sleep(0.02)
+        stop.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    disk.remove(folder)
+    assert stop.is_set() and not folder.exists()
+    thread.join()
 
 
 def test_room_is_checked_before_writing(tmp_path):

@@ -13,7 +13,7 @@ from experiments import readme, readme_results
 
 TEXT = readme.README.read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-COMMANDS = re.findall(r"python -m dim_jax\.main (.*)", TEXT)
+COMMANDS = re.findall(r"python -m dim_jax\.main (--.*)", re.sub(r"\\\n\s*", "", TEXT))
 
 
 def test_python_runs():
@@ -54,7 +54,7 @@ def test_the_same_step_on_one_and_on_many_devices():
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_commands_parse(arguments, monkeypatch, pytestconfig):
     monkeypatch.chdir(pytestconfig.rootpath)
-    commandline.parse(["main.py", *arguments.split()])
+    commandline.parse(["main.py", *arguments.rstrip(' &"').split()])
 
 
 @pytest.mark.parametrize("name", readme.GENERATED)
