@@ -231,7 +231,7 @@ def test_dropout_needs_training_and_follows_its_key():
 
 
 def test_dropout_of_the_summary_takes_whole_channels():
-    head = folded._Single(summary=50, hidden=40, features=4, dropout=0.3)
+    head = folded._Single(summary=50, hidden=40, features=4, dropout=0.3, norm="batch")
     maps = jax.random.normal(RNG, (8, 7, 7, 6))
     variables = filled(jax.eval_shape(functools.partial(head.init, train=False), RNG, maps))
 
