@@ -5,9 +5,8 @@ import runpy
 
 import pytest
 
-import experiments
-
-FOLDER = pathlib.Path(experiments.__path__[0])
+# Not experiments.__path__: pytest may have put this folder's parent first among the imports.
+FOLDER = pathlib.Path(__file__).parent.parent.parent / "experiments"
 WITH_BUDGETS = sorted(
     path.stem
     for path in FOLDER.glob("*.py")
