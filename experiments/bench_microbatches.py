@@ -7,8 +7,7 @@ in one process. Batch norm has the statistics of each microbatch. Where all loca
 large batch are scored the matrix of scores holds the memory, not the encoder: such rows are only
 compiled, not run, and stand beside those with `sampled_locations`.
 
-Memory is the compiler's plan and repeats exactly. The seconds in bench_microbatches_cpu.json were
-taken on cores that other work shared, several processes to a core: they are rough.
+Memory is the compiler's plan and repeats exactly; seconds are medians.
 """
 
 import dataclasses
