@@ -4,7 +4,7 @@
 
 Each row says what was done, how many steps had to be made again, and whether the run ended with the
 bits of one that nobody touched: metrics, encoder and results. Rows go to
-experiments/results/bench_faults_cpu.json. About five minutes on two CPU cores.
+experiments/results/bench_faults_cpu.json. It takes more than four minutes on two CPU cores.
 """
 
 import argparse

@@ -56,7 +56,7 @@ class Images:
 
     def _cut(self, window: tuple[slice, ...]) -> "Images":
         if self._window:
-            raise NotImplementedError("images that are cut are not cut again")
+            raise IndexError("these images are cut already; cut the whole ones once")
         return Images(self.source, self.worker_threads, self.rows, window)
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
