@@ -17,7 +17,7 @@ Measured: budget=cpu with InfoNCE 71.7/67.6/62.8, seed 0, 40 minutes of training
 shared with other work (experiments/results/dim_cifar10_cpu.json). budget=paper was not run.
 """
 
-from configs import common
+from configs.common import infomax
 
 # Hjelm et al. 2019, Table 1, columns conv, fc and y of CIFAR-10. Mixed has no row there.
 PUBLISHED = {
@@ -54,7 +54,7 @@ PUBLISHED_MEASURES = {
 
 
 def get_config(argument: str = ""):
-    return common.dim_cifar(
+    return infomax.dim_cifar(
         argument,
         name="cifar10",
         classes=10,

@@ -9,7 +9,7 @@ DIM(L) after 1000 epochs: InfoNCE 49.74/47.72/41.61, JSD 48.13/45.92/39.60, DV 4
 Measured: nothing yet, in no budget.
 """
 
-from configs import common
+from configs.common import infomax
 
 # Hjelm et al. 2019, Table 1, columns conv, fc and y of CIFAR-100.
 PUBLISHED = {
@@ -27,7 +27,7 @@ PUBLISHED_TASKS = {
 
 
 def get_config(argument: str = ""):
-    return common.dim_cifar(
+    return infomax.dim_cifar(
         argument,
         name="cifar100",
         classes=100,

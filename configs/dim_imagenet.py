@@ -17,6 +17,7 @@ config ran in small budgets.
 """
 
 from configs import common
+from configs.common import infomax
 
 
 def get_config(argument: str = ""):
@@ -29,7 +30,7 @@ def large(argument: str, *, name: str, classes: int):
     splits = dict(train_split="train", test_split="validation")
     if budget == "smoke":
         splits = dict(train_split="train[:512]", test_split="validation[:256]")
-    config = common.dim_alexnet(
+    config = infomax.dim_alexnet(
         argument,
         name=name,
         classes=classes,

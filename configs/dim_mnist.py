@@ -7,22 +7,23 @@ no MNIST table; `paper` is the schedule it uses for its smaller data sets.
 """
 
 from configs import common
+from configs.common import infomax
 
 
 def get_config(argument: str = ""):
     words = common.parse(
         argument,
         weights=("local", "global", "mixed"),
-        bound=tuple(common.BOUNDS),
+        bound=tuple(infomax.BOUNDS),
         budget=common.BUDGETS,
     )
     budget = words["budget"]
     smoke = budget == "smoke"
-    method = common.dim(
+    method = infomax.dim(
         encoder=common.encoder("dcgan28", smoke=smoke),
         weights=words["weights"],
         bound=words["bound"],
-        critic_width=common.CRITIC_WIDTHS[budget],
+        critic_width=infomax.CRITIC_WIDTHS[budget],
         concat_width=32 if smoke else 512,
     )
     adam = common.adam_of(budget)

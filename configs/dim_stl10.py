@@ -14,7 +14,7 @@ and 76.81, with JSD 72.86/70.85/65.93 and 76.96. Measured: nothing yet, in no bu
 was not at hand, and the config ran on other images only.
 """
 
-from configs import common
+from configs.common import infomax
 
 # Table 2, columns conv, fc and y of STL-10.
 PUBLISHED = {
@@ -37,7 +37,7 @@ def get_config(argument: str = ""):
     splits = dict(train_split="train+unlabelled", test_split="test")
     if smoke:
         splits = dict(train_split="train[:256]+unlabelled[:256]", test_split="test[:256]")
-    return common.dim_alexnet(
+    return infomax.dim_alexnet(
         argument,
         name="stl10",
         classes=10,

@@ -19,6 +19,7 @@ comment in the official code only. No budget but smoke was run.
 from ml_collections.config_dict import placeholder
 
 from configs import common
+from configs.common import infomax
 
 # Hjelm et al. 2019, Table 3 (from memory; every ordering in the text agrees).
 PUBLISHED = {
@@ -98,7 +99,7 @@ def encoder(words: dict) -> dict:
 
 def method(words: dict) -> dict:
     """DIM(L) with InfoNCE and without prior: section 4.2."""
-    block = common.dim(
+    block = infomax.dim(
         encoder=encoder(words),
         weights="local",
         bound="infonce",

@@ -15,7 +15,7 @@ DIM(L): InfoNCE 34.21/38.09/33.33, JSD 33.54/36.88/31.66, DV 30.35/29.51/28.18. 
 yet, in no budget; the data set was not at hand, and the config ran on other images only.
 """
 
-from configs import common
+from configs.common import infomax
 
 # Table 2, columns conv, fc and y of Tiny ImageNet.
 PUBLISHED = {
@@ -31,7 +31,7 @@ def get_config(argument: str = ""):
     splits = dict(train_split="train", test_split="validation")
     if smoke:
         splits = dict(train_split="train[:512]", test_split="validation[:256]")
-    return common.dim_alexnet(
+    return infomax.dim_alexnet(
         argument,
         name="tiny_imagenet",
         classes=200,

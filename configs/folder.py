@@ -9,11 +9,12 @@ the learning rate and the length are ours.
 """
 
 from configs import common
+from configs.common import infomax
 
 
 def get_config(argument: str = ""):
     smoke = common.parse(argument, budget=("full", "smoke"))["budget"] == "smoke"
-    method = common.dim(
+    method = infomax.dim(
         encoder=common.encoder("dcgan64", smoke=smoke, width=32),
         weights="local",
         bound="infonce",

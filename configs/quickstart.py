@@ -9,11 +9,12 @@ There is no published number for this data set.
 """
 
 from configs import common
+from configs.common import infomax
 
 
 def get_config(argument: str = ""):
     smoke = common.parse(argument, budget=("quick", "smoke"))["budget"] == "smoke"
-    method = common.dim(
+    method = infomax.dim(
         encoder=common.encoder("dcgan32", smoke=smoke, width=16, hidden=256),
         weights="local",
         bound="infonce",

@@ -42,6 +42,27 @@ class Step(NamedTuple):
     features: Taps
 
 
+class Generative(NamedTuple):
+    """What a method with a decoder or generator can do besides representing, as pure functions.
+
+    Images are normalised ones, as `Method.represent` takes them. A code is what the decoder reads:
+    y, or where its prior has a bounded support what y becomes there.
+
+    decode(params, state, codes f[n,d]) -> images f[n,h,w,c]: evaluation mode
+    code(y f[n,d]) -> codes f[n,d]: of representations
+    draw(rng, count) -> codes f[count,d]: of the prior; None where the method has none
+    log_weights(params, state, rng, images, count) -> f[count,n]: log p(image, z) - log q(z | image)
+        in nats for draws z of q; their mean is the evidence lower bound. None without densities
+    rate(params, state, images) -> f[n]: KL of q(z | image) from the prior in nats; None likewise
+    """
+
+    decode: Callable[..., jax.Array]
+    code: Callable[[jax.Array], jax.Array]
+    draw: Callable[..., jax.Array] | None = None
+    log_weights: Callable[..., jax.Array] | None = None
+    rate: Callable[..., jax.Array] | None = None
+
+
 class Method(NamedTuple):
     """A representation learner as pure functions.
 
@@ -50,7 +71,9 @@ class Method(NamedTuple):
         and player p receives the gradient of losses[p] with respect to params[p] only
     represent(params, state, images f32[n,h,w,c]) -> {"conv": .., "fc": .., "y": ..}: evaluation
         mode, one image's taps do not depend on the other images
-    sample(params, state, rng, count) -> images: generative methods only
+    generative: what a method with a decoder can do besides; None for the others
+    examples: the number of training images that the state has places for, one for each `index`;
+        None for methods that keep nothing of single images
     per_example: every loss is the mean of a loss of single examples (batch statistics aside), so
         that the mean over parts of a batch is the loss of the batch; never so where examples are
         compared, as with negatives of the same batch
@@ -62,7 +85,8 @@ class Method(NamedTuple):
     init: Callable[..., tuple[Mapping[str, Tree], Tree]]
     loss: Callable[..., Step]
     represent: Callable[..., Taps]
-    sample: Callable[..., jax.Array] | None = None
+    generative: Generative | None = None
+    examples: int | None = None
     per_example: bool = False
 
 

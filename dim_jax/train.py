@@ -76,7 +76,12 @@ def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
 def initial_state(
     method: contracts.Method, config: Mapping[str, Any], dataset: data.Dataset, durations: Plan
 ) -> steps.TrainState:
-    """The train state at step 0, a function of the config alone."""
+    """The train state at step 0, a function of the config alone.
+
+    Raises:
+      UserError: a player without an optimizer; a method made for another number of images.
+    """
+    _check_examples(method, len(dataset.splits["train"].images))
 
     def players(params):
         specs = _player_specs(config["players"], params)
@@ -96,6 +101,14 @@ def initial_state(
     if name := config["train"].get("keep_best"):
         _check_metric(name, method, initial, batch)
     return initial
+
+
+def _check_examples(method: contracts.Method, examples: int) -> None:
+    if method.examples not in (None, examples):
+        raise contracts.UserError(
+            f"the method keeps something of each of {method.examples:,} training images and the "
+            f"data has {examples:,}; set its argument examples={examples}"
+        )
 
 
 def _check_metric(name: str, method: contracts.Method, initial: steps.TrainState, batch) -> None:

@@ -30,6 +30,7 @@ import rich.table
 
 import dim_jax
 from configs import common
+from configs.common import infomax
 from dim_jax import build, contracts, division, record, steps
 from experiments import table
 
@@ -61,11 +62,11 @@ class Case:
     side: int = 32
     width: int = 64
     hidden: int = 1024
-    critic_width: int = common.CRITIC_WIDTHS["cpu"]
+    critic_width: int = infomax.CRITIC_WIDTHS["cpu"]
     microbatches: tuple[int, ...] = (1, 4, 16)
 
 
-_WIDE = dict(critic_width=common.CRITIC_WIDTHS["paper"])
+_WIDE = dict(critic_width=infomax.CRITIC_WIDTHS["paper"])
 _ALEXNET = dict(encoder="alexnet64", side=64, width=96, hidden=4096)
 BUDGETS = {
     "smoke": (
@@ -144,7 +145,7 @@ def _locations(case: Case) -> int:
 
 
 def _method(case: Case) -> contracts.Method:
-    spec = common.dim(
+    spec = infomax.dim(
         encoder=_encoder(case),
         weights="local",
         bound="infonce",

@@ -29,6 +29,7 @@ import rich.table
 
 import dim_jax
 from configs import common
+from configs.common import infomax
 from dim_jax import augment, build, checkpoint, data, record, steps, train
 from dim_jax.nets import products
 from experiments import table
@@ -154,7 +155,7 @@ class _Silent:
 
 
 def _config(case: Case) -> dict:
-    method = common.dim(
+    method = infomax.dim(
         encoder=case.encoder,
         weights="local",
         bound="infonce",

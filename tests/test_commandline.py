@@ -48,7 +48,7 @@ def test_workdir_and_two_word_form():
         ([], "no --config given"),
         (["--config"], "no --config given"),
         (["--config=configs/none.py"], "the config file 'configs/none.py' does not exist"),
-        (["--config=configs/common.py"], "defines no function get_config()"),
+        (["--config=configs/common/__init__.py"], "defines no function get_config()"),
         ([f"--config={CONFIG}:lokal"], "unknown config argument 'lokal': did you mean 'local'"),
         ([f"--config={CONFIG}:bound=nce"], "did you mean 'infonce'"),
         ([f"--config={CONFIG}", "--config.train.epoch=3"], "no key 'epoch'; Did you mean 'epochs'"),

@@ -72,7 +72,7 @@ def test_who_may_accumulate_is_in_the_contract(config):
     probe = config("quickstart")["method"]
     dim = build.make("method", probe["method"])
     watched = build.make("method", probe)
-    judged = {**probe, "method": config("supervised_cifar10")["method"]}
+    judged = {**probe, "method": config("supervised")["method"]["method"]}
     assert build.make("method", judged).per_example and supervised("none").per_example
     assert not dim.per_example and not watched.per_example
     train = dict(batch_size=64, accumulate=4)

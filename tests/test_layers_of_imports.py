@@ -70,7 +70,7 @@ def test_nothing_imports_main_or_experiments():
 
 
 def test_configs_import_no_jax_and_nothing_of_the_package():
-    for path in (ROOT / "configs").glob("*.py"):
+    for path in (ROOT / "configs").rglob("*.py"):
         for imported in imports(path):
             assert imported.split(".")[0] not in {"jax", "flax", "optax", "dim_jax"}, path
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 
+_OF_PARAMS = ("decode", "log_weights", "rate")  # functions of a generative method's parameters
+
 
 def make(
     *, method: contracts.Method, classifier: pure.Net, taps: Sequence[str]
@@ -68,11 +70,24 @@ def make(
     def represent(params, state, images):
         return method.represent(_without_probe(params), _without_probe(state), images)
 
-    def sample(params, state, rng, count):
-        return method.sample(_without_probe(params), _without_probe(state), rng, count)
-
     return method._replace(
-        init=init, loss=loss, represent=represent, sample=method.sample and sample
+        init=init, loss=loss, represent=represent, generative=_watched(method.generative)
+    )
+
+
+def _watched(generative: contracts.Generative | None) -> contracts.Generative | None:
+    """The same functions for params and state that have the player `probe` too."""
+    if generative is None:
+        return None
+
+    def without_probe(function):
+        def call(params, state, *arguments):
+            return function(_without_probe(params), _without_probe(state), *arguments)
+
+        return function and call
+
+    return generative._replace(
+        **{name: without_probe(getattr(generative, name)) for name in _OF_PARAMS}
     )
 
 
