@@ -22,6 +22,7 @@ ROLES = {
     "discriminator": "dim_jax.nets.heads",
     "classifier": "dim_jax.nets.heads",
     "coordinates": "dim_jax.nets.heads",
+    "decoder": "dim_jax.nets.heads",
     "prior": "dim_jax.priors",
     "bound": "dim_jax.bounds",
 }

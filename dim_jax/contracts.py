@@ -50,7 +50,7 @@ class Generative(NamedTuple):
 
     decode(params, state, codes f[n,d]) -> images f[n,h,w,c]: evaluation mode
     code(y f[n,d]) -> codes f[n,d]: of representations
-    draw(rng, count) -> codes f[count,d]: of the prior; None where the method has none
+    draw(rng, shape [n,d]) -> codes f[n,d]: of the prior; None where the method has none
     log_weights(params, state, rng, images, count) -> f[count,n]: log p(image, z) - log q(z | image)
         in nats for draws z of q; their mean is the evidence lower bound. None without densities
     rate(params, state, images) -> f[n]: KL of q(z | image) from the prior in nats; None likewise

@@ -1,4 +1,4 @@
-"""Table 2 of Deep InfoMax, its DIM rows: Tiny ImageNet and STL-10 with the AlexNet-like encoder.
+"""Table 2 of Deep InfoMax: Tiny ImageNet and STL-10, AlexNet-like encoder, DIM and its baselines.
 
     python -m experiments.dim_table2 --budget=paper
 
@@ -17,9 +17,12 @@ DIFFERS = {
 
 
 def rows(budget: str) -> list[table.Row]:
-    """The DIM rows of both data sets under one budget."""
-    data = dict(tiny_imagenet="Tiny ImageNet", stl10="STL-10")
-    return dim_table1.dim_rows(data, f"budget={budget}", DIFFERS[budget])
+    """All rows of both data sets under one budget."""
+    return [
+        table.Row(f"{label}, {title}", config, differs=DIFFERS[budget])
+        for name, title in dict(tiny_imagenet="Tiny ImageNet", stl10="STL-10").items()
+        for label, config in dim_table1.commands(name, f"budget={budget}")
+    ]
 
 
 if __name__ == "__main__":

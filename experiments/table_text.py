@@ -1,9 +1,11 @@
 """The rows of an experiment as text: tables for the console, cells for the README."""
 
 import math
+from typing import NamedTuple
 
 import rich.console
 import rich.table
+from scipy import stats
 
 
 def report(content: dict) -> None:
@@ -28,6 +30,8 @@ def report(content: dict) -> None:
         console.print(table)
     for direction in content.get("directions", ()):
         console.print(verdict(direction))
+    for found in orders(content):
+        console.print(order(found))
     for row in content["rows"]:
         console.print(
             f"{row['label']}: seeds {', '.join(map(str, row['seeds']))}; {row['steps']:,} steps; "
@@ -55,6 +59,49 @@ def other_measures(content: dict) -> list[tuple[str, str, str]]:
             if cell["metric"] != "accuracy":
                 found[cell["eval"], cell["tap"], cell["metric"]] = None
     return [*found]
+
+
+class Order(NamedTuple):
+    """The rows of one evaluation and tap from best to worst, ours and published."""
+
+    evaluation: str
+    tap: str
+    ours: list[str]
+    published: list[str]
+    correlation: float  # Spearman's, of the accuracies
+
+
+def orders(content: dict) -> list[Order]:
+    """For each tap on which three rows or more have a published accuracy, the order of rows.
+
+    Rows are of one data set only: accuracies of several would be ordered by data set.
+    """
+    found: dict[tuple[str, ...], list[tuple[float, float, str]]] = {}
+    for row in content["rows"]:
+        for cell in row["measures"]:
+            if cell["representation"] == "trained" and cell.get("published_percent") is not None:
+                key = (row["dataset"], cell["eval"], cell["tap"])
+                entry = (cell["value"], cell["published_percent"], row["label"])
+                found.setdefault(key, []).append(entry)
+    return [
+        Order(
+            evaluation,
+            tap,
+            [label for *_, label in sorted(rows, reverse=True)],
+            [label for *_, label in sorted(rows, key=lambda row: row[1], reverse=True)],
+            float(stats.spearmanr([row[0] for row in rows], [row[1] for row in rows]).statistic),
+        )
+        for (_, evaluation, tap), rows in found.items()
+        if len(rows) >= 3
+    ]
+
+
+def order(found: Order) -> str:
+    """One sentence: both orders and how alike they are."""
+    return (
+        f"Order at {found.tap}, best first: {', '.join(found.ours)}; published: "
+        f"{', '.join(found.published)}; rank correlation {found.correlation:.2f}"
+    )
 
 
 def line(row: dict, evaluation: str, encoder: str) -> list[str]:

@@ -7,6 +7,7 @@ two rows of a table differ in their method alone.
 from typing import Any, NamedTuple
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 from configs import common
 
@@ -70,6 +71,27 @@ def decoder(words: dict[str, str]) -> dict[str, Any]:
     base = {"paper": 512, "cpu": 128, "smoke": 16}[words["budget"]]
     widths = tuple(base // 2 ** (stage + 1) for stage in range(3 if shape[0] == 32 else 4))
     return dict(name="decoder", base=base, widths=widths, shape=shape)
+
+
+def autoencoder(words: dict[str, str]) -> dict[str, Any]:
+    """The plain autoencoder (official framework, models/ae.py), from which the others differ."""
+    return dict(
+        name="autoencoders",
+        encoder=encoder(words),
+        decoder=decoder(words),
+        reconstruction=1.0,
+        posterior="deterministic",
+        beta=0.0,
+        gamma=0.0,
+        prior=placeholder(object),
+        discriminator=placeholder(object),
+        penalty=0.0,
+    )
+
+
+def gaussian_marginals() -> dict[str, Any]:
+    """The evaluation of the marginals of y where the prior is normal: in the place of uniform."""
+    return dict(uniformity=dict(name="uniformity", prior="gaussian"))
 
 
 def config(

@@ -1,6 +1,7 @@
 """The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
 
 import warnings
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -11,6 +12,7 @@ INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
 MATCH = "#2a9d6f"
 DPI = 160
 _LONGEST = 20  # letters of a class name
+_IMAGE = 0.66  # inches, the side of an image in a picture of many
 
 # Ten colours that stay apart on white.
 _TEN = (
@@ -57,3 +59,24 @@ def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
 def coloured(image: np.ndarray) -> np.ndarray:
     """An image [h,w,c] with one or three channels as [h,w,3]."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def spread(count: int, shown: int = 10) -> np.ndarray:
+    """Positions of at most `shown` of `count` images, all over: folders sort them by class."""
+    return np.linspace(0, count - 1, min(shown, count)).round().astype(int)
+
+
+def rows_of_images(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """One row of images u8[n,h,w,c] below the other, each behind its name, as u8[h,w,3]."""
+    names = 0.1 + 0.13 * max(len(name.strip()) for name in rows)  # their width, in images
+    width, height = names + max(map(len, rows.values())), len(rows)
+    figure = new(width * _IMAGE, height * _IMAGE)
+    for down, (name, images) in enumerate(rows.items()):
+        style = dict(ha="right", va="center", fontsize=9.5, color=INK)
+        figure.text((names - 0.08) / width, 1 - (down + 0.5) / height, plain(name), **style)
+        for across, image in enumerate(images):
+            left, bottom = (names + across + 0.04) / width, 1 - (down + 0.96) / height
+            axes = figure.add_axes([left, bottom, 0.92 / width, 0.92 / height])
+            axes.imshow(coloured(image), interpolation="nearest")
+            axes.set_axis_off()
+    return pixels(figure)

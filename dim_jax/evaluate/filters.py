@@ -13,8 +13,12 @@ from dim_jax.evaluate import drawing
 NEEDS_LABELS = False
 REPRESENTATIONS = "trained"
 TAPS = ()
-TITLE = "First-layer filters"
-CAPTION = "The kernels of the first convolution; each is scaled by itself, mid-grey is zero."
+FIGURES = {
+    "filters": (
+        "First-layer filters",
+        "The kernels of the first convolution; each is scaled by itself, mid-grey is zero.",
+    )
+}
 
 _WIDTH, _GAP = 960, 8  # pixels: of the picture at most, and between filters
 

@@ -17,8 +17,12 @@ from dim_jax.evaluate import drawing, features
 NEEDS_LABELS = False
 REPRESENTATIONS = "trained"
 TAPS = ("y",)
-TITLE = "Map of y"
-CAPTION = "t-SNE of y for up to 2,000 test images; distances between far clusters mean nothing."
+FIGURES = {
+    "map2d": (
+        "Map of y",
+        "t-SNE of y for up to 2,000 test images; distances between far clusters mean nothing.",
+    )
+}
 
 _IMAGES = 2000
 _PERPLEXITY = 30.0  # scikit-learn's default, within the 5 to 50 of the paper

@@ -24,16 +24,16 @@ NEEDS_LABELS = False
 REPRESENTATIONS = "encoders"
 TAPS = ("y",)
 PROTOCOL = kinds.Decoder
-TITLE = "Reconstructions"
-CAPTION = (
-    "Test images above what a decoder makes of their features. The decoder was trained on the "
-    "training images; the encoder was not trained for it."
-)
+FIGURES = {
+    "reconstructions": (
+        "Reconstructions",
+        "Test images above what a decoder makes of their features. The decoder was trained on "
+        "the training images; the encoder was not trained for it.",
+    )
+}
 
 _RANGE = 2.0  # of images in [-1, 1]
 _BATCH = 256  # test images at a time
-_SHOWN = 10
-_INCHES, _MARGIN = 0.66, 0.8  # the side of an image; the row names, in images
 
 
 def evaluate(
@@ -62,7 +62,7 @@ def evaluate(
     settings = protocols.find(protocol, PROTOCOL)
     check(splits)
     results, decoded = {}, {}
-    shown = _spread(len(splits["test"].images))
+    shown = drawing.spread(len(splits["test"].images))
     for tap in taps:
         rows = _features(frozen, splits, tap, settings.standardise)
         fits = train(settings, rows["train"], splits["train"].images, rng)
@@ -76,7 +76,8 @@ def evaluate(
             params, stats, rows["test"][shown]
         )[0]
         decoded[tap] = np.asarray(jnp.round((images + 1) * 127.5)).astype(np.uint8)
-    results["reconstructions"] = _picture(splits["test"].images[shown], decoded)
+    originals = {"image": splits["test"].images[shown]}
+    results["reconstructions"] = drawing.rows_of_images(originals | decoded)
     return results
 
 
@@ -123,8 +124,7 @@ def _loss(settings: kinds.Decoder, shape: tuple[int, int, int]):
 
 
 def _symmetric(images: jax.Array) -> jax.Array:
-    halves = (0.5,) * images.shape[-1]
-    return facts.normalise(images, halves, halves)
+    return facts.normalise(images, (0.5,), (0.5,))
 
 
 def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Array]:
@@ -161,25 +161,3 @@ def _in_batches(score, rows: jax.Array, images: np.ndarray) -> dict[str, np.ndar
         picked = np.minimum(np.arange(start, start + size), count - 1)
         found.append(jax.tree.map(np.asarray, score(rows[picked], images[picked])))
     return {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
-
-
-def _spread(count: int) -> np.ndarray:
-    """Positions of at most ten test images; folders sort them by class, so not the first ten."""
-    return np.linspace(0, count - 1, min(_SHOWN, count)).round().astype(int)
-
-
-def _picture(originals: np.ndarray, decoded: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A row of originals and below it a row of reconstructions for each tap, with its name."""
-    rows = {"image": originals, **decoded}
-    width, height = _MARGIN + len(originals), len(rows)
-    figure = drawing.new(width * _INCHES, height * _INCHES)
-    for down, (name, images) in enumerate(rows.items()):
-        style = dict(ha="right", va="center", fontsize=9.5, color=drawing.INK)
-        middle = 1 - (down + 0.5) / height
-        figure.text((_MARGIN - 0.08) / width, middle, drawing.plain(name), **style)
-        for across, image in enumerate(images):
-            left, bottom = (_MARGIN + across + 0.04) / width, 1 - (down + 0.96) / height
-            axes = figure.add_axes([left, bottom, 0.92 / width, 0.92 / height])
-            axes.imshow(drawing.coloured(image), interpolation="nearest")
-            axes.set_axis_off()
-    return drawing.pixels(figure)

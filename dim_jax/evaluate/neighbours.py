@@ -17,11 +17,13 @@ from dim_jax.evaluate import drawing, features
 NEEDS_LABELS = False
 REPRESENTATIONS = "trained"
 TAPS = ("y",)
-TITLE = "Nearest neighbours in y"
-CAPTION = (
-    "Test images, by L1 distance in y: the query in front, then its four closest; a green frame "
-    "marks a neighbour of the query's class, where classes are known."
-)
+FIGURES = {
+    "neighbours": (
+        "Nearest neighbours in y",
+        "Test images, by L1 distance in y: the query in front, then its four closest; a green "
+        "frame marks a neighbour of the query's class, where classes are known.",
+    )
+}
 
 _CLOSEST = 4
 _SHOWN = 10  # queries in the picture

@@ -9,7 +9,7 @@ An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, r
                      the taps, so not pixels and PCA) or "trained"
     TAPS             the taps it reads, () = it looks at parameters only
     PROTOCOL         the kind of its protocols, where it follows one
-    TITLE, CAPTION   of its figure, where it draws one
+    FIGURES          (title, caption) of each of its figures by their keys, where it draws any
     check(splits)    where it exists: raises UserError on images that it cannot be used on
 
 Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
@@ -286,10 +286,10 @@ def _labels(options: Mapping[str, Any]) -> str:
 
 
 def _figure(evaluation: _Evaluation, representation: str, key: str, image: np.ndarray) -> Figure:
-    file, title = f"{key}.png", evaluation.module.TITLE
+    file, (title, caption) = f"{key}.png", evaluation.module.FIGURES[key]
     if representation != TRAINED:  # several representations, several files
         file, title = f"{representation}_{file}", f"{title}: {representation}"
-    return Figure(file, title, evaluation.module.CAPTION, image)
+    return Figure(file, title, caption, image)
 
 
 def _line(

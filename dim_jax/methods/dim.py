@@ -183,11 +183,7 @@ def make(
             return discriminator.apply(params, {}, codes, train=True)[0]
 
         real, fake = prior.sample(rng, y.shape), prior.squash(y)
-        judged = logits(fake)
-        confusion = -jnp.mean(divergences.gan_positive(judged))
-        discrimination = jnp.mean(divergences.gan_negative(judged)) - jnp.mean(
-            divergences.gan_positive(logits(real))
-        )
+        confusion, discrimination = losses.adversarial_losses(logits(real), logits(fake))
         smoothness = 0.5 * sum(divergences.gradient_penalty(logits, x) for x in (real, fake))
         return confusion, discrimination + penalty * smoothness
 

@@ -48,6 +48,15 @@ class _Logits(nn.Module):
         return layers.Linear(self.outputs, name="logits")(x)
 
 
+class _Affine(nn.Module):
+    outputs: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        return layers.Linear(self.outputs, name="linear")(inputs)
+
+
 class _Decoder(nn.Module):
     base: int
     widths: Sequence[int]
@@ -78,6 +87,11 @@ def coordinates(*, widths: Sequence[int]) -> Callable[[int], pure.Net]:
       side and a layer norm over both coordinates' logits.
     """
     return lambda outputs: pure.net(_Logits(tuple(widths), outputs))
+
+
+def affine(*, outputs: int) -> pure.Net:
+    """One affine layer f[n,d] -> f[n,outputs]."""
+    return pure.net(_Affine(outputs))
 
 
 def discriminator(*, widths: Sequence[int]) -> pure.Net:

@@ -159,3 +159,24 @@ def test_the_command_line(trained, monkeypatch, capsys):
     assert "no row has 'less' in its label; there are plain, more" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         call("--budget=huge")
+
+
+def test_orders_of_rows_beside_the_published_ones():
+    """Three rows, of which the published order exchanges the last two: Spearman's 0.5."""
+
+    def row(label, value, published, dataset="toy"):
+        cell = dict(eval="mlp", tap="y", metric="accuracy", representation="trained")
+        return dict(
+            label=label,
+            dataset=dataset,
+            measures=[dict(cell, value=value, published_percent=published)],
+        )
+
+    rows = [row("a", 0.3, 40.0), row("b", 0.5, 60.0), row("c", 0.2, 50.0)]
+    (found,) = table_text.orders(dict(rows=[*rows, row("d", 0.9, 1.0, "other")]))
+    assert (found.ours, found.published) == (["b", "a", "c"], ["b", "c", "a"])
+    assert found.correlation == pytest.approx(0.5)
+    assert table_text.order(found) == (
+        "Order at y, best first: b, a, c; published: b, c, a; rank correlation 0.50"
+    )
+    assert table_text.orders(dict(rows=rows[:2])) == []

@@ -1,0 +1,185 @@
+"""Autoencoders: plain (AE), variational (VAE, beta-VAE) and adversarial (AAE), over one encoder.
+
+    minimise reconstruction * sum of squared errors + beta * KL(q(z | x), N(0, 1))
+                                                    + gamma * softplus(-D(z))
+
+each the mean over images. The code z is what the decoder reads: y itself (AE), a draw around it
+(VAE: y is the mean, and a second affine layer on the tap fc gives log deviations), or y brought
+onto the support of a prior that a discriminator D compares it with (AAE).
+
+Players: `encoder` (encoder, decoder and the layer of deviations) and, with gamma, `discriminator`.
+
+Source: Kingma and Welling 2014; Higgins et al. 2017; Makhzani et al. 2015; the official framework
+  of DIM, models/ae.py, vae.py, adversarial_autoencoder.py.
+Differs: the layer that this framework calls "logvar" gives log deviations there too, as here.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from dim_jax import contracts, divergences, losses, priors
+from dim_jax.nets import heads, pure
+
+Posterior = Literal["deterministic", "gaussian"]
+
+
+def make(
+    *,
+    encoder: pure.Net,
+    decoder: pure.Net,
+    reconstruction: float,
+    posterior: Posterior,
+    beta: float,
+    gamma: float,
+    prior: priors.Prior | None,
+    discriminator: pure.Net | None,
+    penalty: float,
+) -> contracts.Method:
+    """The autoencoder: AE with beta = gamma = 0, VAE with beta 1, AAE with gamma.
+
+    Args:
+      reconstruction: weight of the squared error, which is summed over an image's pixels. It is
+        also the model: pixels are normal around the decoded ones with variance
+        1 / (2 * reconstruction), which makes the objective with beta 1 the negative evidence lower
+        bound but for a constant.
+      posterior: "deterministic": the code is y. "gaussian": it is drawn around y, in training only.
+      beta: weight of the KL divergence in nats, of a gaussian posterior only.
+      gamma: weight of the adversarial term; 0 leaves prior and discriminator out.
+      prior: a `priors.Prior` for gamma; its squashing is part of the code.
+      penalty: weight of the discriminator's gradient penalty on samples of the prior.
+
+    Metrics: "reconstruction/error": mean squared error of a pixel in the images' own units.
+    "rate": the KL divergence in nats. "prior/confusion": the encoder's adversarial loss.
+    """
+    _check(posterior, beta, gamma, prior, discriminator)
+    stochastic = posterior == "gaussian"
+    squash = prior.squash if gamma else lambda y: y
+
+    def init(rng, batch):
+        rngs = jax.random.split(rng, 4)
+        images = batch["images"][0]
+        own, state = {}, {}
+        own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
+        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        own["decoder"], state["decoder"] = decoder.init(rngs[1], taps["y"])
+        decoded, _ = decoder.apply(own["decoder"], state["decoder"], taps["y"], train=False)
+        check_decoded(decoded, images)
+        if stochastic:
+            own["deviation"], _ = _deviation(taps).init(rngs[2], taps["fc"])
+        params = {"encoder": own}
+        if gamma:
+            params["discriminator"], _ = discriminator.init(rngs[3], taps["y"])
+        return params, state
+
+    def inferred(own, taps):
+        """The log deviations f[n,d] of the posterior."""
+        return _deviation(taps).apply(own["deviation"], {}, taps["fc"], train=False)[0]
+
+    def adversarial_terms(params, codes, rng):
+        def logits(codes):
+            return discriminator.apply(params, {}, codes, train=True)[0]
+
+        real = prior.sample(rng, codes.shape)
+        confusion, discrimination = losses.adversarial_losses(logits(real), logits(codes))
+        return confusion, discrimination + penalty * divergences.gradient_penalty(logits, real)
+
+    def loss(params, state, batch, rng, step):
+        del step
+        keys = [jax.random.fold_in(rng, purpose) for purpose in range(3)]
+        own, images = params["encoder"], batch["images"][0]
+        taps, stats = encoder.apply(
+            own["encoder"], state["encoder"], images, train=True, rng=keys[0]
+        )
+        codes, total, metrics = squash(taps["y"]), 0.0, {}
+        if stochastic:
+            log_deviation = inferred(own, taps)
+            noise = jax.random.normal(keys[1], codes.shape)
+            codes = codes + jnp.exp(log_deviation) * noise
+            metrics["rate"] = jnp.mean(losses.gaussian_kl(taps["y"], log_deviation))
+            total += beta * metrics["rate"]
+        decoded, decoder_stats = decoder.apply(own["decoder"], state["decoder"], codes, train=True)
+        error = jnp.mean(losses.squared_errors(decoded, images))
+        metrics["reconstruction/error"] = error / images[0].size
+        player_losses = {"encoder": total + reconstruction * error}
+        if gamma:
+            confusion, player_losses["discriminator"] = adversarial_terms(
+                params["discriminator"], codes, keys[2]
+            )
+            player_losses["encoder"] += gamma * confusion
+            metrics["prior/confusion"] = confusion
+        features = {name: taps[name] for name in contracts.PROBED_TAPS}
+        new_state = {"encoder": stats, "decoder": decoder_stats}
+        return contracts.Step(player_losses, metrics, new_state, features)
+
+    def taps_of(params, state, images):
+        own = params["encoder"]
+        return encoder.apply(own["encoder"], state["encoder"], images, train=False)[0]
+
+    def represent(params, state, images):
+        taps = taps_of(params, state, images)
+        return {name: taps[name] for name in contracts.PROBED_TAPS}
+
+    def decode(params, state, codes):
+        own = params["encoder"]["decoder"]
+        return decoder.apply(own, state["decoder"], codes, train=False)[0]
+
+    def log_weights(params, state, rng, images, count):
+        taps = taps_of(params, state, images)
+        mean, log_deviation = taps["y"], inferred(params["encoder"], taps)
+
+        def of_one(rng):
+            z = mean + jnp.exp(log_deviation) * jax.random.normal(rng, mean.shape)
+            errors = losses.squared_errors(decode(params, state, z), images)
+            likelihood = losses.image_log_density(errors, reconstruction, images[0].size)
+            law = losses.gaussian_log_density
+            return likelihood + law(z) - law(z, mean, log_deviation)
+
+        return jax.lax.map(of_one, jax.random.split(rng, count))
+
+    def rate(params, state, images):
+        taps = taps_of(params, state, images)
+        return losses.gaussian_kl(taps["y"], inferred(params["encoder"], taps))
+
+    generative = contracts.Generative(decode, squash)
+    if gamma:
+        generative = generative._replace(draw=prior.sample)
+    elif stochastic:
+        generative = generative._replace(
+            draw=priors.gaussian().sample, log_weights=log_weights, rate=rate
+        )
+    return contracts.Method(init, loss, represent, generative, per_example=True)
+
+
+def _deviation(taps: contracts.Taps) -> pure.Net:
+    return heads.affine(outputs=taps["y"].shape[-1])
+
+
+def check_decoded(decoded: jax.Array, images: jax.Array) -> None:
+    """Raises UserError where a decoder's images have another size than the data's."""
+    if decoded.shape != images.shape:
+        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (decoded, images))
+        raise contracts.UserError(
+            f"the decoder gives images of {got} and the data has {wanted}; set the argument shape "
+            f"of the method's decoder to {images.shape[1:]}"
+        )
+
+
+def _check(posterior, beta, gamma, prior, discriminator) -> None:
+    if posterior not in ("deterministic", "gaussian"):
+        raise contracts.unknown("posterior", posterior, ("deterministic", "gaussian"))
+    if beta and posterior == "deterministic":
+        raise contracts.UserError(
+            f"beta is {beta:g} and the posterior deterministic, whose divergence is infinite; set "
+            "beta=0 or posterior='gaussian'"
+        )
+    if gamma and posterior == "gaussian":
+        raise contracts.UserError(
+            f"gamma is {gamma:g} and the posterior gaussian; match the codes to their prior by one "
+            "of the two terms: set gamma=0 or posterior='deterministic'"
+        )
+    if gamma and (prior is None or discriminator is None):
+        raise contracts.UserError(
+            f"gamma is {gamma:g}, and the prior or the discriminator is none; set both or gamma=0"
+        )

@@ -1,0 +1,100 @@
+"""Appendix A.6 of Deep InfoMax: does the neural dependency measure fall as beta of a VAE grows?
+
+    python -m experiments.dim_a6_beta_vae --budget=cpu
+
+The weight of the KL divergence presses the codes towards a law whose coordinates are independent,
+so a measure of their dependence is to fall with it. Beside NDM: the rate, what the decoder loses,
+and both bounds of the evidence of the model with beta 1. The paper prints no table of it.
+"""
+
+import itertools
+import pathlib
+
+from dim_jax.evaluate import drawing
+from experiments import table
+
+DIFFERS = {
+    "paper": "the betas are ours; ndm-v1",
+    "cpu": "1 epoch in bfloat16, rate of the cpu budget, a narrow decoder; the betas are ours",
+    "smoke": "tiny networks, 512 images, 2 epochs",
+}
+BETAS = {
+    "paper": (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0),
+    "cpu": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+    "smoke": (1.0, 4.0),
+}
+MEASURES = {
+    "NDM of y, nats": (("ndm", "y", "ndm"),),
+    "rate, nats": (("generative", "y", "rate"),),
+    "squared error of a pixel": (("generative", "y", "reconstruction_error"),),
+    "bounds of log p(x), nats": (
+        ("generative", "y", "importance_weighted_bound"),
+        ("generative", "y", "elbo"),
+    ),
+}
+_SHORT = (
+    "--config.train.epochs=1",
+    "--config.compute_dtype=bfloat16",
+    "--config.evals.ndm.representations=('trained',)",
+    *(f"--config.evals.{name}.representations=()" for name in ("svm", "msssim", "mine")),
+    "--config.evals.svm_permuted.representations=()",
+)
+
+
+def rows(budget: str) -> list[table.Row]:
+    """One VAE for each beta."""
+    return [
+        table.Row(
+            label(beta),
+            f"configs/vae.py:vae,data=cifar10,judge=table4,budget={budget}",
+            (f"--config.method.method.beta={beta}", *(_SHORT if budget == "cpu" else ())),
+            differs=DIFFERS[budget],
+            compared=False,  # what is published is of beta 1 only, and in Table 4
+        )
+        for beta in BETAS[budget]
+    ]
+
+
+def label(beta: float) -> str:
+    """The name of the row of this weight."""
+    return f"beta {beta:g}"
+
+
+def directions(rows) -> list[table.Direction]:
+    """Rate and NDM fall from each beta to the next."""
+    labels = [row.label for row in rows]
+    measures = {"rate": ("generative", "y", "rate"), "NDM": ("ndm", "y", "ndm")}
+    return [
+        table.Direction(f"{name} falls from {low} to {high}", low, high, measure)
+        for name, measure in measures.items()
+        for low, high in itertools.pairwise(labels)
+    ]
+
+
+def figure(content: dict, path: pathlib.Path) -> None:
+    """One panel for each measure, over beta."""
+    canvas = drawing.new(3.0 * len(MEASURES), 2.8)
+    panels = canvas.subplots(1, len(MEASURES))
+    for axes, (title, measures) in zip(panels, MEASURES.items(), strict=True):
+        for measure in measures:
+            points = [*_points(content, measure)]
+            name = measure[2].replace("_", " ")
+            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.set_xscale("log")
+        axes.set(title=title, xlabel="beta")
+        if len(measures) > 1:
+            axes.legend(frameon=False)
+    canvas.tight_layout()
+    canvas.savefig(path)
+
+
+def _points(content: dict, measure: tuple[str, str, str]):
+    for row in content["rows"]:
+        for cell in row["measures"]:
+            if (cell["eval"], cell["tap"], cell["metric"]) == measure:
+                yield float(row["label"].removeprefix("beta ")), cell["value"]
+
+
+if __name__ == "__main__":
+    content = table.main("dim_a6_beta_vae", rows, DIFFERS, directions)
+    figure(content, table.RESULTS / f"{content['experiment']}.png")
