@@ -31,6 +31,14 @@ _METRICS = {  # name -> title, what the number is
         "Distance to the Gaussian prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
     ),
+    "kolmogorov_uniform_passed": (
+        "Coordinates like the uniform prior",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
+    "kolmogorov_gaussian_passed": (
+        "Coordinates like the Gaussian prior",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
     "mine": (
         "Information with the image, by MINE",
         "Donsker-Varadhan value in nats on test images; compare under one protocol only",
@@ -67,6 +75,16 @@ _METRICS = {  # name -> title, what the number is
     "reconstruction_error": (
         "Reconstruction error",
         "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
+    ),
+    "rate": ("Rate", "KL divergence of the posterior from the prior, nats for each test image"),
+    "elbo": ("Evidence lower bound", "Nats for each test image, of the model with beta 1"),
+    "importance_weighted_bound": (
+        "Importance-weighted bound",
+        "A tighter bound of the same evidence in nats, never below the ELBO of the same draws",
+    ),
+    "active_coordinates": (
+        "Active coordinates",
+        "Those whose posterior mean varies by more than 0.01 over test images",
     ),
 }
 _PERMUTED = ", permuted"  # the end of `labels` in a row of that control

@@ -22,9 +22,12 @@ def test_exact_quantiles_reach_the_smallest_distance(rng):
     levels = (np.arange(200) + 0.5) / 200
     rows = np.stack([special.logit(levels), special.logit(levels[::-1])], axis=1)
     found = evaluate(rows, rng)
-    assert found == {"y/kolmogorov_uniform": pytest.approx(0.5 / 200, rel=1e-3)}
+    assert found == {
+        "y/kolmogorov_uniform": pytest.approx(0.5 / 200, rel=1e-3),
+        "y/kolmogorov_uniform_passed": 1.0,
+    }
     gaussian = evaluate(stats.norm.ppf(levels)[:, None], rng, prior="gaussian")
-    assert gaussian == {"y/kolmogorov_gaussian": pytest.approx(0.5 / 200, rel=1e-3)}
+    assert gaussian["y/kolmogorov_gaussian"] == pytest.approx(0.5 / 200, rel=1e-3)
 
 
 def test_mean_over_coordinates_of_the_textbook_statistic(rng):
@@ -40,6 +43,13 @@ def test_mean_over_coordinates_of_the_textbook_statistic(rng):
 
 def test_a_collapsed_representation_is_half_off(rng):
     assert evaluate(np.zeros((50, 4)), rng)["y/kolmogorov_uniform"] == pytest.approx(0.5)
+
+
+def test_the_level_of_the_test_is_the_share_of_a_true_sample_that_fails():
+    """2,000 coordinates of samples of 500; a deviation of 1.5 is nearly always found."""
+    rows = np.random.default_rng(0).normal(size=(500, 2000))
+    assert np.mean(uniformity.p_values(rows, "gaussian") > 0.01) == pytest.approx(0.99, abs=0.01)
+    assert np.mean(uniformity.p_values(1.5 * rows, "gaussian") > 0.01) < 0.05
 
 
 def test_unknown_prior(rng):
