@@ -3,9 +3,9 @@
     python -m dim_jax.main --config configs/supervised.py:data=cifar10,budget=cpu
 
 Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | cpu | smoke; judge=all | mlp
-| y | table4. The DIM encoder and a classifier with 200 hidden units on its conv map, trained end
-to end on the labels, without augmentation on CIFAR. The published rows do not say on which layer
-the classifier stands; their numbers are printed in the conv column.
+| trained | y | table4. The DIM encoder and a classifier with 200 hidden units on its conv map,
+trained end to end on the labels, without augmentation on CIFAR. The published rows do not say on
+which layer the classifier stands; their numbers are printed in the conv column.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published:
 75.39 on CIFAR-10, 42.27 on CIFAR-100, 36.60 on Tiny ImageNet, 68.7 on STL-10.

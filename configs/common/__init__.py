@@ -11,6 +11,7 @@ from ml_collections.config_dict import placeholder
 
 LAYERS = ("published", "first", "second", "third")
 BUDGETS = ("paper", "cpu", "smoke")
+JUDGES = ("all", "mlp", "trained", "y", "table4")
 HINGES = ("hinge", "squared_hinge")
 _PERMUTED = dict(taps=("y",), permuted=True, representations=("trained",))  # the control's
 
@@ -182,11 +183,14 @@ def encoder(
 
 
 def judged(judge: str, budget: str) -> dict:
-    """The evaluations by the words "all", "mlp", "y" or "table4"."""
+    """The evaluations by the words "all", "mlp", "trained", "y" or "table4" of `JUDGES`."""
     usual = evals(labels_per_class=10)
     if judge == "mlp":
         kept = ("mlp", "mlp_permuted", "uniformity", "neighbours", "filters")
         return {key: usual[key] for key in kept}
+    if judge == "trained":  # without controls, where another row of a table has them
+        kept = ("mlp", "uniformity")
+        return {key: {**usual[key], "representations": ("trained",)} for key in kept}
     if judge == "y":
         mlp = {**usual["mlp"], "taps": ("y",)}
         return {"mlp": mlp, **{key: usual[key] for key in ("mlp_permuted", "uniformity")}}

@@ -11,8 +11,6 @@ from ml_collections.config_dict import placeholder
 
 from configs import common
 
-JUDGES = ("all", "mlp", "y", "table4")
-
 
 class Data(NamedTuple):
     """A data set of Tables 1 and 2: `shape` is of the images that encoders see."""
@@ -43,7 +41,9 @@ _SMOKE_EXAMPLES = 512
 
 def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
     """The words of a baseline: its own `choices`, the data set, the budget and the judge."""
-    return common.parse(argument, **choices, data=tuple(DATA), budget=common.BUDGETS, judge=JUDGES)
+    return common.parse(
+        argument, **choices, data=tuple(DATA), budget=common.BUDGETS, judge=common.JUDGES
+    )
 
 
 def examples(words: dict[str, str]) -> int:

@@ -158,7 +158,7 @@ def dim_cifar(
         layer=common.LAYERS,
         prior=("uniform", "none"),
         budget=common.BUDGETS,
-        judge=("all", "mlp", "y", "table4"),
+        judge=common.JUDGES,
     )
     budget = words["budget"]
     smoke = budget == "smoke"

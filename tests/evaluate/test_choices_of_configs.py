@@ -9,7 +9,7 @@ PERMUTED = {"name": "mlp", "protocol": "mlp-v1", "taps": ("y",), "permuted": Tru
 
 
 @pytest.mark.parametrize("data", ["dim_cifar10", "dim_cifar100"])
-@pytest.mark.parametrize("judge", ["all", "mlp", "y", "table4"])
+@pytest.mark.parametrize("judge", ["all", "mlp", "trained", "y", "table4"])
 @pytest.mark.parametrize("budget", common.BUDGETS)
 def test_words_of_dim_on_cifar(config, data, judge, budget):
     evals = config(data, f"judge={judge},budget={budget}")["evals"]
@@ -24,6 +24,12 @@ def test_words_of_dim_on_cifar(config, data, judge, budget):
             if budget == "paper"
             else {"svm": "svm-v1"}
         )
+        return
+    if judge == "trained":
+        assert {key: spec["representations"] for key, spec in evals.items()} == {
+            "mlp": ("trained",),
+            "uniformity": ("trained",),
+        }
         return
     assert evals["mlp_permuted"] == {**PERMUTED, "representations": ("trained",)}
     assert evals["mlp"].get("taps") == (("y",) if judge == "y" else None)
