@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from experiments import table_text
 
 TITLES = {  # in this order
-    "dim_cifar10_cpu": "CIFAR-10, Table 1",
+    "dim_table1_cpu": "CIFAR-10, DIM and its baselines (Table 1)",
+    "dim_cifar10_cpu": "CIFAR-10, DIM for longer (Table 1)",
     "dim_table5_cpu": "CIFAR-10, extra tasks (Table 5)",
     "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
@@ -28,7 +29,7 @@ def results(folder: pathlib.Path) -> str:
         for name, title in TITLES.items()
         if (folder / f"{name}.json").exists()
     ]
-    return "\n".join([*sections, jsd_vs_mi(folder)])
+    return "\n".join([*sections, *beta_study(folder), jsd_vs_mi(folder)])
 
 
 def section(name: str, title: str, content: dict) -> str:
@@ -44,6 +45,7 @@ def section(name: str, title: str, content: dict) -> str:
     if measures:
         lines += ["", *_measures(content, measures)]
     claims = [f"- {table_text.verdict(direction)}." for direction in content.get("directions", ())]
+    claims += [f"- {table_text.order(order)}." for order in table_text.orders(content)]
     lines += ["", *claims] if claims else []
     if name in FIGURES:
         lines += ["", f"![{title}](experiments/results/{name}.png)"]
@@ -118,6 +120,24 @@ def _markdown(headings, rows) -> Iterator[str]:
     kept = [0, *(column + 1 for column, full in enumerate(filled) if full)]
     for cells in (("", *headings), ("---",) * (len(headings) + 1), *rows):
         yield f"| {' | '.join(cells[column] for column in kept)} |"
+
+
+def beta_study(folder: pathlib.Path) -> Iterator[str]:
+    """The study of App. A.6: a table over beta, its claims, its figure; nothing before it ran."""
+    path = folder / "dim_a6_beta_vae_cpu.json"
+    if not path.exists():
+        return
+    content = json.loads(path.read_text())
+    first = content["rows"][0]
+    yield (
+        f"**Dependence of a beta-VAE's coordinates** (App. A.6), test images, one seed, "
+        f"{first['steps']:,} steps on {first['device']}. {first['differs'].capitalize()}.\n"
+    )
+    names = table_text.other_measures(content)
+    rows = [(row["label"], *table_text.others(row, names, "trained")) for row in content["rows"]]
+    yield "\n".join(_markdown([name[2].replace("_", " ") for name in names], rows)) + "\n"
+    yield "\n".join(f"- {table_text.verdict(claim)}." for claim in content["directions"]) + "\n"
+    yield "![Measures over beta](experiments/results/dim_a6_beta_vae_cpu.png)\n"
 
 
 def jsd_vs_mi(folder: pathlib.Path) -> str:

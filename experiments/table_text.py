@@ -74,7 +74,7 @@ class Order(NamedTuple):
 def orders(content: dict) -> list[Order]:
     """For each tap on which three rows or more have a published accuracy, the order of rows.
 
-    Rows are of one data set only: accuracies of several would be ordered by data set.
+    Rows are of one data set only, and no two of them have the same published row.
     """
     found: dict[tuple[str, ...], list[tuple[float, float, str]]] = {}
     for row in content["rows"]:
@@ -92,15 +92,15 @@ def orders(content: dict) -> list[Order]:
             float(stats.spearmanr([row[0] for row in rows], [row[1] for row in rows]).statistic),
         )
         for (_, evaluation, tap), rows in found.items()
-        if len(rows) >= 3
+        if len(rows) >= 3 and len({published for _, published, _ in rows}) == len(rows)
     ]
 
 
 def order(found: Order) -> str:
     """One sentence: both orders and how alike they are."""
     return (
-        f"Order at {found.tap}, best first: {', '.join(found.ours)}; published: "
-        f"{', '.join(found.published)}; rank correlation {found.correlation:.2f}"
+        f"Order at {found.tap}: {' > '.join(found.ours)}; published: "
+        f"{' > '.join(found.published)}; rank correlation {found.correlation:.2f}"
     )
 
 

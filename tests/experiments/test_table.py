@@ -177,6 +177,7 @@ def test_orders_of_rows_beside_the_published_ones():
     assert (found.ours, found.published) == (["b", "a", "c"], ["b", "c", "a"])
     assert found.correlation == pytest.approx(0.5)
     assert table_text.order(found) == (
-        "Order at y, best first: b, a, c; published: b, c, a; rank correlation 0.50"
+        "Order at y: b > a > c; published: b > c > a; rank correlation 0.50"
     )
     assert table_text.orders(dict(rows=rows[:2])) == []
+    assert table_text.orders(dict(rows=[*rows, row("a longer", 0.4, 40.0)])) == []
