@@ -120,7 +120,8 @@ def config(
         found = dict(published_measures or {})
         found |= {f"svm_{loss}": found["svm"] for loss in common.HINGES if "svm" in found}
     chosen = common.judged(judge, budget) | (common.finetuned(budget) if tuned else {})
-    chosen |= evals or {}
+    for key, spec in (evals or {}).items():
+        chosen[key] = None if spec is None else chosen.get(key, {}) | spec
     return common.config(
         augment=common.augment(crop=known.crop, flip=known.crop is not None),
         data=common.data(words["data"], image_size=known.image_size, **_splits(words)),
