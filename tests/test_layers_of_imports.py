@@ -14,6 +14,8 @@ NEVER = {
     "divergences": {"dim_jax.data", "ml_collections", *FLAX, *OPTIMIZERS},
     "bounds": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "losses": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
+    # optax has the solver of assignments, which is no optimizer: allowed in this module alone.
+    "matching": {"dim_jax", "ml_collections", *FLAX},
     "priors": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "distributed": {
         *("dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.evaluate", "dim_jax.report"),

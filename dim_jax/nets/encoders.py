@@ -6,7 +6,8 @@ inside the prior term only).
 
 `local` is the block, from 0, whose map gives the local features; the default is the published one.
 `norm` is what follows a convolution or hidden layer: "batch" as published, or "layer" or "none"
-(`layers.norm`), with which no example's features depend on the others.
+(`layers.norm`), with which no example's features depend on the others. `inputs` is what the first
+convolution sees: the image's own channels, "colour", or its "gradients" (`layers.gradients`).
 
 Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
 """
@@ -18,6 +19,8 @@ import jax
 
 from dim_jax import contracts
 from dim_jax.nets import layers, microbatches, pure
+
+_INPUTS = ("colour", "gradients")
 
 
 class Block(NamedTuple):
@@ -42,11 +45,12 @@ class ConvEncoder(nn.Module):
     features: int
     local: int
     norm: str = "batch"
+    inputs: str = "colour"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         taps = {}
-        x = images
+        x = layers.gradients(images) if self.inputs == "gradients" else images
         for index, block in enumerate(self.blocks):
             x = layers.Conv(
                 block.features, block.kernel, block.stride, block.padding, name=f"conv{index}"
@@ -67,6 +71,8 @@ class ConvEncoder(nn.Module):
 
 
 def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
+    if module.inputs not in _INPUTS:
+        raise contracts.unknown("inputs", module.inputs, _INPUTS)
     if not 0 <= module.local < len(module.blocks):
         raise contracts.UserError(
             f"local={module.local} and the encoder '{name}' has {len(module.blocks)} convolution "
@@ -77,31 +83,55 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
 
 
 def dcgan28(
-    *, width: int, hidden: int, features: int, local: int = 1, norm: str = "batch"
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int = 1,
+    norm: str = "batch",
+    inputs: str = "colour",
 ) -> pure.Net:
     """The encoder for 28x28 images; the 7x7 map is both local and conv. Published: 64, 1024, 64."""
     blocks = (Block(width, 5, 2, 2), Block(2 * width, 5, 2, 2))
-    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local, norm))
+    return _encoder("dcgan28", 28, ConvEncoder(blocks, (hidden,), features, local, norm, inputs))
 
 
 def dcgan32(
-    *, width: int, hidden: int, features: int, local: int = 1, norm: str = "batch"
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int = 1,
+    norm: str = "batch",
+    inputs: str = "colour",
 ) -> pure.Net:
     """The encoder for 32x32 images; 8x8 locations of 2*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(3))
-    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local, norm))
+    return _encoder("dcgan32", 32, ConvEncoder(blocks, (hidden,), features, local, norm, inputs))
 
 
 def dcgan64(
-    *, width: int, hidden: int, features: int, local: int = 2, norm: str = "batch"
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int = 2,
+    norm: str = "batch",
+    inputs: str = "colour",
 ) -> pure.Net:
     """The encoder for 64x64 images; 8x8 locations of 4*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(4))
-    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local, norm))
+    return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local, norm, inputs))
 
 
 def alexnet64(
-    *, width: int, hidden: int, features: int, local: int = 2, norm: str = "batch"
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int = 2,
+    norm: str = "batch",
+    inputs: str = "colour",
 ) -> pure.Net:
     """The AlexNet-like encoder for 64x64 images; 15x15 locations of 4*width.
 
@@ -115,4 +145,6 @@ def alexnet64(
         Block(4 * width, 3, 1, 1),
         Block(2 * width, 3, 1, 1, pool=True),
     )
-    return _encoder("alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local, norm))
+    return _encoder(
+        "alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local, norm, inputs)
+    )

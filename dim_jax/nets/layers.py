@@ -271,3 +271,20 @@ def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Ar
 def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
     """Max pooling without padding, sizes rounded down."""
     return nn.max_pool(inputs, (window, window), (stride, stride), "VALID")
+
+
+def gradients(images: jax.Array) -> jax.Array:
+    """Sobel derivatives of the grey images, f[n,h,w,c] -> f[n,h,w,2]: along the width, the height.
+
+    Grey is the mean of the channels, and 0, the mid-grey of normalised images, lies around them.
+    The kernels are [1, 2, 1] across and [-1, 0, 1] along, without a scale of their own.
+
+    Source: Bojanowski & Joulin 2017; official NAT code, main.lua.
+    Differs: the original adds to each derivative a constant, random and never trained.
+    """
+    grey = jnp.pad(images.mean(axis=-1), ((0, 0), (1, 1), (1, 1)))
+    across_rows = grey[:, :-2] + 2 * grey[:, 1:-1] + grey[:, 2:]
+    across_columns = grey[:, :, :-2] + 2 * grey[:, :, 1:-1] + grey[:, :, 2:]
+    along_width = across_rows[:, :, 2:] - across_rows[:, :, :-2]
+    along_height = across_columns[:, 2:] - across_columns[:, :-2]
+    return jnp.stack([along_width, along_height], axis=-1)
