@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from dim_jax import contracts, divergences
 from dim_jax.nets import critics, encoders, heads, layers
@@ -310,3 +311,33 @@ def test_classifier_drops_out_only_in_training():
     ]
     assert np.abs(moved[0] - moved[1]).max() > 1e-3
     assert still[0].shape == (16, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_gradients_are_the_sobel_derivatives_of_the_grey_image(channels):
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 9, 7, channels)).astype(np.float32)
+    found = layers.gradients(jnp.asarray(images))
+    assert found.shape == (2, 9, 7, 2)
+    for image, derivatives in zip(images.astype(np.float64), found, strict=True):
+        grey = image.mean(axis=-1)
+        for tap, axis in ((0, 1), (1, 0)):
+            expected = ndimage.sobel(grey, axis=axis, mode="constant")
+            np.testing.assert_allclose(derivatives[..., tap], expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["dcgan28", "dcgan32", "dcgan64", "alexnet64"])
+def test_encoders_on_gradients_have_the_same_taps_and_no_parameters_for_them(name):
+    images = jnp.zeros((2, int(name[-2:]), int(name[-2:]), 3))
+    shapes = {}
+    for inputs in ("colour", "gradients"):
+        net = getattr(encoders, name)(width=4, hidden=8, features=4, inputs=inputs)
+        params, stats = jax.eval_shape(net.init, jax.random.key(0), images)
+        taps, _ = jax.eval_shape(
+            lambda params, stats, net=net: net.apply(params, stats, images, train=False),
+            *(params, stats),
+        )
+        assert params["conv0"]["kernel"].shape[2] == (3 if inputs == "colour" else 2)
+        shapes[inputs] = (params.keys(), {tap: x.shape for tap, x in taps.items()})
+    assert shapes["colour"] == shapes["gradients"]
+    with pytest.raises(contracts.UserError, match="did you mean 'gradients'"):
+        getattr(encoders, name)(width=4, hidden=8, features=4, inputs="gradient")
