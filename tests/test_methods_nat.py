@@ -258,8 +258,9 @@ def test_gradients_are_part_of_the_encoder(config):
     spec = config("nat", "smoke,inputs=gradients")["method"]["method"]
     encoder = build.make("encoder", spec["encoder"])
     pixels = jax.random.uniform(RNG, (4, 32, 32, 3), minval=-1)
-    params, stats = encoder.init(RNG, pixels)
+    params, stats = jax.jit(encoder.init)(RNG, pixels)
 
+    @jax.jit
     def y(images):
         return encoder.apply(params, stats, images, train=False)[0]["y"]
 
