@@ -17,7 +17,7 @@ def assignment(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
         columns = argmax_p sum_i scores[i, p(i)] over permutations p
 
     The identity stays where no other is better, rounding included. Scores that are not finite
-    count as 0, without which the search does not end.
+    count as 0: among them the search would not find a permutation.
 
     Args:
       scores: f[n,n]; no gradient flows through the result.
