@@ -11,6 +11,8 @@ of the grey image, as in NAT's own paper: whether the tables' NAT did so is not 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published:
 56.19/51.29/31.16 on CIFAR-10, 29.18/24.57/9.72 on CIFAR-100, 13.70/11.62/1.20 on Tiny ImageNet,
 64.32/61.43/48.84 on STL-10 and 70.75 fine-tuned.
+Measured: 44.7 at y on CIFAR-10 after 2 epochs of budget=cpu in bfloat16, seed 0; untrained 40.2.
+Neither budget was run whole.
 """
 
 from configs import common
