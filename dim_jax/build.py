@@ -23,6 +23,7 @@ ROLES = {
     "classifier": "dim_jax.nets.heads",
     "coordinates": "dim_jax.nets.heads",
     "decoder": "dim_jax.nets.heads",
+    "generator": "dim_jax.nets.heads",
     "prior": "dim_jax.priors",
     "bound": "dim_jax.bounds",
 }

@@ -115,32 +115,32 @@ def pearson_chi2_negative(scores: jax.Array) -> jax.Array:
     return scores + (scores / 2) ** 2
 
 
-def gradient_penalty(score_fn: Callable[[jax.Array], jax.Array], inputs: jax.Array) -> jax.Array:
+def gradient_penalty(score_fn: Callable[[Tree], jax.Array], inputs: Tree) -> jax.Array:
     """Mean squared norm of the input gradient of a critic; smaller is smoother.
 
-        mean_i |d score_fn(inputs)_i / d inputs_i|^2
+        mean_i |d score_fn(inputs)_i / d inputs_i|^2, the norm over all leaves together
 
     A discriminator is regularised by the mean of its penalties on real and on fake inputs:
     `(gradient_penalty(d, real) + gradient_penalty(d, fake)) / 2`. It is centred on slope 0, so it
     flattens the critic; it is not a 1-Lipschitz constraint, for which see `lipschitz_penalty`.
 
     Args:
-      score_fn: inputs f[n, ...] -> one score per input, f[n] or f[n, 1]. The score of one input
-        must not depend on the others (no batch statistics).
-      inputs: f[n, ...], where the gradient is taken.
+      score_fn: inputs -> one score per input, f[n] or f[n, 1]. The score of one input must not
+        depend on the others (no batch statistics).
+      inputs: f[n, ...] or a pytree of them, e.g. (images, codes), where the gradient is taken.
 
     Returns:
       f32[], to be added to the critic's loss.
 
     Raises:
-      ValueError: score_fn does not give one score per input.
+      ValueError: score_fn does not give one score per input, or leaves disagree on n.
 
     Source: Mescheder et al. 2018 (R1, R2); rdevon/DIM gradient_penalty.py.
     Differs: the official helper differentiates the score of the last input only, and so divides
       by n once more.
     """
-
-    return jnp.sum(_slopes(score_fn, inputs) ** 2) / inputs.shape[0]
+    leaves = jax.tree.leaves(_slopes(score_fn, inputs))
+    return sum(jnp.sum(leaf**2) for leaf in leaves) / _count(inputs)
 
 
 def lipschitz_penalty(

@@ -13,7 +13,6 @@ Source: Belghazi et al. 2018; Hjelm et al. 2019, section 4.1 and table 4.
 import functools
 from collections.abc import Iterable, Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,14 +20,12 @@ import numpy as np
 from dim_jax import bounds, contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import accuracy, critic_fit, features, kinds, protocols
-from dim_jax.nets import layers, pure
+from dim_jax.nets import heads, pure
 
 NEEDS_LABELS = False
 REPRESENTATIONS = "encoders"
 TAPS = ("y",)
 PROTOCOL = kinds.Information
-
-_SMALLEST_MAP = 4  # the image encoder halves its map until its sides are at most this
 
 
 def evaluate(
@@ -51,11 +48,11 @@ def evaluate(
 
     Raises:
       UserError: an unknown protocol or tap, too few images, or a value that is not finite.
-    Source: Belghazi et al. 2018; the critic of the official framework's models/mine.py and ali.py,
-      a convolutional encoder of the image, concatenated with y, linear 512, 128, 1, no batch norm.
-    Differs: the map is halved until it is 4x4 or smaller whatever the image size; schedule and
-      width are ours (the published ones are not known); the critic is chosen on held-out training
-      images and judged on test images; y is standardised by the training images.
+    Source: Belghazi et al. 2018; the critic of the official framework's models/mine.py, which is
+      `heads.joint_discriminator`.
+    Differs: schedule and width are ours (the published ones are not known); the critic is chosen
+      on held-out training images and judged on test images; y is standardised by the training
+      images.
     """
     settings = protocols.find(protocol, PROTOCOL)
     seed = int(np.asarray(jax.random.key_data(rng)).ravel()[-1])
@@ -99,36 +96,22 @@ def _problem(net: pure.Net, decay: float) -> critic_fit.Problem:
     return critic_fit.Problem(net, critic_fit.rolled, objective, bounds.mine_state)
 
 
-class _ImageCritic(nn.Module):
-    width: int
-    features: int
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, images: jax.Array, y: jax.Array, *, train: bool) -> jax.Array:
-        del train
-        x = images.astype(jnp.float32) / 127.5 - 1.0
-        stage = 0
-        while min(x.shape[1:3]) > _SMALLEST_MAP:
-            width = self.width * 2 ** min(stage, 2)
-            x = layers.Conv(width, 4, 2, 1, name=f"conv{stage}")(x)
-            x = nn.relu(x + self.param(f"conv{stage}_bias", nn.initializers.zeros, (width,)))
-            stage += 1
-        x = nn.relu(layers.Linear(self.features, name="image")(x.reshape(len(x), -1)))
-        x = jnp.broadcast_to(x[:, None], (*y.shape[:2], self.features))
-        x = jnp.concatenate([x, y], axis=-1)
-        for index, width in enumerate(self.widths):
-            x = nn.relu(layers.Linear(width, name=f"linear{index}")(x))
-        return layers.Linear(1, name="score")(x)[..., 0]
-
-
 @functools.cache  # one network for equal settings, so that it is compiled once
 def image_critic(width: int, features: int, widths: tuple[int, ...]) -> pure.Net:
     """(images u8[n,h,w,c], y f[n,m,d]) -> scores f[n,m] of image i with each row of y_i.
 
-    Args:
-      width: channels of the first convolution; twice and four times as many in the next ones.
-      features: of the encoded image, which is concatenated with y.
-      widths: of the hidden layers behind that.
+    Args: those of `heads.joint_discriminator`, which it is of images in [-1, 1].
     """
-    return pure.net(_ImageCritic(width, features, widths))
+    net = heads.joint_discriminator(width=width, features=features, widths=widths)
+
+    def init(rng, images, y):
+        return net.init(rng, _scaled(images), y)
+
+    def apply(params, stats, images, y, *, train: bool):
+        return net.apply(params, stats, _scaled(images), y, train=train)
+
+    return pure.Net(init, apply)
+
+
+def _scaled(images: jax.Array) -> jax.Array:
+    return images.astype(jnp.float32) / 127.5 - 1.0

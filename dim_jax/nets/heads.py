@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from dim_jax.nets import layers, pure
 
+_SMALLEST_MAP = 4  # the encoder inside a joint discriminator halves maps with longer sides
+
 
 class _Discriminator(nn.Module):
     widths: Sequence[int]
@@ -16,6 +18,29 @@ class _Discriminator(nn.Module):
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
         del train
         x = inputs
+        for index, width in enumerate(self.widths):
+            x = nn.relu(layers.Linear(width, name=f"linear{index}")(x))
+        return layers.Linear(1, name="score")(x)[..., 0]
+
+
+class _JointDiscriminator(nn.Module):
+    width: int
+    features: int
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, images: jax.Array, codes: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        x, stage = images, 0
+        while min(x.shape[1:3]) > _SMALLEST_MAP:
+            width = self.width * 2 ** min(stage, 2)
+            x = layers.Conv(width, 4, 2, 1, name=f"conv{stage}")(x)
+            x = nn.relu(x + self.param(f"conv{stage}_bias", nn.initializers.zeros, (width,)))
+            stage += 1
+        x = nn.relu(layers.Linear(self.features, name="image")(x.reshape(len(x), -1)))
+        x = x.reshape(len(x), *[1] * (codes.ndim - 2), self.features)
+        x = jnp.broadcast_to(x, (*codes.shape[:-1], self.features))
+        x = jnp.concatenate([x, codes], axis=-1)
         for index, width in enumerate(self.widths):
             x = nn.relu(layers.Linear(width, name=f"linear{index}")(x))
         return layers.Linear(1, name="score")(x)[..., 0]
@@ -100,6 +125,24 @@ def discriminator(*, widths: Sequence[int]) -> pure.Net:
     Source: official DIM code, prior_matching.py.
     """
     return pure.net(_Discriminator(tuple(widths)))
+
+
+def joint_discriminator(*, width: int, features: int, widths: Sequence[int]) -> pure.Net:
+    """(images f[n,h,w,c], codes f[n,d]) -> logits f[n] of the pairs, ReLU, no normalisation.
+
+    A convolutional encoder of the image (4/2/1, until a side of the map is 4 or less), one linear
+    layer to `features`, concatenation with the code, an MLP. Codes f[n,m,d] are m for each image,
+    which is encoded once: logits f[n,m]. Published: features 256, widths (512, 128).
+
+    Args:
+      width: channels of the first convolution; twice and four times as many in the next ones.
+      features: of the encoded image.
+      widths: of the hidden layers behind the concatenation.
+
+    Source: the official framework of DIM, models/ali.py (also the critic of its models/mine.py).
+    Differs: the map is halved until its side is 4 or less whatever the image size.
+    """
+    return pure.net(_JointDiscriminator(width, features, tuple(widths)))
 
 
 def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch") -> pure.Net:

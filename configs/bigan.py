@@ -1,0 +1,71 @@
+"""BiGAN, a baseline of Deep InfoMax: row BiGAN of Tables 1, 2 and 4 (Hjelm et al. 2019).
+
+    python -m dim_jax.main --config configs/bigan.py:data=cifar10,budget=cpu
+
+Words: posterior=deterministic | gaussian (ALI); prior=gaussian | uniform; data=cifar10 | cifar100 |
+tiny_imagenet | stl10; budget=paper | cpu | smoke; judge=all | mlp | y | table4. A discriminator
+tells (image, its code) from (generated image, code of the prior); encoder and generator learn to
+confuse it. With prior=uniform the code is sigmoid(y).
+
+Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
+CIFAR-10 after 1000 epochs: 62.57/62.74/52.54.
+"""
+
+from configs import common
+from configs.common import baselines
+
+# Hjelm et al. 2019, Tables 1 and 2, columns conv, fc and y, and column SS of Table 2.
+PUBLISHED = {
+    "cifar10": dict(conv=62.57, fc=62.74, y=52.54),
+    "cifar100": dict(conv=37.59, fc=33.34, y=21.49),
+    "tiny_imagenet": dict(conv=24.38, fc=20.21, y=13.06),
+    "stl10": dict(conv=71.53, fc=67.18, y=58.48),
+}
+PUBLISHED_FINETUNED = {"stl10": dict(conv=74.77)}
+# Table 4; MINE depends on its critic, and its published one is not known.
+PUBLISHED_MEASURES = dict(
+    svm=dict(conv=56.4, fc=38.42, y=44.9),
+    msssim={"y/ssim_dim_compat": 0.46},
+    ndm={"y/ndm": 24.49},
+)
+# Of the discriminator: official framework, models/ali.py; its width is that of the encoder, the
+# smaller ones are ours.
+# Ours: the weight is not printed.
+PENALTY = 0.5
+# Ours, for both players.
+RATE = 2e-4
+DISCRIMINATORS = {
+    "paper": dict(width=64, features=256, widths=(512, 128)),
+    "cpu": dict(width=32, features=128, widths=(256, 64)),
+    "smoke": dict(width=4, features=16, widths=(16, 8)),
+}
+
+
+def get_config(argument: str = ""):
+    words = baselines.parse(
+        argument, posterior=("deterministic", "gaussian"), prior=("gaussian", "uniform")
+    )
+    budget, gaussian = words["budget"], words["prior"] == "gaussian"
+    # The paper's row is the deterministic form; its prior is not printed, a normal one is the
+    # official framework's.
+    published = words["posterior"] == "deterministic" and gaussian
+    method = dict(
+        name="bigan",
+        encoder=baselines.encoder(words),
+        generator=baselines.decoder(words),
+        discriminator=dict(name="joint_discriminator", **DISCRIMINATORS[budget]),
+        prior=dict(name=words["prior"]),
+        penalty=PENALTY,
+        posterior=words["posterior"],
+    )
+    optimizer = common.adam(1e-4) if budget == "paper" else common.adam(RATE, decay=True)
+    marginals = dict(uniformity=dict(name="uniformity", prior="gaussian")) if gaussian else {}
+    return baselines.config(
+        words,
+        method=method,
+        players=dict(encoder=optimizer, discriminator=optimizer),
+        published=PUBLISHED if published else {},
+        published_finetuned=PUBLISHED_FINETUNED if published else {},
+        published_measures=PUBLISHED_MEASURES if published else {},
+        evals=dict(inversion=dict(name="inversion"), **marginals),
+    )
