@@ -33,7 +33,7 @@ PUBLISHED_MEASURES = dict(
 # Ours: the weight is not printed.
 PENALTY = 0.5
 # Ours, for both players.
-RATE = 2e-4
+RATE = 5e-4
 DISCRIMINATORS = {
     "paper": dict(width=64, features=256, widths=(512, 128)),
     "cpu": dict(width=32, features=128, widths=(256, 64)),

@@ -142,6 +142,24 @@ def test_gradient_penalty_sums_over_all_input_axes():
     np.testing.assert_allclose(value, 9 * 20, rtol=1e-6)
 
 
+def test_gradient_penalty_of_pairs_is_over_both_sides_together():
+    """T(x, z) = x B z: the slopes are B z by x and x B by z."""
+    rng = np.random.default_rng(3)
+    x, z, matrix = (rng.standard_normal(shape) for shape in ((6, 2, 2), (6, 3), (4, 3)))
+    flat = x.reshape(6, 4)
+    slopes = np.sum((z @ matrix.T) ** 2, axis=1) + np.sum((flat @ matrix) ** 2, axis=1)
+
+    def score_fn(pair):
+        return jnp.sum((pair["x"].reshape(6, 4) @ matrix) * pair["z"], axis=1)
+
+    pair = {"x": jnp.float32(x), "z": jnp.float32(z)}
+    value = divergences.gradient_penalty(score_fn, pair)
+    assert value.shape == () and value.dtype == jnp.float32
+    np.testing.assert_allclose(value, slopes.mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="same first axis"):
+        divergences.gradient_penalty(score_fn, {"x": x, "z": z[:5]})
+
+
 def test_gradient_penalty_wants_one_score_per_input():
     with pytest.raises(ValueError, match=r"shape \(6, 2\) for inputs \(6, 3\).*one score per"):
         divergences.gradient_penalty(lambda x: x[:, :2], jnp.ones((6, 3)))

@@ -341,3 +341,33 @@ def test_encoders_on_gradients_have_the_same_taps_and_no_parameters_for_them(nam
     assert shapes["colour"] == shapes["gradients"]
     with pytest.raises(contracts.UserError, match="did you mean 'gradients'"):
         getattr(encoders, name)(width=4, hidden=8, features=4, inputs="gradient")
+
+
+def test_joint_discriminator_is_a_convolutional_network_and_an_mlp():
+    """Against loops in float64; several codes of an image are scored one by one."""
+    net = heads.joint_discriminator(width=3, features=5, widths=(4,))
+    random = np.random.default_rng(0)
+    images, codes = random.normal(size=(2, 8, 8, 1)), random.normal(size=(2, 3, 2))
+    params, stats = net.init(jax.random.key(0), jnp.float32(images), jnp.float32(codes[:, 0]))
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # convolutions start without bias
+    assert stats == {} and sorted(params) == [
+        *("conv0", "conv0_bias", "image", "linear0", "score"),
+    ]
+
+    def linear(name, x):
+        layer = {part: np.asarray(leaf, np.float64) for part, leaf in params[name].items()}
+        return x @ layer["kernel"] + layer["bias"]
+
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    kernel = np.asarray(params["conv0"]["kernel"], np.float64)
+    places = [(row, column) for row in range(0, 8, 2) for column in range(0, 8, 2)]
+    seen = np.stack([padded[:, row : row + 4, column : column + 4] for row, column in places], 1)
+    maps = np.einsum("nlijc,ijcd->nld", seen, kernel) + np.asarray(params["conv0_bias"])
+    encoded = np.maximum(linear("image", np.maximum(maps, 0).reshape(2, -1)), 0)
+    sides = np.concatenate([np.repeat(encoded[:, None], 3, axis=1), codes], axis=-1)
+    expected = linear("score", np.maximum(linear("linear0", sides), 0))[..., 0]
+    for some in (codes, codes[:, 1]):
+        scores, _ = net.apply(params, {}, jnp.float32(images), jnp.float32(some), train=True)
+        wanted = expected if some is codes else expected[:, 1]
+        assert scores.shape == wanted.shape
+        np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-6)
