@@ -59,7 +59,7 @@ def get_config(argument: str = ""):
         posterior=words["posterior"],
     )
     optimizer = common.adam(1e-4) if budget == "paper" else common.adam(RATE, decay=True)
-    marginals = dict(uniformity=dict(name="uniformity", prior="gaussian")) if gaussian else {}
+    marginals = baselines.gaussian_marginals() if gaussian else {}
     return baselines.config(
         words,
         method=method,
@@ -67,5 +67,7 @@ def get_config(argument: str = ""):
         published=PUBLISHED if published else {},
         published_finetuned=PUBLISHED_FINETUNED if published else {},
         published_measures=PUBLISHED_MEASURES if published else {},
-        evals=dict(inversion=dict(name="inversion"), **marginals),
+        evals=dict(
+            generative=dict(name="generative"), inversion=dict(name="inversion"), **marginals
+        ),
     )
