@@ -138,6 +138,17 @@ def test_what_it_can_make(config, batch):
     np.testing.assert_allclose(method.generative.code(jnp.float32(y)), special.expit(y), rtol=1e-5)
 
 
+def test_only_the_published_form_stands_beside_published_numbers(config):
+    for words, conv in (("", 62.57), ("deterministic,data=stl10", 71.53)):
+        assert config("bigan", words)["published"]["mlp"]["conv"] == conv
+    for words in ("posterior=gaussian", "prior=uniform", "posterior=gaussian,judge=table4"):
+        assert not any(config("bigan", words)["published"].values())
+    table4 = config("bigan", "deterministic,judge=table4")
+    assert {"svm", "msssim", "ndm"} <= table4["published"].keys()
+    assert table4["evals"]["uniformity"]["prior"] == "gaussian"
+    assert "prior" not in config("bigan", "prior=uniform")["evals"]["uniformity"]
+
+
 def test_mistakes(config, batch):
     with pytest.raises(contracts.UserError, match=r"unknown posterior 'normal'.*gaussian"):
         make(config, posterior="normal")

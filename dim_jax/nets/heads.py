@@ -1,4 +1,4 @@
-"""Small networks on top of representations: prior discriminators, classifiers and decoders."""
+"""Small networks on top of representations: discriminators, classifiers and decoders."""
 
 from collections.abc import Callable, Sequence
 
