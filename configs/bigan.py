@@ -8,7 +8,11 @@ tells (image, its code) from (generated image, code of the prior); encoder and g
 confuse it. With prior=uniform the code is sigmoid(y).
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
-CIFAR-10 after 1000 epochs: 62.57/62.74/52.54.
+CIFAR-10 after 1000 epochs: 62.57/62.74/52.54. `inversion` tells whether encoder and generator
+invert each other, which takes longer to learn than the images' colours. Measured on CIFAR-10: only
+3 epochs of a quarter of the encoder's channels and 16 codes. The mean cosine of E(G(z)) and z is
+0.20 (chance 0.00), the squared error of G(E(x)) 0.46 (against other images 0.59), an MLP on y has
+36.9 % (untrained 28.7 %), below raw pixels.
 """
 
 from configs import common
@@ -28,12 +32,13 @@ PUBLISHED_MEASURES = dict(
     msssim={"y/ssim_dim_compat": 0.46},
     ndm={"y/ndm": 24.49},
 )
+# The weight is not printed. Ours: with 0.5 the discriminator is right for 60 to 75 % of the pairs
+# after the first few hundred steps; with 5 codes are recovered later.
+PENALTY = 0.5
+# Ours, of both players in short runs: after an epoch at 2e-4 codes were not recovered at all.
+RATE = 5e-4
 # Of the discriminator: official framework, models/ali.py; its width is that of the encoder, the
 # smaller ones are ours.
-# Ours: the weight is not printed.
-PENALTY = 0.5
-# Ours, for both players.
-RATE = 5e-4
 DISCRIMINATORS = {
     "paper": dict(width=64, features=256, widths=(512, 128)),
     "cpu": dict(width=32, features=128, widths=(256, 64)),

@@ -41,7 +41,9 @@ def evaluate(
                               normalised images; 0 = recovered
         image_error_random    the same against x'
 
-    E(x) is the code of y in evaluation mode, without the noise of a posterior.
+    E(x) is the code of y in evaluation mode, without the noise of a posterior. A generator that
+    makes one grey image for all codes has a small image_error: what counts is how far it is below
+    image_error_random.
 
     Returns:
       {"y/code_recovery", "y/code_recovery_chance", "y/code_error", "y/image_error",
