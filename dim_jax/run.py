@@ -111,8 +111,8 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
     if distributed.of_first(folder.results.exists()):
         return _finished(folder, console) if distributed.is_first() else {}
     with distributed.together() as facts:
-        suite.check(config["evals"])
         method = build.make("method", config["method"])
+        suite.check(config["evals"], method=method)
         trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
         trained = division.divide(trained, config["train"], jax.device_count())
         dataset = data.load(**_data_arguments(config["data"]))

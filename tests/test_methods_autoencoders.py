@@ -175,7 +175,9 @@ def test_mistakes_are_one_sentence(changes, message):
 
 
 def test_a_decoder_of_another_size_is_refused(batch):
-    with pytest.raises(contracts.UserError, match=r"images of 2x8x1 .* set .* shape .*\(4, 4, 1\)"):
+    with pytest.raises(
+        contracts.UserError, match=r"decoder makes images of 2x8x1 .* set .* shape .*\(4, 4, 1\)"
+    ):
         make(decoder=linear_decoder((2, 8, 1))).init(RNG, batch)
 
 

@@ -67,10 +67,7 @@ def evaluate(
       UserError: a method without a decoder; no draws or no images.
     Source: Kingma and Welling 2014; Burda et al. 2016, equation 8.
     """
-    if frozen.method is None or frozen.method.generative is None:
-        raise contracts.UserError(
-            "this representation has no decoder of its own; remove 'generative' from evals"
-        )
+    check_method(frozen.method)
     if min(draws, judged) < 1:
         raise contracts.UserError(f"draws is {draws} and judged is {judged}; set both to 1 or more")
     del taps
@@ -92,6 +89,14 @@ def evaluate(
         results["y/active_coordinates"] = float(np.sum(variances > _ACTIVE))
         results["traversals"] = _traversals(frozen, decode, codes[shown[0]], variances)
     return results
+
+
+def check_method(method: contracts.Method | None) -> None:
+    """Raises UserError for a method without a decoder, and for a representation without one."""
+    if method is None or method.generative is None:
+        raise contracts.UserError(
+            "this representation has no decoder of its own; remove 'generative' from evals"
+        )
 
 
 def _decoder(frozen: contracts.Frozen) -> Callable[[jax.Array], jax.Array]:

@@ -52,7 +52,8 @@ def evaluate(
     Raises:
       UserError: a method that draws no codes, or fewer than two test images.
     """
-    _check(frozen, splits)
+    check_method(frozen.method)
+    check(splits)
     draw_rng, order_rng = (jax.random.fold_in(rng, purpose) for purpose in (_DRAW, _ORDER))
     y = features.extract(frozen, splits["test"], ("y",))["y"]
     z = np.asarray(frozen.method.generative.draw(draw_rng, y.shape))
@@ -65,13 +66,17 @@ def evaluate(
     return {f"y/{name}": float(value) for name, value in found.items()}
 
 
-def _check(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
-    generative = frozen.method and frozen.method.generative
-    if not (generative and generative.draw):
+def check_method(method: contracts.Method | None) -> None:
+    """Raises UserError for a method that draws no codes or makes no images of them."""
+    if not (method and method.generative and method.generative.draw):
         raise contracts.UserError(
             "the evaluation 'inversion' draws codes of a prior and makes images of them, and this "
             "method cannot; remove it from evals or choose one with a generator, such as bigan"
         )
+
+
+def check(splits: Mapping[str, dataset.Split]) -> None:
+    """Raises UserError where there are fewer than two test images."""
     if len(splits["test"].images) < 2:
         raise contracts.UserError(
             "the evaluation 'inversion' compares test images with other ones and there is only "

@@ -11,6 +11,7 @@ An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, r
     PROTOCOL         the kind of its protocols, where it follows one
     FIGURES          (title, caption) of each of its figures by their keys, where it draws any
     check(splits)    where it exists: raises UserError on images that it cannot be used on
+    check_method(method)  likewise, on a method that lacks what it asks for
 
 Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
 images become figures.
@@ -53,19 +54,28 @@ class _Evaluation(NamedTuple):
     representations: tuple[str, ...] | None
 
 
-def check(evals: Evals, data: dataset.Dataset | None = None) -> None:
+def check(
+    evals: Evals,
+    data: dataset.Dataset | None = None,
+    method: contracts.Method | None = None,
+) -> None:
     """Finds mistakes in a config's `evals` block before any training.
 
     Args:
       data: where given, the images and the numbers of labels are checked too.
+      method: where given, whether it can do what they ask of it.
 
     Raises:
       UserError: an evaluation without name or of an unknown one, an option it does not take, an
-        unknown protocol, images that do not fit, or more labels per class than the data has.
+        unknown protocol, images or a method that do not fit, or more labels per class than the
+        data has.
     """
     for key, spec in evals.items():
         evaluation = _parse(key, spec)
         options = evaluation.options
+        wanted = evaluation.representations is None or TRAINED in evaluation.representations
+        if method is not None and wanted and hasattr(evaluation.module, "check_method"):
+            evaluation.module.check_method(method)
         if data is not None and hasattr(evaluation.module, "check"):
             evaluation.module.check(data.splits)
         per_class = options.get("labels_per_class")

@@ -65,7 +65,7 @@ def make(
         taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
         own["decoder"], state["decoder"] = decoder.init(rngs[1], taps["y"])
         decoded, _ = decoder.apply(own["decoder"], state["decoder"], taps["y"], train=False)
-        check_decoded(decoded, images)
+        heads.check_images(decoded, images, "decoder")
         if stochastic:
             own["deviation"], _ = _deviation(taps).init(rngs[2], taps["fc"])
         params = {"encoder": own}
@@ -154,16 +154,6 @@ def make(
 
 def _deviation(taps: contracts.Taps) -> pure.Net:
     return heads.affine(outputs=taps["y"].shape[-1])
-
-
-def check_decoded(decoded: jax.Array, images: jax.Array) -> None:
-    """Raises UserError where a decoder's images have another size than the data's."""
-    if decoded.shape != images.shape:
-        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (decoded, images))
-        raise contracts.UserError(
-            f"the decoder gives images of {got} and the data has {wanted}; set the argument shape "
-            f"of the method's decoder to {images.shape[1:]}"
-        )
 
 
 def _check(posterior, beta, gamma, prior, discriminator) -> None:

@@ -71,7 +71,7 @@ def make(
         codes = prior.squash(taps["y"])
         own["generator"], state["generator"] = generator.init(rngs[1], codes)
         made, _ = generator.apply(own["generator"], state["generator"], codes, train=False)
-        _check_size(made, images)
+        heads.check_images(made, images, "generator")
         if stochastic:
             own["spread"], _ = _spread(taps).init(rngs[2], taps["fc"])
         joint, stats = discriminator.init(rngs[3], images, codes)
@@ -143,12 +143,3 @@ def _separation(high: jax.Array, low: jax.Array) -> jax.Array:
 def _spread(taps: contracts.Taps) -> pure.Net:
     """The layer of log deviations."""
     return heads.affine(outputs=taps["y"].shape[-1])
-
-
-def _check_size(made: jax.Array, images: jax.Array) -> None:
-    if made.shape != images.shape:
-        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (made, images))
-        raise contracts.UserError(
-            f"the generator makes images of {got} and the data has {wanted}; set the argument "
-            f"shape of method.generator to {images.shape[1:]}"
-        )

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dim_jax import contracts
 from dim_jax.nets import layers, pure
 
 _SMALLEST_MAP = 4  # the encoder inside a joint discriminator halves maps with longer sides
@@ -152,6 +153,20 @@ def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch"
     Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py.
     """
     return pure.net(_Classifier(hidden, dropout, classes, norm))
+
+
+def check_images(made: jax.Array, images: jax.Array, role: str) -> None:
+    """Raises UserError where a decoder or generator makes images of another size than the data's.
+
+    Args:
+      role: the argument of the method that it is.
+    """
+    if made.shape != images.shape:
+        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (made, images))
+        raise contracts.UserError(
+            f"the {role} makes images of {got} and the data has {wanted}; set the argument shape "
+            f"of the method's {role} to {images.shape[1:]}"
+        )
 
 
 def decoder(*, base: int, widths: Sequence[int], shape: tuple[int, int, int]) -> pure.Net:

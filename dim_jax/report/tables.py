@@ -76,6 +76,26 @@ _METRICS = {  # name -> title, what the number is
         "Reconstruction error",
         "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
     ),
+    "code_recovery": (
+        "Recovery of drawn codes",
+        "Cosine of E(G(z)) and z, mean over draws of the prior; 1 = recovered, 0 = not at all",
+    ),
+    "code_recovery_chance": (
+        "Recovery of drawn codes, by chance",
+        "The same with another code in the place of z",
+    ),
+    "code_error": (
+        "Error of recovered codes",
+        "Squared distance of E(G(z)) to z over that to another code; 0 = recovered, 1 = chance",
+    ),
+    "image_error": (
+        "Error of regenerated images",
+        "Mean squared error of a pixel of G(E(x)) against x; read it beside the next number",
+    ),
+    "image_error_random": (
+        "Error against other images",
+        "The same of G(E(x)) against another test image",
+    ),
     "rate": ("Rate", "KL divergence of the posterior from the prior, nats for each test image"),
     "elbo": ("Evidence lower bound", "Nats for each test image, of the model with beta 1"),
     "importance_weighted_bound": (
