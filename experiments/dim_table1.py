@@ -3,8 +3,8 @@
     python -m experiments.dim_table1 --budget=cpu
 
 `paper` is the published setting and wants an accelerator; `cpu` is one epoch of CIFAR-10 for each
-row and seed, `smoke` only shows that all rows run. Prints the order of the rows beside the
-published one.
+row, with three seeds for y, `smoke` only shows that all rows run. Prints the order of the rows
+beside the published one.
 """
 
 import dataclasses
@@ -55,7 +55,11 @@ def rows(budget: str) -> list[table.Row]:
         return found
     # The controls once, at the row that comes first: they are nearly the same for all.
     alone = [
-        dataclasses.replace(row, config=row.config.replace("judge=mlp", "judge=trained"))
+        dataclasses.replace(
+            row,
+            config=row.config.replace("judge=mlp", "judge=trained"),
+            later=("--config.evals.mlp.taps=('y',)",),
+        )
         for row in found[1:]
     ]
     return [dataclasses.replace(found[0], seeds=(0,)), *alone]

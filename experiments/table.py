@@ -33,6 +33,7 @@ class Row:
     seeds: tuple[int, ...] = (0,)
     differs: str = ""  # what differs from the published setting
     compared: bool = True  # False: what the config calls published is not of these overrides
+    later: tuple[str, ...] = ()  # more overrides, of every seed but the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +103,16 @@ def run(
 
 def folder(row: Row, seed: int) -> pathlib.Path:
     """The run folder of a row's command."""
-    words = [pathlib.Path(row.config).name, *(text.partition(".")[2] for text in row.overrides)]
+    overrides = _overrides(row, seed)
+    words = [pathlib.Path(row.config).name, *(text.partition(".")[2] for text in overrides)]
     slug = "-".join(filter(None, re.split(r"[^a-z0-9_.]+", " ".join(words).lower())))
     if len(slug) > _LONGEST:  # a file system's limit
         slug = f"{slug[:_LONGEST]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
     return pathlib.Path(RUNS) / slug / f"seed{seed}"
+
+
+def _overrides(row: Row, seed: int) -> tuple[str, ...]:
+    return row.overrides + (row.later if seed != row.seeds[0] else ())
 
 
 def _finished(row: Row, seed: int) -> bool:
@@ -116,7 +122,7 @@ def _finished(row: Row, seed: int) -> bool:
 def _train(row: Row, seed: int) -> None:
     command = [
         *(sys.executable, "-m", "dim_jax.main", f"--config={row.config}"),
-        *(f"--workdir={folder(row, seed)}", f"--config.seed={seed}", *row.overrides),
+        *(f"--workdir={folder(row, seed)}", f"--config.seed={seed}", *_overrides(row, seed)),
     ]
     print(f"== {row.label}, seed {seed}", flush=True)
     subprocess.run(command, check=True)
@@ -219,5 +225,6 @@ def _by_seed(row: dict, measure: Sequence[str]) -> dict[int, float]:
         if cell["representation"] == "trained" and (
             [cell["eval"], cell["tap"], cell["metric"]] == list(measure)
         ):
-            return dict(zip(row["seeds"], cell["values"], strict=True))
+            # A row's later seeds may lack the measure: the first ones then have it.
+            return dict(zip(row["seeds"], cell["values"], strict=False))
     return {}

@@ -189,8 +189,9 @@ def judged(judge: str, budget: str) -> dict:
         kept = ("mlp", "mlp_permuted", "uniformity", "neighbours", "filters")
         return {key: usual[key] for key in kept}
     if judge == "trained":  # without controls, where another row of a table has them
-        kept = ("mlp", "uniformity")
-        return {key: {**usual[key], "representations": ("trained",)} for key in kept}
+        mlp = {**usual["mlp"], "taps": ("conv", "fc", "y")}
+        kept = {"mlp": mlp, "uniformity": usual["uniformity"]}
+        return {key: {**spec, "representations": ("trained",)} for key, spec in kept.items()}
     if judge == "y":
         mlp = {**usual["mlp"], "taps": ("y",)}
         return {"mlp": mlp, **{key: usual[key] for key in ("mlp_permuted", "uniformity")}}

@@ -181,3 +181,20 @@ def test_orders_of_rows_beside_the_published_ones():
     )
     assert table_text.orders(dict(rows=rows[:2])) == []
     assert table_text.orders(dict(rows=[*rows, row("a longer", 0.4, 40.0)])) == []
+
+
+def test_later_seeds_may_measure_less(trained, monkeypatch):
+    """They have folders of their own, and what only the first seed has is the mean of one."""
+    (plain, _) = ROWS
+    row = dataclasses.replace(plain, later=("--config.evals.mlp.taps=('y',)",))
+    assert table.folder(row, 0) == table.folder(plain, 0)
+    assert table.folder(row, 1) != table.folder(plain, 1)
+    content = table.run("toy", [row])
+    assert trained == [("plain", 0), ("plain", 1), ("plain", 2)]
+    path = table.folder(row, 0) / "results.json"
+    result = json.loads(path.read_text())
+    conv = dict(measured(0.7), tap="conv")
+    path.write_text(json.dumps(dict(result, rows=[*result["rows"], conv])))
+    content = table.run("toy", [row])
+    cells = {cell["tap"]: cell for cell in content["rows"][0]["measures"] if cell["metric"] != "kl"}
+    assert cells["conv"]["values"] == [0.7] and cells["conv"]["std_over_seeds"] is None
