@@ -72,7 +72,5 @@ def get_config(argument: str = ""):
         published=PUBLISHED if published else {},
         published_finetuned=PUBLISHED_FINETUNED if published else {},
         published_measures=PUBLISHED_MEASURES if published else {},
-        evals=dict(
-            generative=dict(name="generative"), inversion=dict(name="inversion"), **marginals
-        ),
+        evals=dict(**baselines.GENERATIVE, inversion=dict(name="inversion"), **marginals),
     )

@@ -54,5 +54,5 @@ def get_config(argument: str = ""):
         published=PUBLISHED[model],
         published_finetuned=PUBLISHED_FINETUNED[model],
         published_measures=PUBLISHED_MEASURES if model == "vae" else {},
-        evals=dict(generative=dict(name="generative"), **baselines.gaussian_marginals()),
+        evals=dict(**baselines.GENERATIVE, **baselines.gaussian_marginals()),
     )

@@ -33,6 +33,9 @@ BASELINES = {
     "BiGAN": "bigan.py:",
     "NAT": "nat.py:",
 }
+WITH_DECODERS = ("VAE", "AE", "beta-VAE", "AAE", "BiGAN")
+_LATER = ("--config.evals.mlp.taps=('y',)",)
+_NOT_DECODED = ("--config.evals.generative.representations=()",)
 _SHORT = ("--config.train.epochs=1", "--config.compute_dtype=bfloat16")
 
 
@@ -58,7 +61,7 @@ def rows(budget: str) -> list[table.Row]:
         dataclasses.replace(
             row,
             config=row.config.replace("judge=mlp", "judge=trained"),
-            later=("--config.evals.mlp.taps=('y',)",),
+            later=_LATER + (_NOT_DECODED if row.label in WITH_DECODERS else ()),
         )
         for row in found[1:]
     ]

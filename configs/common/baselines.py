@@ -37,6 +37,8 @@ DATA = {
     "stl10": Data("alexnet64", _LARGE, 10, 105_000, 2, crop=64, train="train+unlabelled"),
 }
 _SMOKE_EXAMPLES = 512
+# What a method's own decoder is asked.
+GENERATIVE = dict(generative=dict(name="generative", representations=("trained",)))
 
 
 def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
