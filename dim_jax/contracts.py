@@ -90,6 +90,11 @@ class Method(NamedTuple):
     per_example: bool = False
 
 
+def probed(taps: Taps) -> Taps:
+    """Those of an encoder's taps that methods represent and evaluators judge."""
+    return {name: taps[name] for name in PROBED_TAPS}
+
+
 class Frozen(NamedTuple):
     """All that an evaluator sees of a representation.
 

@@ -109,17 +109,13 @@ def make(
             )
             player_losses["encoder"] += gamma * confusion
             metrics["prior/confusion"] = confusion
-        features = {name: taps[name] for name in contracts.PROBED_TAPS}
+        features = contracts.probed(taps)
         new_state = {"encoder": stats, "decoder": decoder_stats}
         return contracts.Step(player_losses, metrics, new_state, features)
 
     def taps_of(params, state, images):
         own = params["encoder"]
         return encoder.apply(own["encoder"], state["encoder"], images, train=False)[0]
-
-    def represent(params, state, images):
-        taps = taps_of(params, state, images)
-        return {name: taps[name] for name in contracts.PROBED_TAPS}
 
     def decode(params, state, codes):
         own = params["encoder"]["decoder"]
@@ -149,7 +145,7 @@ def make(
         generative = generative._replace(
             draw=priors.gaussian().sample, log_weights=log_weights, rate=rate
         )
-    return contracts.Method(init, loss, represent, generative, per_example=True)
+    return contracts.Method(init, loss, pure.represent(encoder), generative, per_example=True)
 
 
 def _deviation(taps: contracts.Taps) -> pure.Net:

@@ -119,20 +119,15 @@ def make(
                 "discriminator/penalty": slopes,
             },
             {"encoder": stats, "generator": made_stats},
-            {name: taps[name] for name in contracts.PROBED_TAPS},
+            contracts.probed(taps),
         )
-
-    def represent(params, state, images):
-        own = params["encoder"]["encoder"]
-        taps, _ = encoder.apply(own, state["encoder"], images, train=False)
-        return {name: taps[name] for name in contracts.PROBED_TAPS}
 
     def decode(params, state, codes):
         own = params["encoder"]["generator"]
         return generator.apply(own, state["generator"], codes, train=False)[0]
 
     generative = contracts.Generative(decode, prior.squash, draw=prior.sample)
-    return contracts.Method(init, loss, represent, generative, per_example=True)
+    return contracts.Method(init, loss, pure.represent(encoder), generative, per_example=True)
 
 
 def _separation(high: jax.Array, low: jax.Array) -> jax.Array:

@@ -194,7 +194,7 @@ def make(
         encode = functools.partial(encoder.apply, own["encoder"], state["encoder"], train=True)
         dropout = jax.random.split(keys[_DROPOUT])
         taps, stats = encode(images, rng=dropout[0])
-        features = {name: taps[name] for name in contracts.PROBED_TAPS}
+        features = contracts.probed(taps)
         if occlusion:
             occluded = augment.occlude(keys[_OCCLUSION], images, block=occlusion)
             hidden, _ = encode(occluded, rng=dropout[1])
@@ -212,11 +212,7 @@ def make(
         new_state = {"encoder": stats, **critic_stats, **task_stats}
         return contracts.Step(player_losses, metrics, new_state, features)
 
-    def represent(params, state, images):
-        taps, _ = encoder.apply(params["encoder"]["encoder"], state["encoder"], images, train=False)
-        return {name: taps[name] for name in contracts.PROBED_TAPS}
-
-    return contracts.Method(init, loss, represent)
+    return contracts.Method(init, loss, pure.represent(encoder))
 
 
 def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:

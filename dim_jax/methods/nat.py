@@ -70,14 +70,10 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
             "nat/moved": jnp.mean(order != jnp.arange(len(order))),
         }
         new_state = {"encoder": stats, "targets": state["targets"].at[index].set(targets)}
-        features = {name: taps[name] for name in contracts.PROBED_TAPS}
+        features = contracts.probed(taps)
         return contracts.Step({"encoder": cost}, metrics, new_state, features)
 
-    def represent(params, state, images):
-        taps, _ = encoder.apply(params["encoder"]["encoder"], state["encoder"], images, train=False)
-        return {name: taps[name] for name in contracts.PROBED_TAPS}
-
-    return contracts.Method(init, loss, represent, examples=examples)
+    return contracts.Method(init, loss, pure.represent(encoder), examples=examples)
 
 
 def _exchanged(unit: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -44,11 +44,7 @@ def make(*, encoder: pure.Net, classifier: pure.Net, tap: str) -> contracts.Meth
             {"encoder": value},
             {"accuracy": accuracy},
             {"encoder": stats, "classifier": head_stats},
-            {name: taps[name] for name in contracts.PROBED_TAPS},
+            contracts.probed(taps),
         )
 
-    def represent(params, state, images):
-        taps, _ = encoder.apply(params["encoder"]["encoder"], state["encoder"], images, train=False)
-        return {name: taps[name] for name in contracts.PROBED_TAPS}
-
-    return contracts.Method(init, loss, represent, per_example=True)
+    return contracts.Method(init, loss, pure.represent(encoder), per_example=True)

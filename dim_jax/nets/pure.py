@@ -72,6 +72,16 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
     return Net(init, apply)
 
 
+def represent(encoder: Net) -> Callable[..., contracts.Taps]:
+    """`represent` of a method whose encoder stands where `contracts.Method` wants it."""
+
+    def probed(params, state, images):
+        own = params["encoder"]["encoder"]
+        return contracts.probed(encoder.apply(own, state["encoder"], images, train=False)[0])
+
+    return probed
+
+
 def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
     """A `check` for `net`: images f[n,h,w,c] are side x side, or the encoder `name` says so."""
 
