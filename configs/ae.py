@@ -31,5 +31,5 @@ def get_config(argument: str = ""):
         players=dict(encoder=common.adam_of(words["budget"])),
         published=PUBLISHED,
         published_finetuned=PUBLISHED_FINETUNED,
-        evals=baselines.GENERATIVE,
+        evals=baselines.GENERATIVE | baselines.gaussian_marginals(),
     )

@@ -92,7 +92,7 @@ def autoencoder(words: dict[str, str]) -> dict[str, Any]:
 
 
 def gaussian_marginals() -> dict[str, Any]:
-    """The evaluation of the marginals of y where the prior is normal: in the place of uniform."""
+    """The marginals of y compared with a normal prior, in the place of the uniform one."""
     return dict(uniformity=dict(name="uniformity", prior="gaussian"))
 
 
