@@ -44,6 +44,15 @@ PUBLISHED_MEASURES = dict(
 BETAS = {"vae": 1.0, "beta_vae": 0.5}
 
 
+def _evals(judge: str) -> dict:
+    """With Table 4's measures also the dependence of drawn codes, on which the prior acts."""
+    chosen = baselines.GENERATIVE | baselines.gaussian_marginals()
+    if judge == "table4":
+        drawn = dict(name="ndm", protocol="ndm-v1", drawn=True, representations=("trained",))
+        chosen["ndm_of_draws"] = drawn
+    return chosen
+
+
 def get_config(argument: str = ""):
     words = baselines.parse(argument, model=("vae", "beta_vae"))
     model = words["model"]
@@ -54,5 +63,5 @@ def get_config(argument: str = ""):
         published=PUBLISHED[model],
         published_finetuned=PUBLISHED_FINETUNED[model],
         published_measures=PUBLISHED_MEASURES if model == "vae" else {},
-        evals=dict(**baselines.GENERATIVE, **baselines.gaussian_marginals()),
+        evals=_evals(words["judge"]),
     )

@@ -50,6 +50,8 @@ class Generative(NamedTuple):
 
     decode(params, state, codes f[n,d]) -> images f[n,h,w,c]: evaluation mode
     code(y f[n,d]) -> codes f[n,d]: of representations
+    infer(params, state, rng, images) -> codes f[n,d]: drawn from q(z | image), as in training; None
+        where an image has one code
     draw(rng, shape [n,d]) -> codes f[n,d]: of the prior; None where the method has none
     log_weights(params, state, rng, images, count) -> f[count,n]: log p(image, z) - log q(z | image)
         in nats for draws z of q; their mean is the evidence lower bound. None without densities
@@ -58,6 +60,7 @@ class Generative(NamedTuple):
 
     decode: Callable[..., jax.Array]
     code: Callable[[jax.Array], jax.Array]
+    infer: Callable[..., jax.Array] | None = None
     draw: Callable[..., jax.Array] | None = None
     log_weights: Callable[..., jax.Array] | None = None
     rate: Callable[..., jax.Array] | None = None

@@ -11,6 +11,7 @@ from dim_jax import contracts
 from dim_jax.data import dataset
 
 Features = dict[str, np.ndarray]
+_DRAWN = 512  # images at a time
 
 
 class _Kept(NamedTuple):
@@ -69,6 +70,31 @@ def extract(
     if any(tap in missing for tap in taps):
         kept.update(_encode(frozen, split, missing, batch))
     return {tap: kept[tap] for tap in taps}
+
+
+def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) -> np.ndarray:
+    """One code f[n,d] for each image of a split, drawn from its posterior.
+
+    Raises:
+      UserError: the method has no posterior to draw from.
+    """
+    generative = frozen.method and frozen.method.generative
+    if not (generative and generative.infer):
+        raise contracts.UserError(
+            "codes cannot be drawn of this representation, where an image has one code; set "
+            "drawn=False"
+        )
+    infer = jax.jit(generative.infer)
+    codes = []
+    for start, images in zip(
+        range(0, len(split.images), _DRAWN), _parts(split, _DRAWN), strict=True
+    ):
+        size = len(images)
+        images = np.concatenate([images, np.repeat(images[:1], _DRAWN - size, axis=0)])
+        key = jax.random.fold_in(rng, start)
+        drawn = infer(frozen.params, frozen.state, key, frozen.normalise(images))
+        codes.append(np.asarray(drawn)[:size])
+    return np.concatenate(codes)
 
 
 def _kept(frozen: Remembering, split: dataset.Split) -> _Kept:

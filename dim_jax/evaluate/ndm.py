@@ -30,6 +30,7 @@ def evaluate(
     *,
     protocol: str = "ndm-v1",
     taps: Iterable[str] = TAPS,
+    drawn: bool = False,
 ) -> dict[str, float]:
     """Estimated total correlation of each tap in nats, before and after a sigmoid.
 
@@ -46,12 +47,17 @@ def evaluate(
     Args:
       protocol: a name of `protocols.PROTOCOLS`; it says on which images the critic is trained and
         how. All protocols report the test images; a value that is also trained on them is inflated.
+      drawn: of a method whose codes are random (VAE), judge codes drawn from the posteriors, one
+        for each image, in the place of their means y. The prior acts on the draws: where a
+        posterior is wide its mean tells little, and means of many such coordinates may depend on
+        each other the more the closer the draws are to the prior.
 
     Returns:
-      {"<tap>/ndm", "<tap>/ndm_after_sigmoid"}
+      {"<tap>/ndm", "<tap>/ndm_after_sigmoid"}, or {"y/ndm_of_draws"}
 
     Raises:
-      UserError: an unknown protocol or tap, too few images, or a value that is not finite.
+      UserError: an unknown protocol or tap, too few images, a value that is not finite, or
+        `drawn` of a method without posteriors.
     Source: Hjelm et al. 2019, appendix A.6; official DIM code, models/ndm.py: trained by the KL
       objective of f-GAN, reported as Donsker-Varadhan.
     Differs: as the entries of the protocols say; the KL is that of the critic T, optimal at
@@ -59,6 +65,12 @@ def evaluate(
     """
     settings = protocols.find(protocol, PROTOCOL)
     seed = int(np.asarray(jax.random.key_data(rng)).ravel()[-1])
+    if drawn:
+        rows = {
+            name: features.drawn_codes(frozen, splits[name], jax.random.fold_in(rng, index))
+            for index, name in enumerate(sorted({settings.trained_on, "test"}))
+        }
+        return {"y/ndm_of_draws": total_correlation(settings, rows, seed)}
     results = {}
     for tap in taps:
         rows = {

@@ -134,6 +134,11 @@ def make(
 
         return jax.lax.map(of_one, jax.random.split(rng, count))
 
+    def infer(params, state, rng, images):
+        taps = taps_of(params, state, images)
+        deviation = jnp.exp(inferred(params["encoder"], taps))
+        return taps["y"] + deviation * jax.random.normal(rng, taps["y"].shape)
+
     def rate(params, state, images):
         taps = taps_of(params, state, images)
         return losses.gaussian_kl(taps["y"], inferred(params["encoder"], taps))
@@ -143,7 +148,7 @@ def make(
         generative = generative._replace(draw=prior.sample)
     elif stochastic:
         generative = generative._replace(
-            draw=priors.gaussian().sample, log_weights=log_weights, rate=rate
+            infer=infer, draw=priors.gaussian().sample, log_weights=log_weights, rate=rate
         )
     return contracts.Method(init, loss, pure.represent(encoder), generative, per_example=True)
 

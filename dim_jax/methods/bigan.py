@@ -126,7 +126,14 @@ def make(
         own = params["encoder"]["generator"]
         return generator.apply(own, state["generator"], codes, train=False)[0]
 
+    def infer(params, state, rng, images):
+        own = params["encoder"]
+        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        return encoded(own, taps, rng)
+
     generative = contracts.Generative(decode, prior.squash, draw=prior.sample)
+    if stochastic:
+        generative = generative._replace(infer=infer)
     return contracts.Method(init, loss, pure.represent(encoder), generative, per_example=True)
 
 

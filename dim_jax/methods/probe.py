@@ -12,7 +12,12 @@ import jax.numpy as jnp
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 
-_OF_PARAMS = ("decode", "log_weights", "rate")  # functions of a generative method's parameters
+_OF_PARAMS = (
+    "decode",
+    "infer",
+    "log_weights",
+    "rate",
+)  # functions of a generative method's parameters
 
 
 def make(

@@ -47,6 +47,10 @@ _METRICS = {  # name -> title, what the number is
         "Dependence among coordinates, by NDM",
         "Donsker-Varadhan value in nats on test images; 0 = independent coordinates",
     ),
+    "ndm_of_draws": (
+        "The same of drawn codes",
+        "Of one draw from each test image's posterior, on which the prior acts, not of its mean",
+    ),
     "ndm_after_sigmoid": (
         "The same after the sigmoid",
         "On which the uniform prior acts; the truth is the same, the critic sees other numbers",
