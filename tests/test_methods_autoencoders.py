@@ -202,3 +202,18 @@ def test_the_rate_falls_as_beta_grows():
         rates.append(float(np.mean(method.generative.rate(params, state, images[0]))))
     assert rates[0] > rates[1] > rates[2] >= 0
     assert losses.gaussian_kl(jnp.ones((1, 1)), jnp.zeros((1, 1)))[0] == pytest.approx(0.5)
+
+
+def test_codes_are_drawn_from_the_posterior(batch):
+    method = make(posterior="gaussian", beta=1.0)
+    params, state = method.init(RNG, batch)
+    images = batch["images"][0]
+    draw = jax.jit(jax.vmap(lambda rng: method.generative.infer(params, state, rng, images)))
+    drawn = np.asarray(draw(jax.random.split(RNG, 20_000)), np.float64)
+    mean, variance = drawn.mean(axis=0), drawn.var(axis=0)
+    np.testing.assert_allclose(mean, method.represent(params, state, images)["y"], atol=0.05)
+    rate = (variance + mean**2 - 1 - np.log(variance)).sum(axis=1) / 2
+    np.testing.assert_allclose(
+        method.generative.rate(params, state, images), rate, rtol=0.03, atol=0.02
+    )
+    assert make().generative.infer is None

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,3 +69,29 @@ def test_shapes_compute_nothing(split):
 def test_unknown_tap_is_named_with_the_nearest(split):
     with pytest.raises(contracts.UserError, match="unknown tap 'maps': did you mean 'map'"):
         features.extract(Counting().frozen, split, ("maps",))
+
+
+def test_codes_are_drawn_for_every_image_once_and_in_order(digits):
+    """More images than go at a time: each code is its own image's number and noise of its own."""
+
+    def infer(params, state, rng, images):
+        rows = images.reshape(len(images), -1)[:, :3]
+        return rows + params * jax.random.normal(rng, rows.shape)
+
+    generative = contracts.Generative(None, None, infer)
+    frozen = contracts.Frozen(None, contracts.Method(None, None, None, generative), 0.01, {})
+    frozen = frozen._replace(normalise=lambda images: jnp.asarray(images, jnp.float32))
+    split = digits.splits["train"]
+    drawn = features.drawn_codes(frozen, split, jax.random.key(1))
+    noise = (drawn - split.images.reshape(len(split.images), -1)[:, :3]) / 0.01
+    assert drawn.shape == (1200, 3)
+    assert abs(noise.mean()) < 0.1 and noise.std() == pytest.approx(1.0, abs=0.1)
+    assert len(np.unique(np.round(noise, 3)[:, 0])) > 600  # not the same noise in every part
+    again = features.drawn_codes(frozen, split, jax.random.key(1))
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_codes_of_a_deterministic_method_cannot_be_drawn(digits):
+    frozen = contracts.Frozen(None, contracts.Method(None, None, None))
+    with pytest.raises(contracts.UserError, match="where an image has one code; set drawn=False"):
+        features.drawn_codes(frozen, digits.splits["test"], jax.random.key(0))

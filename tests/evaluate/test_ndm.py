@@ -144,3 +144,17 @@ def test_mistakes(encoder, digits, rng):
         suite.check({"ndm": {"name": "ndm", "protocol": "ndm-1"}})
     with pytest.raises(contracts.UserError, match="unknown DEPENDENCE protocol 'mine-v1'"):
         suite.check({"ndm": {"name": "ndm", "protocol": "mine-v1"}})
+
+
+def test_drawn_codes_are_judged_in_the_place_of_their_means(monkeypatch, digits, rng):
+    """The rows that the critic sees are those draws, of both splits."""
+    seen = {}
+    monkeypatch.setattr(
+        ndm.features, "drawn_codes", lambda frozen, split, key: split.images[:, 0, :2, 0]
+    )
+    monkeypatch.setattr(
+        ndm, "total_correlation", lambda settings, rows, seed: seen.update(rows) or 7.0
+    )
+    assert ndm.evaluate(None, digits.splits, rng, drawn=True) == {"y/ndm_of_draws": 7.0}
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(seen[name], digits.splits[name].images[:, 0, :2, 0])
