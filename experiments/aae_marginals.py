@@ -12,11 +12,11 @@ from experiments import table
 
 DIFFERS = {
     "paper": "batch 256",
-    "cpu": "6 epochs in bfloat16, batch 256, rates of the cpu budget, a narrow decoder",
+    "cpu": "4 epochs in bfloat16, batch 256, rates of the cpu budget, a narrow decoder",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 _BATCH = ("--config.train.batch_size=256",)
-_SHORT = (*_BATCH, "--config.train.epochs=6", "--config.compute_dtype=bfloat16")
+_SHORT = (*_BATCH, "--config.train.epochs=4", "--config.compute_dtype=bfloat16")
 CONFIGS = {"AE": "ae.py:", "AAE": "aae.py:prior=gaussian,"}
 
 
