@@ -103,7 +103,8 @@ class Frozen(NamedTuple):
 
     represent(images u8[n,h,w,c]) -> {tap: f32[n,...]}: jit-compiled, normalisation included.
     normalise(images u8[n,h,w,c]) -> f32[n,h,w,c]: what `method.represent` takes.
-    prepare(images u8[n,h,w,c]) -> f32[v,n,h,w,c]: the views that `method.loss` trains on.
+    prepare(images u8[n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views that `method.loss` trains
+        on, changed at random as in training by a key; without one v times the images as they are.
     All but `represent` is None for representations without a network (raw pixels, PCA).
     """
 
@@ -112,7 +113,7 @@ class Frozen(NamedTuple):
     params: Any = None
     state: Any = None
     normalise: Callable[[jax.Array], jax.Array] | None = None
-    prepare: Callable[[jax.Array], jax.Array] | None = None
+    prepare: Callable[..., jax.Array] | None = None
 
 
 class UserError(ValueError):

@@ -38,10 +38,27 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     ]
 
 
-def _changes(*, crop: int | None = None, flip: bool = False) -> str:
+def _changes(**block) -> str:
     """How training images differ from those that are evaluated, "" if they do not."""
-    parts = [f"random {crop}x{crop} crops, centre ones in evaluations"] if crop else []
-    parts += ["random flips"] if flip else []
+    crop, boxes = block.get("crop"), block.get("resized_crop")
+    square = f" {crop}x{crop}" if crop else ""
+    parts = [f"random{square} crops, centre ones in evaluations"] if crop and not boxes else []
+    if boxes:
+        centre = ", centres in evaluations" if crop else ""
+        parts.append(
+            f"random crops of {boxes[0]:g} to {boxes[1]:g} resized{square and ' to'}"
+            f"{square}{centre}"
+        )
+    parts += ["random flips"] if block.get("flip") else []
+    if pixels := block.get("translate"):
+        parts.append(f"{block['translate_rate']:.0%} moved by up to {pixels} pixels")
+    if strengths := block.get("jitter"):
+        shown = "/".join(f"{strength:g}" for strength in strengths)
+        parts.append(f"{block['jitter_rate']:.0%} with colours jittered by {shown}")
+    rates = {"grey": "made grey", "blur": "blurred", "solarise": "solarised"}
+    parts += [f"{block[key]:.0%} {what}" for key, what in rates.items() if block.get(key)]
+    if (views := block.get("views", 1)) > 1:
+        parts.append(f"{views} views of each image")
     return "".join(f"; {part}" for part in parts)
 
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from dim_jax import (
+    augment,
     build,
     checkpoint,
     contracts,
@@ -180,13 +182,13 @@ def _export_best(folder, console, config, method, dataset, facts, best, state) -
 
 def _judge(folder, console, config, method, dataset, initial, final, facts, ends) -> dict[str, Any]:
     """Evaluates the trained representation beside its controls; writes results and report."""
-    scaling = data.scaling(dataset.facts, config["data"]["scaling"])
-    trained = frozen(method, final.params, final.state, scaling)
+    look = (data.scaling(dataset.facts, config["data"]["scaling"]), config.get("augment"))
+    trained = frozen(method, final.params, final.state, *look)
     record.export(folder.encoder, config, dataset, trained, facts)
     began = time.perf_counter()
     representations = {
         "trained": trained,
-        "untrained": frozen(method, initial.params, initial.state, scaling),
+        "untrained": frozen(method, initial.params, initial.state, *look),
         "pixels": controls.pixels(),
         "pca": controls.pca(dataset.splits["train"].images, _width(trained, dataset)),
     }
@@ -224,15 +226,28 @@ def _judge(folder, console, config, method, dataset, initial, final, facts, ends
     return results
 
 
-def frozen(method: contracts.Method, params, state, scaling) -> contracts.Frozen:
-    """A method at fixed parameters, as evaluators see it; `scaling` is (mean, std)."""
+def frozen(
+    method: contracts.Method, params, state, scaling, changes: Mapping[str, Any] | None = None
+) -> contracts.Frozen:
+    """A method at fixed parameters, as evaluators see it.
 
+    Args:
+      scaling: (mean, std).
+      changes: the config's `augment` block.
+    """
     mean, std = scaling
+    changes = changes or {}
+    change = augment.pipeline(**changes)
 
     # Parameters are arguments: as constants of the function they would be compiled in.
     @jax.jit
     def represent(params, state, images):
         return method.represent(params, state, data.normalise(images, mean, std))
+
+    def prepare(images, rng=None):
+        if rng is not None:
+            return steps.prepare_images(change(rng, images), mean, std)
+        return jnp.repeat(steps.prepare_images(images, mean, std), changes.get("views", 1), axis=0)
 
     return contracts.Frozen(
         functools.partial(represent, params, state),
@@ -240,7 +255,7 @@ def frozen(method: contracts.Method, params, state, scaling) -> contracts.Frozen
         params,
         state,
         normalise=functools.partial(data.normalise, mean=mean, std=std),
-        prepare=functools.partial(steps.prepare_images, mean=mean, std=std),
+        prepare=prepare,
     )
 
 

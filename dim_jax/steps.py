@@ -77,8 +77,14 @@ def check_divides(batch_size: int, devices: int) -> None:
 
 
 def prepare_images(images: jax.Array, mean: tuple, std: tuple) -> jax.Array:
-    """Images u8[n,h,w,c] -> the one view f32[1,n,h,w,c] that methods train on."""
-    return data.normalise(images, mean, std)[None]
+    """The views f32[v,n,h,w,c] that methods train on, of images [n,h,w,c] (one) or [v,n,h,w,c].
+
+    Pixels are u8, or floats in [0, 1].
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        images = 255 * images
+    normalised = data.normalise(images, mean, std)
+    return normalised if images.ndim == 5 else normalised[None]
 
 
 def initial_state(

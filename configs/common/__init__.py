@@ -53,11 +53,38 @@ def config(**blocks) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict({**defaults, **blocks})
 
 
-def augment(*, crop: int | None = None, flip: bool = False) -> ml_collections.ConfigDict:
-    """The `augment` block: random crops of so many pixels, and flips left to right."""
-    block = ml_collections.ConfigDict(dict(crop=placeholder(int), flip=flip))
-    block.crop = crop
+def augment(
+    *,
+    crop: int | None = None,
+    resized_crop: tuple[float, float] | None = None,
+    jitter: tuple[float, float, float, float] | None = None,
+    **changes,
+) -> ml_collections.ConfigDict:
+    """The `augment` block: how training images are changed, unless asked not at all.
+
+    Rates are parts of the images. What each word does: dim_jax/augment/pipeline.py.
+    """
+    block = ml_collections.ConfigDict(
+        dict(
+            crop=placeholder(int),  # pixels: the side of random squares, or of resized boxes
+            **dict(flip=False, flip_shared=True),  # left to right; in all views of an image or none
+            views=1,  # of each image, each changed by itself
+            resized_crop=placeholder(tuple),  # least and largest area of the box
+            aspect=(3 / 4, 4 / 3),  # of its width / height: torchvision, RandomResizedCrop
+            **dict(translate=0, translate_rate=1.0),  # pixels
+            **dict(jitter=placeholder(tuple), jitter_rate=1.0),  # b, c, s, h
+            **dict(grey=0.0, blur=0.0, solarise=0.0),  # rates
+        )
+    )
+    block.update(crop=crop, resized_crop=resized_crop, jitter=jitter, **changes)
     return block
+
+
+# Bachman et al. 2019 on CIFAR (official AMDIM code, datasets.py): one flip for both views.
+AMDIM_CIFAR = dict(
+    **dict(views=2, flip=True, flip_shared=True, translate=4, translate_rate=0.8),
+    **dict(jitter=(0.4, 0.4, 0.4, 0.2), jitter_rate=0.8, grey=0.25),
+)
 
 
 def data(name: str, *, image_size: int | None = None, **changes) -> dict:

@@ -1,7 +1,7 @@
 """The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import matplotlib
 import numpy as np
@@ -59,6 +59,14 @@ def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
 def coloured(image: np.ndarray) -> np.ndarray:
     """An image [h,w,c] with one or three channels as [h,w,3]."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+
+
+def as_pixels(normalise: Callable, images: np.ndarray) -> np.ndarray:
+    """Normalised images f[...,c] as u8, by the inverse of `Frozen.normalise`, which is affine."""
+    ends = [np.full((1, 1, 1, images.shape[-1]), value, np.uint8) for value in (0, 255)]
+    black, white = (np.asarray(normalise(end))[0, 0, 0] for end in ends)
+    scaled = (np.asarray(images) - black) / (white - black)
+    return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 
 def spread(count: int, shown: int = 10) -> np.ndarray:

@@ -146,11 +146,8 @@ def _likelihood(frozen, images: np.ndarray, picked: np.ndarray, rng, draws: int)
 
 
 def _pixels(frozen: contracts.Frozen, images: jax.Array) -> np.ndarray:
-    """Normalised images as u8, by the inverse of `frozen.normalise`, which is affine."""
-    ends = [np.full((1, 1, 1, images.shape[-1]), value, np.uint8) for value in (0, 255)]
-    black, white = (np.asarray(frozen.normalise(end)) for end in ends)
-    scaled = (np.asarray(images) - black) / (white - black)
-    return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    """Normalised images as u8."""
+    return drawing.as_pixels(frozen.normalise, images)
 
 
 def _grid(images: np.ndarray) -> np.ndarray:

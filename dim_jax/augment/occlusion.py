@@ -1,69 +1,7 @@
-"""Changes of images on the device, a random one for each image of a batch."""
-
-import functools
-from collections.abc import Callable
+"""One random rectangle of each image hidden."""
 
 import jax
 import jax.numpy as jnp
-
-from dim_jax import contracts
-
-Change = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def pipeline(*, crop: int | None = None, flip: bool = False) -> Change:
-    """(rng, images [n,h,w,c]) -> the images as they are trained on, in this order of changes.
-
-    Args:
-      crop: the side of a random square cut out, in pixels; None keeps the whole image.
-      flip: left and right are exchanged in half of the images.
-
-    Raises:
-      UserError: crop is no positive whole number.
-      ValueError: on use, it is larger than the images.
-    """
-    if crop is not None and (not isinstance(crop, int) or crop < 1):
-        raise contracts.UserError(
-            f"augment.crop is {crop!r}; set a positive whole number of pixels, or none"
-        )
-    changes = []
-    if crop is not None:
-        changes.append(functools.partial(random_crop, size=crop))
-    if flip:
-        changes.append(random_flip)
-
-    def change(rng, images):
-        for index, step in enumerate(changes):
-            images = step(jax.random.fold_in(rng, index), images)
-        return images
-
-    return change
-
-
-def random_crop(rng: jax.Array, images: jax.Array, *, size: int) -> jax.Array:
-    """A random square [n,size,size,c] of each image [n,h,w,c], all places equally likely.
-
-    Raises:
-      ValueError: images smaller than the square.
-    """
-    n, height, width, channels = images.shape
-    if min(height, width) < size:
-        raise ValueError(
-            f"images are {height}x{width} pixels and the crop is {size}; use a smaller crop"
-        )
-    most = jnp.array([height - size, width - size])
-    places = jax.random.randint(rng, (n, 2), 0, most + 1)
-
-    def cut(image, place):
-        return jax.lax.dynamic_slice(image, (place[0], place[1], 0), (size, size, channels))
-
-    return jax.vmap(cut)(images, places)
-
-
-def random_flip(rng: jax.Array, images: jax.Array) -> jax.Array:
-    """Images [n,h,w,c], each mirrored left to right with probability one half."""
-    mirrored = jax.random.bernoulli(rng, shape=(len(images), 1, 1, 1))
-    return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
 def occlude(rng: jax.Array, images: jax.Array, *, block: int, fill: float = 0.0) -> jax.Array:

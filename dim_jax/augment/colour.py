@@ -1,0 +1,140 @@
+"""Changes of colour, of RGB pixels in [0, 1], another one for each image.
+
+Factors are f[n], one an image. Results are clipped to [0, 1] after each change, as torchvision
+does; unlike there, they are not rounded to 8 bits between changes.
+"""
+
+import jax
+import jax.numpy as jnp
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode L
+
+
+def grey(images: jax.Array) -> jax.Array:
+    """The luma 0.299 r + 0.587 g + 0.114 b of images f[n,h,w,3], f[n,h,w,1]."""
+    return sum(weight * images[..., i : i + 1] for i, weight in enumerate(_LUMA))
+
+
+def brightness(images: jax.Array, factors: jax.Array) -> jax.Array:
+    """factor * x."""
+    return _blend(images, 0.0, factors)
+
+
+def contrast(images: jax.Array, factors: jax.Array) -> jax.Array:
+    """factor * x + (1 - factor) * the mean luma of the image."""
+    return _blend(images, grey(images).mean(axis=(1, 2, 3), keepdims=True), factors)
+
+
+def saturation(images: jax.Array, factors: jax.Array) -> jax.Array:
+    """factor * x + (1 - factor) * the luma of the pixel."""
+    return _blend(images, grey(images), factors)
+
+
+def _blend(images, other, factors):
+    factors = factors[:, None, None, None]
+    return jnp.clip(factors * images + (1.0 - factors) * other, 0.0, 1.0)
+
+
+def shift_hue(images: jax.Array, shifts: jax.Array) -> jax.Array:
+    """The hue of HSV moved by shifts f[n] of a whole turn; saturation and value stay.
+
+    With d = max - min of a pixel and hue h in sixths of a turn, channel c of the result is
+    max - d * clip(min(k, 4 - k), 0, 1), k = (n_c + h) mod 6, n = (5, 3, 1).
+    """
+    red, green, blue = (images[..., channel] for channel in range(3))
+    value = jnp.max(images, axis=-1)
+    chroma = value - jnp.min(images, axis=-1)
+    # Not value == red: compiled into one program both may be computed twice, rounded differently.
+    reddest, greener = (red >= green) & (red >= blue), green >= blue
+    hue = jnp.where(reddest, green - blue, jnp.where(greener, blue - red, red - green))
+    hue /= jnp.where(chroma > 0, chroma, 1.0)
+    hue += jnp.where(reddest, 0.0, jnp.where(greener, 2.0, 4.0))
+    hue += 6.0 * shifts[:, None, None]
+
+    def channel(number):
+        place = jnp.mod(hue + number, 6.0)
+        return value - chroma * jnp.clip(jnp.minimum(place, 4.0 - place), 0.0, 1.0)
+
+    return jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1)
+
+
+def jitter(
+    rng: jax.Array,
+    images: jax.Array,
+    *,
+    strengths: tuple[float, float, float, float],
+    rate: float = 1.0,
+) -> jax.Array:
+    """Images f[n,h,w,3], each with probability `rate` changed in brightness, contrast, saturation
+    and hue, in an order of its own.
+
+    Args:
+      strengths: b, c, s, h: the factors of the first three are uniform in [max(0, 1 - b), 1 + b]
+        and so on; the hue moves by [-h, h] of a turn.
+
+    Source: torchvision, ColorJitter; Bachman et al. 2019: 0.4, 0.4, 0.4, 0.2, rate 0.8 (official
+      AMDIM code, datasets.py); Chen et al. 2020 (SimCLR): 0.8, 0.8, 0.8, 0.2 times a strength,
+      rate 0.8.
+    """
+    count = len(images)
+    factor_key, order_key, rate_key = jax.random.split(rng, 3)
+    spreads = jnp.asarray(strengths, jnp.float32)
+    low = jnp.array([*jnp.maximum(0.0, 1.0 - spreads[:3]), -spreads[3]])
+    high = jnp.array([*(1.0 + spreads[:3]), spreads[3]])
+    factors = jax.random.uniform(factor_key, (count, 4), minval=low, maxval=high)
+    orders = jnp.argsort(jax.random.uniform(order_key, (count, 4)), axis=1)
+    changed = in_order(images, factors, orders, hue=strengths[3] > 0)
+    used = jax.random.bernoulli(rate_key, rate, (count, 1, 1, 1))
+    return jnp.where(used, changed, images)
+
+
+def in_order(
+    images: jax.Array, factors: jax.Array, orders: jax.Array, *, hue: bool = True
+) -> jax.Array:
+    """The changes 0 brightness, 1 contrast, 2 saturation, 3 hue, each image's in its own order.
+
+    What comes before an image's hue is done in three places, what comes after in three others, so
+    that the hue, which costs most, is moved once.
+
+    Args:
+      factors: f[n,4] in that order, the last one the hue's shift.
+      orders: i32[n,4], permutations of 0 to 3.
+    """
+    before_hue = jnp.cumsum(orders == 3, axis=1) == 0
+    for place in range(3):
+        images = _linear(images, factors, jnp.where(before_hue, orders, 3)[:, place])
+    if hue:
+        images = jnp.clip(shift_hue(images, factors[:, 3]), 0.0, 1.0)
+    for place in range(1, 4):
+        images = _linear(images, factors, jnp.where(before_hue, 3, orders)[:, place])
+    return images
+
+
+def _linear(images: jax.Array, factors: jax.Array, chosen: jax.Array) -> jax.Array:
+    """The change i32[n] of each image if it is 0, 1 or 2; the image as it is if it is 3."""
+    mixed = jnp.take_along_axis(factors, chosen[:, None], axis=1)[:, 0]
+    mixed = jnp.where(chosen == 3, 1.0, mixed)
+    luma = grey(images)
+    which = chosen[:, None, None, None]
+    other = jnp.where(which == 1, luma.mean(axis=(1, 2, 3), keepdims=True), 0.0)
+    return _blend(images, jnp.where(which == 2, luma, other), mixed)
+
+
+def random_grey(rng: jax.Array, images: jax.Array, *, rate: float) -> jax.Array:
+    """Images f[n,h,w,3], each with all channels its luma with probability `rate`.
+
+    Source: Bachman et al. 2019: 0.25 (official AMDIM code); Chen et al. 2020 (SimCLR): 0.2.
+    """
+    used = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
+    return jnp.where(used, grey(images), images)
+
+
+def random_solarise(
+    rng: jax.Array, images: jax.Array, *, threshold: float, rate: float
+) -> jax.Array:
+    """Images f[n,h,w,c], each with 1 - x for all x >= threshold with probability `rate`.
+
+    Source: Grill et al. 2020 (BYOL), App. B: threshold 0.5, rate 0.2 of one view.
+    """
+    used = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
+    return jnp.where(used & (images >= threshold), 1.0 - images, images)

@@ -1,0 +1,169 @@
+"""From the `augment` block to views: nothing new asked, nothing changed; flips shared; mistakes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import common
+from dim_jax import augment, contracts, data, record, steps, workdir
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 3), np.uint8)
+RECIPES = {
+    "amdim": common.augment(**common.AMDIM_CIFAR).to_dict(),
+    "simclr": common.augment(
+        **dict(views=2, resized_crop=(0.08, 1.0), flip=True, flip_shared=False),
+        **dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_rate=0.8, grey=0.2, blur=0.5, solarise=0.1),
+    ).to_dict(),
+}
+
+
+def before(rng, images, crop, flip):
+    """Crops and flips as they were drawn when there was nothing else."""
+    if crop:
+        n, height, width, _ = images.shape
+        most = jnp.array([height - crop, width - crop])
+        places = jax.random.randint(jax.random.fold_in(rng, 0), (n, 2), 0, most + 1)
+        images = jnp.stack(
+            [x[i : i + crop, j : j + crop] for x, (i, j) in zip(images, places, strict=True)]
+        )
+    if flip:
+        key = jax.random.fold_in(rng, int(crop is not None))
+        mirrored = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+        images = jnp.where(mirrored, images[:, :, ::-1], images)
+    return images
+
+
+@pytest.mark.parametrize(("crop", "flip"), [(None, False), (None, True), (9, False), (9, True)])
+def test_without_new_words_the_bits_are_as_before(crop, flip):
+    block = common.augment(crop=crop, flip=flip).to_dict()
+    rng = jax.random.key(7)
+    found = jax.jit(augment.pipeline(**block))(rng, jnp.asarray(IMAGES))
+    expected = before(rng, jnp.asarray(IMAGES), crop, flip)
+    assert found.dtype == jnp.uint8
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, augment.pipeline(crop=crop, flip=flip)(rng, IMAGES))
+    halves = ((0.5,) * 3, (0.5,) * 3)
+    np.testing.assert_array_equal(
+        steps.prepare_images(found, *halves), data.normalise(expected, *halves)[None]
+    )
+
+
+def test_folders_without_the_new_words_continue():
+    here = dict(augment=workdir._plain(common.augment(crop=9, flip=True).to_dict()))
+    there = dict(augment=dict(crop=9, flip=True))
+    differ = functools.partial(workdir._first_difference, workdir._flatten(there))
+    assert differ(workdir._flatten(here)) is None
+    here["augment"]["views"] = 2
+    assert differ(workdir._flatten(here)) == "augment.views is 1 there and 2 here"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_two_views_of_every_image(recipe):
+    change = jax.jit(augment.pipeline(**RECIPES[recipe]))
+    views = change(jax.random.key(0), jnp.asarray(IMAGES))
+    assert views.shape == (2, 64, 12, 12, 3) and views.dtype == jnp.float32
+    assert views.min() >= 0 and views.max() <= 1
+    apart = np.asarray(views[0] != views[1]).any(axis=(1, 2, 3))
+    assert apart.mean() > 0.9
+    np.testing.assert_array_equal(views, change(jax.random.key(0), jnp.asarray(IMAGES)))
+    others = jnp.asarray(IMAGES).at[1:].set(9)
+    np.testing.assert_array_equal(views[:, 0], change(jax.random.key(0), others)[:, 0])
+    prepared = steps.prepare_images(views, (0.5,) * 3, (0.25,) * 3)
+    np.testing.assert_allclose(prepared, (views - 0.5) / 0.25, atol=2e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_flips_are_shared_only_where_asked(shared):
+    images = jnp.asarray(np.tile(np.arange(8, dtype=np.uint8)[None, None, :, None], (400, 8, 1, 1)))
+    change = augment.pipeline(flip=True, flip_shared=shared, views=2, translate=1)
+    left, right = np.asarray(change(jax.random.key(0), images))
+    flipped = [view[:, 0, 2, 0] > view[:, 0, 5, 0] for view in (left, right)]
+    agreeing = (flipped[0] == flipped[1]).mean()
+    assert left.dtype == np.uint8 and 0.4 < flipped[0].mean() < 0.6
+    assert agreeing == 1 if shared else 0.4 < agreeing < 0.6
+    assert (left != right).any(axis=(1, 2, 3)).mean() > 0.4  # translations are never shared
+
+
+def test_views_of_one_draw_are_independent():
+    """How far one view is moved says nothing on the other: a 5 x 5 table of both, by chi square."""
+    images = jnp.asarray(
+        np.tile(np.arange(12, dtype=np.uint8)[None, None, :, None], (4000, 12, 1, 1))
+    )
+    views = augment.pipeline(views=2, translate=2)(jax.random.key(1), images)
+    places = np.asarray(views[:, :, 0, 6, 0]).astype(int) - 4
+    table = np.zeros((5, 5))
+    np.add.at(table, tuple(places), 1)
+    statistic = ((table - 160) ** 2 / 160).sum()
+    assert 5 < statistic < 52  # of 24 degrees of freedom: 1 in 100,000 below, 1 in 1,000 above
+
+
+def test_resized_crops_have_the_side_of_the_crop_or_the_images():
+    images = jnp.asarray(IMAGES[:, :, :10])
+    for crop, shape in ((None, (12, 10)), (6, (6, 6))):
+        change = augment.pipeline(crop=crop, resized_crop=[0.3, 1.0], aspect=[0.7, 1.4])
+        assert change(jax.random.key(0), images).shape == (64, *shape, 3)
+    one = augment.pipeline(resized_crop=(0.3, 1.0), blur=1.0, solarise=1.0)
+    assert one(jax.random.key(0), images[..., :1]).shape == (64, 12, 10, 1)
+
+
+def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
+    """The views are those of the step's key, and the same bits on one device and on eight."""
+    seen = {}
+    monkeypatch.setattr(
+        steps, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
+    )
+    change = augment.pipeline(**RECIPES["amdim"])
+    for devices in (jax.devices()[:1], jax.devices()[:8]):
+        mesh = steps.mesh(devices)
+        nothing = dict(apply_fn=None, params={}, tx=None, opt_state=(), state={})
+        state = steps.TrainState(step=jnp.int32(0), **nothing)
+        dispatch = steps.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 16, 64, mesh, change)
+        arrays = steps.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
+        _, metrics = dispatch(steps.replicate(state, mesh), *arrays, count=1)
+        seen[len(devices)] = np.asarray(metrics["images"][0])
+    assert seen[1].shape == (2, 16, 12, 12, 3)
+    np.testing.assert_allclose(seen[1], seen[8], atol=2e-6)
+    assert (seen[1] != seen[1][:, :1]).any()
+
+
+WRONG = {
+    "augment.views is 0": dict(views=0),
+    "augment.translate is -1": dict(translate=-1),
+    r"augment.jitter is \(0.4, 0.4, 0.4\)": dict(jitter=(0.4, 0.4, 0.4)),
+    r"augment.jitter is .*at most 0.5": dict(jitter=(0.4, 0.4, 0.4, 0.6)),
+    r"augment.jitter is .*below 0": dict(jitter=(-0.4, 0.4, 0.4, 0.1)),
+    r"augment.jitter_rate is 1.5.*from 0 to 1": dict(jitter_rate=1.5),
+    r"augment.grey is nan": dict(grey=float("nan")),
+    r"augment.resized_crop is \(0.2, 1.5\).*at most 1": dict(resized_crop=(0.2, 1.5)),
+    r"augment.resized_crop is \(0.8, 0.2\)": dict(resized_crop=(0.8, 0.2)),
+    r"augment.resized_crop is \(0.5,\)": dict(resized_crop=(0.5,)),
+    r"augment.aspect is \(0, 1\)": dict(resized_crop=(0.2, 1.0), aspect=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_values_that_cannot_be(message):
+    with pytest.raises(contracts.UserError, match=message):
+        augment.pipeline(**WRONG[message])
+
+
+@pytest.mark.parametrize("word", [dict(jitter=(0.4, 0.4, 0.4, 0.1)), dict(grey=0.2)])
+def test_colours_of_images_without_any(word):
+    (name,) = word
+    with pytest.raises(contracts.UserError, match=rf"augment.{name} .*RGB images and these have 1"):
+        augment.pipeline(**word)(jax.random.key(0), jnp.asarray(IMAGES[..., :1]))
+
+
+def test_the_opening_line_says_what_is_changed():
+    assert record._changes(**common.augment()) == ""
+    line = record._changes(**RECIPES["amdim"])
+    assert line == (
+        "; random flips; 80% moved by up to 4 pixels; 80% with colours jittered by "
+        "0.4/0.4/0.4/0.2; 25% made grey; 2 views of each image"
+    )
+    assert "random crops of 0.08 to 1 resized; random flips" in record._changes(**RECIPES["simclr"])
+    resized = record._changes(crop=64, resized_crop=(0.3, 1.0))
+    assert resized == "; random crops of 0.3 to 1 resized to 64x64, centres in evaluations"
