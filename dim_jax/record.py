@@ -51,10 +51,10 @@ def _changes(**block) -> str:
         )
     parts += ["random flips"] if block.get("flip") else []
     if pixels := block.get("translate"):
-        parts.append(f"{block['translate_rate']:.0%} moved by up to {pixels} pixels")
+        parts.append(f"{block.get('translate_rate', 1):.0%} moved by up to {pixels} pixels")
     if strengths := block.get("jitter"):
         shown = "/".join(f"{strength:g}" for strength in strengths)
-        parts.append(f"{block['jitter_rate']:.0%} with colours jittered by {shown}")
+        parts.append(f"{block.get('jitter_rate', 1):.0%} with colours jittered by {shown}")
     rates = {"grey": "made grey", "blur": "blurred", "solarise": "solarised"}
     parts += [f"{block[key]:.0%} {what}" for key, what in rates.items() if block.get(key)]
     if (views := block.get("views", 1)) > 1:

@@ -129,6 +129,21 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
     assert (seen[1] != seen[1][:, :1]).any()
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_changes_stay_on_the_device_of_their_image(recipe):
+    """The program for eight devices sends nothing from one to another."""
+    mesh = steps.mesh(jax.devices()[:8])
+
+    def split(*axes):
+        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+    images = jax.device_put(jnp.asarray(IMAGES), split("data"))
+    change = jax.jit(augment.pipeline(**RECIPES[recipe]), out_shardings=split(None, "data"))
+    program = change.lower(jax.random.key(0), images).compile().as_text()
+    sending = ("all-gather", "all-to-all", "all-reduce", "collective-permute", "reduce-scatter")
+    assert "fusion" in program and not any(word in program for word in sending)
+
+
 WRONG = {
     "augment.views is 0": dict(views=0),
     "augment.translate is -1": dict(translate=-1),
