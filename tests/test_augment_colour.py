@@ -93,6 +93,19 @@ def test_all_orders_are_the_changes_one_after_the_other():
     assert len({np.asarray(image).round(3).tobytes() for image in found}) == 24
 
 
+def test_one_program_of_all_changes_is_the_operations_one_by_one():
+    """For many pixels: ties of channels must not depend on what the compiler rounds how often."""
+    images = units(np.random.default_rng(0).integers(0, 256, (2048, 12, 12, 3), np.uint8))
+    keys = jax.random.split(jax.random.key(1))
+    low, high = jnp.array([0.2, 0.2, 0.2, -0.5]), jnp.array([1.8, 1.8, 1.8, 0.5])
+    factors = jax.random.uniform(keys[0], (2048, 4), minval=low, maxval=high)
+    orders = jnp.argsort(jax.random.uniform(keys[1], (2048, 4)), axis=1)
+    fused = jax.jit(colour.in_order)(images, factors, orders)
+    with jax.disable_jit():
+        plain = colour.in_order(images, factors, orders)
+    np.testing.assert_allclose(fused, plain, atol=1e-5)
+
+
 def test_jitter_draws_factors_in_their_ranges_and_orders_evenly(monkeypatch):
     drawn = {}
 

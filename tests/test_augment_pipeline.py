@@ -110,7 +110,7 @@ def test_resized_crops_have_the_side_of_the_crop_or_the_images():
 
 
 def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
-    """The views are those of the step's key, and the same bits on one device and on eight."""
+    """They are those of the step's key, the same on one device and on eight but for rounding."""
     seen = {}
     monkeypatch.setattr(
         steps, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
@@ -120,11 +120,11 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
         mesh = steps.mesh(devices)
         nothing = dict(apply_fn=None, params={}, tx=None, opt_state=(), state={})
         state = steps.TrainState(step=jnp.int32(0), **nothing)
-        dispatch = steps.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 16, 64, mesh, change)
+        dispatch = steps.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 64, 64, mesh, change)
         arrays = steps.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
         _, metrics = dispatch(steps.replicate(state, mesh), *arrays, count=1)
         seen[len(devices)] = np.asarray(metrics["images"][0])
-    assert seen[1].shape == (2, 16, 12, 12, 3)
+    assert seen[1].shape == (2, 64, 12, 12, 3)
     np.testing.assert_allclose(seen[1], seen[8], atol=2e-6)
     assert (seen[1] != seen[1][:, :1]).any()
 

@@ -44,11 +44,12 @@ def shift_hue(images: jax.Array, shifts: jax.Array) -> jax.Array:
     red, green, blue = (images[..., channel] for channel in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
-    # Not value == red: compiled into one program both may be computed twice, rounded differently.
-    reddest, greener = (red >= green) & (red >= blue), green >= blue
-    hue = jnp.where(reddest, green - blue, jnp.where(greener, blue - red, red - green))
-    hue /= jnp.where(chroma > 0, chroma, 1.0)
-    hue += jnp.where(reddest, 0.0, jnp.where(greener, 2.0, 4.0))
+    # Each case whole, in one place: compiled into larger programs, what is used twice may be
+    # computed twice and rounded differently, and then two halves of different cases would meet.
+    per = 1.0 / jnp.maximum(chroma, 1e-12)
+    others = jnp.where(green >= blue, 2.0 + (blue - red) * per, 4.0 + (red - green) * per)
+    reddest = (red >= green) & (red >= blue)
+    hue = jnp.where(reddest, (green - blue) * per, others)
     hue += 6.0 * shifts[:, None, None]
 
     def channel(number):
