@@ -56,8 +56,9 @@ def _heading(title: str, content: dict, evaluations) -> str:
     first = content["rows"][0]
     measure = next(item for item in first["measures"] if item["eval"] in evaluations)
     labels = "all labels" if measure["labels"] == "all" else f"{measure['labels']}"
-    seeds = len(first["seeds"])
-    spread = f", mean and deviation of {seeds} seeds" if seeds > 1 else ", one seed"
+    counts = {len(row["seeds"]) for row in content["rows"]}
+    several = f"{'up to ' if len(counts) > 1 else ''}{max(counts)} seeds"
+    spread = f", mean and deviation of {several}" if max(counts) > 1 else ", one seed"
     text = (
         f"**{title}**: test accuracy in percent, `{measure['protocol']}`, {labels}{spread}, "
         f"{first['test_examples']:,} test images, {first['steps']:,} steps on {first['device']}."
@@ -87,7 +88,8 @@ def _controls(content: dict, evaluations) -> Iterator[str]:
         if cell["eval"] in evaluations and cell["metric"] == "accuracy"
     ]
     if values:
-        yield from ("", f"With permuted training labels: {min(values):.1f} to {max(values):.1f}.")
+        ends = dict.fromkeys(f"{value:.1f}" for value in (min(values), max(values)))
+        yield from ("", f"With permuted training labels: {' to '.join(ends)}.")
 
 
 def _measures(content: dict, names) -> Iterator[str]:
