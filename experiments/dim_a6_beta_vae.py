@@ -34,6 +34,12 @@ MEASURES = {
         ("generative", "y", "elbo"),
     ),
 }
+_LINES = {  # where a panel has two
+    "ndm_of_draws": "drawn codes",
+    "ndm": "means y",
+    "importance_weighted_bound": "importance-weighted",
+    "elbo": "ELBO",
+}
 _SHORT = (
     "--config.train.epochs=1",
     "--config.compute_dtype=bfloat16",
@@ -84,12 +90,11 @@ def figure(content: dict, path: pathlib.Path) -> None:
     for axes, (title, measures) in zip(panels, MEASURES.items(), strict=True):
         for measure in measures:
             points = [*_points(content, measure)]
-            name = measure[2].replace("_", " ")
-            axes.plot(*zip(*points, strict=True), marker="o", label=name)
+            axes.plot(*zip(*points, strict=True), marker="o", label=_LINES.get(measure[2]))
         axes.set_xscale("log")
         axes.set(title=title, xlabel="beta")
         if len(measures) > 1:
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, fontsize=8)
     canvas.tight_layout()
     canvas.savefig(path)
 
