@@ -8,6 +8,7 @@ from experiments import table_text
 
 TITLES = {  # in this order
     "dim_table1_cpu": "CIFAR-10, DIM and its baselines (Table 1)",
+    "baselines_own_terms_cpu": "CIFAR-10, what the adversarial baselines are made for",
     "dim_cifar10_cpu": "CIFAR-10, DIM for longer (Table 1)",
     "dim_table5_cpu": "CIFAR-10, extra tasks (Table 5)",
     "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
@@ -16,6 +17,10 @@ TITLES = {  # in this order
 }
 EVALUATIONS = {"dim_cifar10_cpu": ("mlp",), "quickstart_seeds": ("svm_few",)}  # of several
 MEASURES = {  # beside accuracies, only these: the reports of the runs have the others
+    "baselines_own_terms_cpu": (
+        *("kolmogorov_gaussian", "kolmogorov_gaussian_passed", "reconstruction_error"),
+        *("code_recovery", "code_recovery_chance", "image_error", "image_error_random"),
+    ),
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
 }
 FIGURES = ("dim_figure9_cpu",)

@@ -5,7 +5,7 @@ import pytest
 from dim_jax import build, commandline
 from dim_jax.evaluate import suite
 from experiments import (
-    aae_marginals,
+    baselines_own_terms,
     dim_a6_beta_vae,
     dim_figure9,
     dim_figure10,
@@ -19,7 +19,7 @@ from experiments import (
 )
 
 WITH_DIRECTIONS = [
-    aae_marginals,
+    baselines_own_terms,
     dim_a6_beta_vae,
     dim_table3,
     dim_table4,
