@@ -60,8 +60,8 @@ class Generative(NamedTuple):
 
     decode: Callable[..., jax.Array]
     code: Callable[[jax.Array], jax.Array]
-    infer: Callable[..., jax.Array] | None = None
     draw: Callable[..., jax.Array] | None = None
+    infer: Callable[..., jax.Array] | None = None
     log_weights: Callable[..., jax.Array] | None = None
     rate: Callable[..., jax.Array] | None = None
 

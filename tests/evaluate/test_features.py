@@ -78,7 +78,7 @@ def test_codes_are_drawn_for_every_image_once_and_in_order(digits):
         rows = images.reshape(len(images), -1)[:, :3]
         return rows + params * jax.random.normal(rng, rows.shape)
 
-    generative = contracts.Generative(None, None, infer)
+    generative = contracts.Generative(None, None, infer=infer)
     frozen = contracts.Frozen(None, contracts.Method(None, None, None, generative), 0.01, {})
     frozen = frozen._replace(normalise=lambda images: jnp.asarray(images, jnp.float32))
     split = digits.splits["train"]
