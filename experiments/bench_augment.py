@@ -21,13 +21,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rich.console
-import rich.table
 
 import dim_jax
 from configs import common
 from dim_jax import augment, record, steps
-from experiments import bench_train_step, table
+from experiments import bench_train_step, table, table_text
 
 UNITS = {
     "milliseconds": "of one batch, median over the rounds",
@@ -97,7 +95,7 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     }
     results.mkdir(exist_ok=True)
     (results / f"bench_augment_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
-    report(content)
+    table_text.benchmark(content, COLUMNS)
 
 
 def measure(case: Case) -> list[dict]:
@@ -156,16 +154,6 @@ def _timed(function: Callable, images: np.ndarray, case: Case) -> Callable[[], f
         return (time.perf_counter() - began) / case.calls
 
     return seconds
-
-
-def report(content: dict) -> None:
-    """Prints `COLUMNS` of every row; what they mean is in `UNITS`."""
-    printed = rich.table.Table(*(key.replace("_", " ") for key in COLUMNS), padding=0)
-    printed.title = f"{content['experiment']}, {content['device']}"
-    for row in content["rows"]:
-        cells = [(row[key], form) for key, form in COLUMNS.items()]
-        printed.add_row(*("" if x is None else format(x, form) for x, form in cells))
-    rich.console.Console(width=144).print(printed)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,11 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import rich.console
-import rich.table
 
 import dim_jax
 from dim_jax import bounds, record
 from dim_jax.nets import critics
-from experiments import table
+from experiments import table, table_text
 
 BOUNDS = ("infonce", "donsker_varadhan", "jensen_shannon")
 DENSE_SHARE = 0.75
@@ -115,7 +113,7 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     }
     results.mkdir(exist_ok=True)
     (results / f"bench_bounds_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
-    report(content)
+    table_text.benchmark(content, COLUMNS)
 
 
 def _device_memory() -> int:
@@ -232,16 +230,6 @@ def _relative(*trees: Any) -> float:
     flat = [[jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(tree)] for tree in trees]
     one, reference = (jnp.concatenate(leaves) for leaves in flat)
     return float(jnp.linalg.norm(one - reference) / jnp.linalg.norm(reference))
-
-
-def report(content: dict) -> None:
-    """Prints `COLUMNS` of every row; what they mean is in `UNITS`."""
-    printed = rich.table.Table(*(key.replace("_", " ") for key in COLUMNS), padding=0)
-    printed.title = f"{content['experiment']}, {content['device']}"
-    for row in content["rows"]:
-        cells = [(row[key], form) for key, form in COLUMNS.items()]
-        printed.add_row(*("" if x is None else format(x, form) for x, form in cells))
-    rich.console.Console(width=144).print(printed)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-import rich.console
-import rich.table
 
 import dim_jax
 from configs import common
 from configs.common import infomax
 from dim_jax import build, contracts, division, record, steps
-from experiments import table
+from experiments import table, table_text
 
 MIB = 2**20
 UNITS = {
@@ -98,7 +96,7 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     }
     results.mkdir(exist_ok=True)
     (results / f"bench_microbatches_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
-    report(content)
+    table_text.benchmark(content, COLUMNS)
 
 
 def measure(case: Case) -> list[dict]:
@@ -182,16 +180,6 @@ def _in_turns(programs: dict, states: dict, batch, rounds: int) -> tuple[dict, d
             else:
                 losses[parts] = float(metrics["loss/encoder"])
     return {parts: statistics.median(taken) for parts, taken in seconds.items() if taken}, losses
-
-
-def report(content: dict) -> None:
-    """Prints `COLUMNS` of every row; what they mean is in `UNITS`."""
-    printed = rich.table.Table(*(key.replace("_", " ") for key in COLUMNS), padding=0)
-    printed.title = f"{content['experiment']}, {content['device']}"
-    for row in content["rows"]:
-        cells = [(row[key], form) for key, form in COLUMNS.items()]
-        printed.add_row(*("" if x is None else format(x, form) for x, form in cells))
-    rich.console.Console(width=144).print(printed)
 
 
 if __name__ == "__main__":

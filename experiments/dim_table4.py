@@ -62,16 +62,15 @@ def rows(budget: str) -> list[table.Row]:
 def _row(label: str, config: str, budget: str, seeds, differs=DIFFERS) -> table.Row:
     overrides = ()
     if budget == "cpu":
-        overrides = _measured(MEASURED_ON_CPU[label], ("trained",))
-        if label in BASELINES:
-            overrides = ("--config.train.epochs=1", *overrides[1:])
-            overrides += ("--config.compute_dtype=bfloat16",)
+        epochs = 1 if label in BASELINES else 2
+        overrides = _measured(MEASURED_ON_CPU[label], ("trained",), epochs)
+        overrides += ("--config.compute_dtype=bfloat16",) if label in BASELINES else ()
     return table.Row(label, config, overrides, seeds=seeds, differs=differs[budget])
 
 
 def _controls() -> table.Row:
     """Untrained encoder, pixels and PCA; the one step of training is not measured."""
-    overrides = _measured(("svm", "msssim", "ndm"), ("untrained",))
+    overrides = _measured(("svm", "msssim", "ndm"), ("untrained",), 0.001)
     everything = "--config.evals.svm.representations=('untrained','pixels','pca')"
     return table.Row(
         "controls",
@@ -86,9 +85,11 @@ def _controls() -> table.Row:
     )
 
 
-def _measured(names: tuple[str, ...], representations: tuple[str, ...]) -> tuple[str, ...]:
+def _measured(
+    names: tuple[str, ...], representations: tuple[str, ...], epochs: float
+) -> tuple[str, ...]:
     return (
-        "--config.train.epochs=2",
+        f"--config.train.epochs={epochs}",
         "--config.evals.svm.taps=('y',)",
         *(
             f"--config.evals.{name}.representations={representations if name in names else ()}"

@@ -1,6 +1,7 @@
 """The rows of an experiment as text: tables for the console, cells for the README."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import rich.console
@@ -37,6 +38,16 @@ def report(content: dict) -> None:
             f"{row['label']}: seeds {', '.join(map(str, row['seeds']))}; {row['steps']:,} steps; "
             f"{row['device']}; differs: {row['differs'] or 'no'}"
         )
+
+
+def benchmark(content: dict, columns: Mapping[str, str]) -> None:
+    """Prints the columns {key: format} of every row of a benchmark."""
+    table = rich.table.Table(*(key.replace("_", " ") for key in columns), padding=0)
+    table.title = f"{content['experiment']}, {content['device']}"
+    for row in content["rows"]:
+        cells = [(row[key], form) for key, form in columns.items()]
+        table.add_row(*("" if x is None else format(x, form) for x, form in cells))
+    rich.console.Console(width=144).print(table)
 
 
 def evaluations(content: dict) -> list[str]:
