@@ -62,3 +62,11 @@ def test_beta_vae_is_a_vae_with_another_weight(config):
     assert betas == [1.0, 0.5]
     assert plain["method"] == other["method"]
     assert plain["published"]["mlp"] != other["published"]["mlp"]
+
+
+@pytest.mark.parametrize("judge", ["all", "mlp", "trained", "y", "table4"])
+def test_fine_tuning_is_asked_for_with_the_whole_row_only(config, judge):
+    """Column SS of Table 2 is of STL-10."""
+    evals = config("ae", f"data=stl10,judge={judge}")["evals"]
+    assert ("finetune" in evals) == (judge in ("all", "mlp"))
+    assert "finetune" not in config("ae", f"data=cifar10,judge={judge}")["evals"]

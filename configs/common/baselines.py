@@ -121,7 +121,8 @@ def config(
     if judge == "table4" and words["data"] == "cifar10":
         found = dict(published_measures or {})
         found |= {f"svm_{loss}": found["svm"] for loss in common.HINGES if "svm" in found}
-    chosen = common.judged(judge, budget) | (common.finetuned(budget) if tuned else {})
+    whole = judge in ("all", "mlp")  # the other judges ask for less than a row of Table 2
+    chosen = common.judged(judge, budget) | (common.finetuned(budget) if tuned and whole else {})
     for key, spec in (evals or {}).items():
         chosen[key] = None if spec is None else chosen.get(key, {}) | spec
     return common.config(
