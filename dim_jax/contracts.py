@@ -80,6 +80,9 @@ class Method(NamedTuple):
     per_example: every loss is the mean of a loss of single examples (batch statistics aside), so
         that the mean over parts of a batch is the loss of the batch; never so where examples are
         compared, as with negatives of the same batch
+    scores(params, state, views f32[v,n,h,w,c]) -> {name: f32[n,n,*l]}: evaluation mode, what the
+        method's critics say of every anchor and candidate, row i and column i being of image i;
+        None for methods that compare no examples
 
     What is exported as the trained encoder is the network at params["encoder"]["encoder"] with its
     batch statistics at state["encoder"].
@@ -91,6 +94,7 @@ class Method(NamedTuple):
     generative: Generative | None = None
     examples: int | None = None
     per_example: bool = False
+    scores: Callable[..., dict[str, jax.Array]] | None = None
 
 
 def probed(taps: Taps) -> Taps:

@@ -12,12 +12,8 @@ import jax.numpy as jnp
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 
-_OF_PARAMS = (
-    "decode",
-    "infer",
-    "log_weights",
-    "rate",
-)  # functions of a generative method's parameters
+# The functions of a generative method's parameters.
+_OF_PARAMS = ("decode", "infer", "log_weights", "rate")
 
 
 def make(
@@ -72,11 +68,12 @@ def make(
             inner.features,
         )
 
-    def represent(params, state, images):
-        return method.represent(_without_probe(params), _without_probe(state), images)
-
     return method._replace(
-        init=init, loss=loss, represent=represent, generative=_watched(method.generative)
+        init=init,
+        loss=loss,
+        represent=_without(method.represent),
+        scores=_without(method.scores),
+        generative=_watched(method.generative),
     )
 
 
@@ -84,16 +81,16 @@ def _watched(generative: contracts.Generative | None) -> contracts.Generative | 
     """The same functions for params and state that have the player `probe` too."""
     if generative is None:
         return None
+    return generative._replace(**{name: _without(getattr(generative, name)) for name in _OF_PARAMS})
 
-    def without_probe(function):
-        def call(params, state, *arguments):
-            return function(_without_probe(params), _without_probe(state), *arguments)
 
-        return function and call
+def _without(function):
+    """A function of params and state for those that have the player `probe` too, None of None."""
 
-    return generative._replace(
-        **{name: without_probe(getattr(generative, name)) for name in _OF_PARAMS}
-    )
+    def call(params, state, *arguments):
+        return function(_without_probe(params), _without_probe(state), *arguments)
+
+    return function and call
 
 
 def _without_probe(tree):
