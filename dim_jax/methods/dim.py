@@ -212,7 +212,23 @@ def make(
         new_state = {"encoder": stats, **critic_stats, **task_stats}
         return contracts.Step(player_losses, metrics, new_state, features)
 
-    return contracts.Method(init, loss, pure.represent(encoder))
+    def scores(params, state, views):
+        own = params["encoder"]
+        taps, _ = encoder.apply(own["encoder"], state["encoder"], views[0], train=False)
+        return {
+            name: _all_pairs(critic, own[name], state[name], _globals(name, taps), shape(taps[tap]))
+            for name, (_, critic, tap, shape) in critics.items()
+        }
+
+    return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+
+
+def _all_pairs(critic: pure.Critic, params, stats, anchors, candidates) -> jax.Array:
+    """Evaluation-mode scores of anchors f[n,b,d], several of an image as one more location."""
+    rows = anchors.reshape(-1, anchors.shape[-1])
+    scores, _ = critic.all_pairs(params, stats, rows, candidates, train=False)
+    scores = scores.reshape(*anchors.shape[:2], *scores.shape[1:])
+    return jnp.moveaxis(scores, 1, 2)
 
 
 def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
