@@ -9,10 +9,12 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dim_jax_xla_"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
+import gc
 import importlib.util
 import pathlib
 import sys
 
+import jax
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -25,6 +27,17 @@ def load_config(name: str, argument: str = "smoke") -> dict:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(argument).to_dict()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_compiled_is_kept():
+    """Every compiled program holds some ten memory maps, of which a process may have 65,530.
+
+    Past that number LLVM crashes the process; programs come back from the cache on disk.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

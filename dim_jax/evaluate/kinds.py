@@ -27,6 +27,23 @@ class Mlp(NamedTuple):
     fits: int
 
 
+class Linear(NamedTuple):
+    """Multinomial logistic regression on frozen features: one affine map and a softmax.
+
+    All fields: as in `Mlp`; fits differ by their start alone.
+    """
+
+    standardise: bool
+    learning_rate: float
+    betas: tuple[float, float]
+    milestones: tuple[int, ...] | None
+    batch: int
+    epochs: int
+    min_steps: int
+    averaged_epochs: int
+    fits: int
+
+
 class Svm(NamedTuple):
     """One-vs-rest linear SVM with an intercept, solved to convergence.
 

@@ -6,7 +6,7 @@ import threadpoolctl
 from sklearn import linear_model, neural_network
 
 from dim_jax import contracts
-from dim_jax.evaluate import accuracy, controls, mlp, protocols
+from dim_jax.evaluate import accuracy, controls, mlp, probes, protocols
 
 FAST = protocols.PROTOCOLS["mlp-v1"]
 
@@ -117,7 +117,7 @@ def test_dropout_removes_a_tenth_and_keeps_the_mean():
 
 def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
     def rates(settings, passes):
-        transformation = mlp._optimizer(settings, 1, passes)
+        transformation = probes.optimizer(settings, 1, passes)
         state, sizes = transformation.init(jnp.zeros(())), []
         for _ in range(passes):
             update, state = transformation.update(jnp.ones(()), state)
@@ -135,7 +135,7 @@ def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
 def test_paper_result_is_the_mean_over_the_last_epochs(digits, monkeypatch):
     settings = protocols.PROTOCOLS["mlp-paper-v1"]._replace(epochs=5, averaged_epochs=3)
     seen = iter([0.1, 0.2, 0.6])
-    monkeypatch.setattr(mlp, "_accuracy", lambda *_: jnp.array([next(seen)]))
+    monkeypatch.setattr(probes, "_accuracy", lambda *_, **__: jnp.array([next(seen)]))
     assert mlp.accuracies(settings, task(digits))[0] == pytest.approx(0.3)
 
 

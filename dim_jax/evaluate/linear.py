@@ -1,0 +1,42 @@
+"""The linear probe: test accuracy of multinomial logistic regression on frozen features.
+
+Source: van den Oord et al. 2018, Bachman et al. 2019, Tian et al. 2020 (linear classifiers on
+  frozen features, trained with the cross-entropy of a softmax).
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from dim_jax import losses
+from dim_jax.evaluate import accuracy, fit, kinds, probes
+
+NEEDS_LABELS = True
+REPRESENTATIONS = "all"
+TAPS = accuracy.TAPS
+PROTOCOL = kinds.Linear
+
+
+def accuracies(settings: kinds.Linear, task: accuracy.Task) -> np.ndarray:
+    """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
+    sizes = task.train.features.shape[1], task.classes
+    network = probes.Network(functools.partial(_init, sizes), _loss, _logits)
+    return probes.accuracies(settings, task, network)
+
+
+evaluate = accuracy.evaluation(accuracies, PROTOCOL, "linear-v1")
+
+
+def _init(sizes: tuple[int, int], count: int, random: np.random.Generator):
+    return probes.affine_start(*sizes, count, random), {}
+
+
+def _loss(params: fit.Tree, state: fit.Tree, rows: jax.Array, labels: jax.Array, key: jax.Array):
+    del key
+    return losses.classification_loss(probes.affine(params, rows), labels)[0], state
+
+
+def _logits(params: fit.Tree, state: fit.Tree, rows: jax.Array) -> jax.Array:
+    del state
+    return probes.affine(params, rows)

@@ -1,0 +1,65 @@
+"""The linear probe against scikit-learn's logistic regression and a NumPy loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import threadpoolctl
+from sklearn import linear_model
+
+from dim_jax.evaluate import accuracy, controls, linear, probes, protocols
+
+SETTINGS = protocols.PROTOCOLS["linear-v1"]
+
+
+def task(digits, labels=None):
+    train, test = digits.splits["train"], digits.splits["test"]
+    rows = [jnp.asarray(s.images.reshape(len(s.images), -1) / 255) for s in (train, test)]
+    shift, scale = accuracy.statistics(rows[0])
+    train_rows, test_rows = ((each - shift) * scale for each in rows)
+    labels = train.labels if labels is None else labels
+    examples = accuracy.Examples(train_rows, labels), accuracy.Examples(test_rows, test.labels)
+    return accuracy.Task(*examples, 10, None, 0)
+
+
+def test_as_good_as_logistic_regression(digits):
+    ours = task(digits)
+    with threadpoolctl.threadpool_limits(1):
+        model = linear_model.LogisticRegression(max_iter=1000)
+        model.fit(np.asarray(ours.train.features), ours.train.labels)
+        best = model.score(np.asarray(ours.test.features), ours.test.labels)
+    assert linear.accuracies(SETTINGS, ours)[0] == pytest.approx(best, abs=0.025)  # no penalty here
+
+
+def test_nothing_but_a_linear_map(digits, rng):
+    """Classes that no line divides: exclusive or."""
+    rows = np.asarray(jax.random.normal(rng, (2000, 2)))
+    labels = (rows[:, 0] * rows[:, 1] > 0).astype(np.int32)
+    examples = accuracy.Examples(jnp.asarray(rows), labels)
+    found = linear.accuracies(SETTINGS, accuracy.Task(examples, examples, 2, None, 0))
+    assert abs(found[0] - 0.5) < 0.06
+
+
+def test_permuted_labels_stay_at_chance(digits):
+    shuffled = np.random.default_rng(0).permutation(digits.splits["train"].labels)
+    assert abs(linear.accuracies(SETTINGS, task(digits, shuffled))[0] - 0.1) < 0.06
+
+
+def test_loss_agrees_with_numpy():
+    random = np.random.default_rng(0)
+    params = {"weight": random.normal(size=(3, 5)), "bias": random.normal(size=3)}
+    rows, labels = random.normal(size=(7, 5)), np.arange(7) % 3
+    logits = rows @ params["weight"].T + params["bias"]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(7), labels])
+    loss, state = linear._loss(params, {}, jnp.asarray(rows, jnp.float32), labels, None)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert state == {}
+
+
+def test_labels_of_the_evaluation(digits, rng):
+    """The evaluation's own options, on raw pixels."""
+    frozen = controls.pixels()
+    few = linear.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5)
+    assert few["pixels/accuracy_fits"] == 3
+    assert 0.5 < few["pixels/accuracy"] < 0.95
+    assert probes.affine_start(4, 2, 3, np.random.default_rng(0))["weight"].shape == (3, 2, 4)
