@@ -91,7 +91,7 @@ PROTOCOLS: dict[str, NamedTuple] = {
         milestones=None,
         batch=512,
         epochs=20,
-        min_steps=400,
+        min_steps=2000,
         averaged_epochs=1,
         fits=1,
     ),
