@@ -19,7 +19,7 @@ _LATER = {
     **dict.fromkeys(("train.microbatches", "train.norm_groups", "train.accumulate"), 1),
     **{"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"},
     **{"augment.views": 1, "augment.flip_shared": True, "augment.aspect": [3 / 4, 4 / 3]},
-    **dict.fromkeys(("augment.resized_crop", "augment.jitter"), None),
+    **dict.fromkeys(("augment.resized_crop", "augment.jitter", "augment.randaugment"), None),
     **dict.fromkeys(("augment.translate_rate", "augment.jitter_rate"), 1.0),
     **dict.fromkeys(("augment.translate", "augment.grey", "augment.blur", "augment.solarise"), 0),
 }

@@ -17,6 +17,7 @@ RECIPES = {
         **dict(views=2, resized_crop=(0.08, 1.0), flip=True, flip_shared=False),
         **dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_rate=0.8, grey=0.2, blur=0.5, solarise=0.1),
     ).to_dict(),
+    "randaugment": common.augment(views=2, flip=True, randaugment=(2, 9)).to_dict(),
 }
 
 

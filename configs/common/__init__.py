@@ -57,6 +57,7 @@ def augment(
     *,
     crop: int | None = None,
     resized_crop: tuple[float, float] | None = None,
+    randaugment: tuple[int, float] | None = None,
     jitter: tuple[float, float, float, float] | None = None,
     **changes,
 ) -> ml_collections.ConfigDict:
@@ -72,11 +73,13 @@ def augment(
             resized_crop=placeholder(tuple),  # least and largest area of the box
             aspect=(3 / 4, 4 / 3),  # of its width / height: torchvision, RandomResizedCrop
             **dict(translate=0, translate_rate=1.0),  # pixels
+            randaugment=placeholder(tuple),  # how many changes, and their magnitude, 0 to 30
             **dict(jitter=placeholder(tuple), jitter_rate=1.0),  # b, c, s, h
             **dict(grey=0.0, blur=0.0, solarise=0.0),  # rates
         )
     )
-    block.update(crop=crop, resized_crop=resized_crop, jitter=jitter, **changes)
+    block.update(crop=crop, resized_crop=resized_crop, randaugment=randaugment, jitter=jitter)
+    block.update(changes)
     return block
 
 

@@ -26,6 +26,7 @@ from dim_jax.augment.geometry import (
 )
 from dim_jax.augment.occlusion import occlude
 from dim_jax.augment.pipeline import Change, pipeline
+from dim_jax.augment.policy import randaugment
 from dim_jax.augment.spaces import rgb_to_lab, rgb_to_ycbcr
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "jitter",
     "occlude",
     "pipeline",
+    "randaugment",
     "random_blur",
     "random_crop",
     "random_flip",

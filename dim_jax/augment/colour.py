@@ -17,20 +17,21 @@ def grey(images: jax.Array) -> jax.Array:
 
 def brightness(images: jax.Array, factors: jax.Array) -> jax.Array:
     """factor * x."""
-    return _blend(images, 0.0, factors)
+    return blend(images, 0.0, factors)
 
 
 def contrast(images: jax.Array, factors: jax.Array) -> jax.Array:
     """factor * x + (1 - factor) * the mean luma of the image."""
-    return _blend(images, grey(images).mean(axis=(1, 2, 3), keepdims=True), factors)
+    return blend(images, grey(images).mean(axis=(1, 2, 3), keepdims=True), factors)
 
 
 def saturation(images: jax.Array, factors: jax.Array) -> jax.Array:
     """factor * x + (1 - factor) * the luma of the pixel."""
-    return _blend(images, grey(images), factors)
+    return blend(images, grey(images), factors)
 
 
-def _blend(images, other, factors):
+def blend(images: jax.Array, other: jax.Array | float, factors: jax.Array) -> jax.Array:
+    """factor * x + (1 - factor) * other, of images f[n,h,w,c] and factors f[n]."""
     factors = factors[:, None, None, None]
     return jnp.clip(factors * images + (1.0 - factors) * other, 0.0, 1.0)
 
@@ -119,7 +120,7 @@ def _linear(images: jax.Array, factors: jax.Array, chosen: jax.Array) -> jax.Arr
     luma = grey(images)
     which = chosen[:, None, None, None]
     other = jnp.where(which == 1, luma.mean(axis=(1, 2, 3), keepdims=True), 0.0)
-    return _blend(images, jnp.where(which == 2, luma, other), mixed)
+    return blend(images, jnp.where(which == 2, luma, other), mixed)
 
 
 def random_grey(rng: jax.Array, images: jax.Array, *, rate: float) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from dim_jax import contracts
 from dim_jax.augment import blur as blurs
-from dim_jax.augment import colour, geometry
+from dim_jax.augment import colour, geometry, policy
 
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -28,6 +28,7 @@ def pipeline(
     aspect: Sequence[float] = (3 / 4, 4 / 3),
     translate: int = 0,
     translate_rate: float = 1.0,
+    randaugment: Sequence[float] | None = None,
     jitter: Sequence[float] | None = None,
     jitter_rate: float = 1.0,
     grey: float = 0.0,
@@ -48,6 +49,8 @@ def pipeline(
         resized to the side `crop`, or to the image's own; None cuts out no such box.
       aspect: least and largest width / height of that box.
       translate: pixels by which an image is moved at most, mirrored at its edges; 0 moves none.
+      randaugment: how many strong changes of each image, and their magnitude, 0 to 30
+        (`augment.randaugment`); None makes none.
       jitter: strengths of brightness, contrast, saturation and hue (`augment.jitter`); None
         changes none.
       translate_rate, jitter_rate, grey, blur, solarise: the part of the images that are moved,
@@ -71,6 +74,8 @@ def pipeline(
     if translate:
         moved = dict(pixels=translate, rate=translate_rate)
         changes.append(functools.partial(geometry.random_translation, **moved))
+    if randaugment is not None:
+        changes.append(_coloured(policy.randaugment, "randaugment", **_policy(randaugment)))
     if jitter is not None:
         strengths = _strengths(jitter)
         changes.append(_coloured(colour.jitter, "jitter", strengths=strengths, rate=jitter_rate))
@@ -121,7 +126,7 @@ def _coloured(change: Change, name: str, **values) -> Change:
         if images.shape[-1] != 3:
             raise contracts.UserError(
                 f"augment.{name} changes the colours of RGB images and these have "
-                f"{images.shape[-1]} channels; set it to {'None' if name == 'jitter' else 0}"
+                f"{images.shape[-1]} channels; set it to {0 if name == 'grey' else 'None'}"
             )
         return change(rng, _units(images), **values)
 
@@ -170,6 +175,21 @@ def _pair(name: str, value: Sequence[float], most: float) -> tuple[float, float]
             f"than 0{bound}"
         )
     return pair
+
+
+def _policy(value: Sequence[float]) -> dict[str, float]:
+    pair = tuple(value)
+    if (
+        len(pair) != 2
+        or pair[0] != int(pair[0])
+        or pair[0] < 1
+        or not 0 <= pair[1] <= policy.MAGNITUDES
+    ):
+        raise contracts.UserError(
+            f"augment.randaugment is {value!r}; set it to the number of changes, 1 or more, and "
+            f"their magnitude, 0 to {policy.MAGNITUDES}, such as (2, 9)"
+        )
+    return dict(changes=int(pair[0]), magnitude=pair[1])
 
 
 def _strengths(value: Sequence[float]) -> tuple[float, ...]:

@@ -1,0 +1,206 @@
+"""RandAugment: strong distortions drawn at random, of RGB pixels in [0, 1], for each image its own.
+
+Every change is one of three kinds, and each kind is made once for the whole batch whatever was
+drawn: an affine warp, a mixture of the image with another one, a table of the 256 pixel values.
+
+Source: Cubuk et al. 2020 (RandAugment), section 3; torchvision, RandAugment (ranges).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from dim_jax.augment import colour
+
+MAGNITUDES = 30  # the largest magnitude
+FILL = 0.5  # what comes in at the edges: mid-grey, as in AutoAugment
+
+WARPS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+MIXTURES = ("brightness", "contrast", "saturation", "sharpness")
+TABLES = ("posterise", "solarise", "autocontrast", "equalise")
+CHANGES = ("identity", *WARPS, *MIXTURES, *TABLES)
+
+
+def randaugment(rng: jax.Array, images: jax.Array, *, changes: int, magnitude: float) -> jax.Array:
+    """Images f[n,h,w,3], each changed so many times, by one of the 14 `CHANGES` drawn each time.
+
+    Args:
+      magnitude: 0 to 30. At 30: shears by 0.3, translations by 150/331 of a side, rotations by 30
+        degrees, factors of brightness, contrast, saturation and sharpness of 0.1 or 1.9, all of
+        random sign; 4 bits a channel; all pixels solarised.
+
+    Source: torchvision, RandAugment; published: 2 changes of magnitude 9 (ImageNet).
+    Differs: bilinear, and grey where the image ends; torchvision: nearest pixels and black.
+    """
+    for index in range(changes):
+        chosen_key, sign_key = jax.random.split(jax.random.fold_in(rng, index))
+        chosen = jax.random.randint(chosen_key, (len(images),), 0, len(CHANGES))
+        signs = jax.random.rademacher(sign_key, (len(images),), jnp.float32)
+        images = change(images, chosen, signs * magnitude / MAGNITUDES)
+    return images
+
+
+def change(images: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.Array:
+    """Of each image f[n,h,w,3] the change CHANGES[chosen], of strength f[n] in [-1, 1].
+
+    The sign counts for warps and mixtures only.
+    """
+
+    def is_one(names):
+        numbers = jnp.array([CHANGES.index(name) for name in names])
+        return (chosen[:, None] == numbers).any(axis=1)[:, None, None, None]
+
+    height, width = images.shape[1:3]
+    warped = warp(images, _matrices(chosen, strengths, height, width))
+    mixed = _mixed(images, chosen, 1.0 + 0.9 * strengths)
+    levels = jnp.round(255.0 * images).astype(jnp.int32)
+    tables = _tables(levels, chosen, jnp.abs(strengths))
+    looked_up = jax.vmap(lambda table, image: table[jnp.arange(3), image])(tables, levels) / 255.0
+    for names, changed in ((WARPS, warped), (MIXTURES, mixed), (TABLES, looked_up)):
+        images = jnp.where(is_one(names), changed, images)
+    return images
+
+
+def _matrices(chosen: jax.Array, strengths: jax.Array, height: int, width: int) -> jax.Array:
+    """Affine maps f[n,2,3] from a point of the result to one of the image, about its centre."""
+    zero, one = jnp.zeros_like(strengths), jnp.ones_like(strengths)
+    shear, angle = 0.3 * strengths, jnp.deg2rad(30.0 * strengths)
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    across, down = (150.0 / 331.0 * side * strengths for side in (width, height))
+    of = {
+        "shear_x": (one, shear, zero, zero, one, zero),
+        "shear_y": (one, zero, zero, shear, one, zero),
+        "translate_x": (one, zero, across, zero, one, zero),
+        "translate_y": (one, zero, zero, zero, one, down),
+        "rotate": (cosine, -sine, zero, sine, cosine, zero),
+    }
+    found = jnp.stack([one, zero, zero, zero, one, zero], axis=-1)
+    for name, matrix in of.items():
+        is_one = (chosen == CHANGES.index(name))[:, None]
+        found = jnp.where(is_one, jnp.stack(matrix, axis=-1), found)
+    return found.reshape(-1, 2, 3)
+
+
+def warp(images: jax.Array, matrices: jax.Array) -> jax.Array:
+    """Images f[n,h,w,c], the result at (x, y) being the image at matrix f[2,3] @ (x, y, 1).
+
+    Points are relative to the centre, pixels are squares of side 1; bilinear between their centres.
+
+    Source: Pillow, Image.transform with AFFINE and BILINEAR.
+    """
+    height, width = images.shape[1:3]
+    y, x = jnp.meshgrid(
+        jnp.arange(height) + 0.5 - height / 2, jnp.arange(width) + 0.5 - width / 2, indexing="ij"
+    )
+    points = jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
+
+    def one(image, matrix):
+        exact = jax.lax.Precision.HIGHEST
+        source = jnp.einsum("hwk,dk->dhw", points, matrix, precision=exact)
+        x, y = source[0] + width / 2, source[1] + height / 2
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        sampled = _bilinear(image, y - 0.5, x - 0.5)
+        return jnp.where(inside[..., None], sampled, FILL)
+
+    return jax.vmap(one)(images, matrices)
+
+
+def _bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
+    """The image f[h,w,c] between its pixels' centres; beyond the outermost ones it stays as it is.
+
+    y and x are f[...], in pixels from the centre of the first one.
+    """
+    height, width = image.shape[:2]
+    top, left = jnp.floor(y), jnp.floor(x)
+    below, right = (y - top)[..., None], (x - left)[..., None]
+    rows = [jnp.clip(top + i, 0, height - 1).astype(jnp.int32) for i in (0, 1)]
+    columns = [jnp.clip(left + i, 0, width - 1).astype(jnp.int32) for i in (0, 1)]
+    upper, lower = (
+        (1 - right) * image[row, columns[0]] + right * image[row, columns[1]] for row in rows
+    )
+    return (1 - below) * upper + below * lower
+
+
+def _mixed(images: jax.Array, chosen: jax.Array, factors: jax.Array) -> jax.Array:
+    """factor * x + (1 - factor) * another image, that of the chosen mixture."""
+    luma = colour.grey(images)
+    others = {
+        "brightness": jnp.zeros_like(images),
+        "contrast": jnp.broadcast_to(luma.mean(axis=(1, 2, 3), keepdims=True), images.shape),
+        "saturation": jnp.broadcast_to(luma, images.shape),
+        "sharpness": smooth(images),
+    }
+    other = images
+    for name, mixture in others.items():
+        other = jnp.where((chosen == CHANGES.index(name))[:, None, None, None], mixture, other)
+    return colour.blend(images, other, factors)
+
+
+def smooth(images: jax.Array) -> jax.Array:
+    """Images f[n,h,w,c] averaged over 3x3 pixels, the middle one five times; edges stay.
+
+    Source: Pillow, ImageFilter.SMOOTH.
+    """
+    columns = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    total = columns[:, :-2] + columns[:, 1:-1] + columns[:, 2:]
+    inner = (total + 4.0 * images[:, 1:-1, 1:-1]) / 13.0
+    return images.at[:, 1:-1, 1:-1].set(inner)
+
+
+def _tables(levels: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.Array:
+    """What becomes of each pixel value, f[n,3,256] in 0 to 255, by the chosen table."""
+    values = jnp.arange(256)
+    whole = (*levels.shape[:1], 3, 256)
+    dropped = jnp.round(4.0 * strengths).astype(jnp.int32)[:, None]
+    posterised = (values >> dropped) << dropped
+    threshold = 255.0 * (1.0 - strengths)[:, None]
+    solarised = jnp.where(values >= threshold, 255 - values, values)
+    counts = _histograms(levels)
+    tables = {
+        "posterise": jnp.broadcast_to(posterised[:, None], whole),
+        "solarise": jnp.broadcast_to(solarised[:, None], whole),
+        "autocontrast": stretched(counts),
+        "equalise": equalised(counts),
+    }
+    found = jnp.broadcast_to(values, whole)
+    for name, table in tables.items():
+        found = jnp.where((chosen == CHANGES.index(name))[:, None, None], table, found)
+    return found.astype(jnp.float32)
+
+
+def _histograms(levels: jax.Array) -> jax.Array:
+    """How often each value is in each channel, i32[n,c,256], of levels i32[n,h,w,c]."""
+    rows = jnp.moveaxis(levels, -1, 1).reshape(levels.shape[0], levels.shape[-1], -1)
+
+    def one(row):
+        return jnp.zeros(256, jnp.int32).at[row].add(1)
+
+    return jax.vmap(jax.vmap(one))(rows)
+
+
+def stretched(counts: jax.Array) -> jax.Array:
+    """The tables [...,256] that bring the least value to 0 and the largest to 255.
+
+    Source: Pillow, ImageOps.autocontrast. A channel of one value stays.
+    """
+    values = jnp.arange(256)
+    seen = counts > 0
+    least = jnp.min(jnp.where(seen, values, 255), axis=-1, keepdims=True)
+    largest = jnp.max(jnp.where(seen, values, 0), axis=-1, keepdims=True)
+    span = jnp.maximum(largest - least, 1)
+    # In whole numbers: as floats what is 255 by right may be rounded down.
+    stretched = jnp.clip((values - least) * 255 // span, 0, 255)
+    return jnp.where(largest > least, stretched, values)
+
+
+def equalised(counts: jax.Array) -> jax.Array:
+    """The tables [...,256] after which all values are about equally frequent.
+
+    Source: Pillow, ImageOps.equalize.
+    """
+    values = jnp.arange(256)
+    largest = jnp.max(jnp.where(counts > 0, values, 0), axis=-1, keepdims=True)
+    last = jnp.take_along_axis(counts, largest, axis=-1)
+    step = (counts.sum(axis=-1, keepdims=True) - last) // 255
+    before = jnp.cumsum(counts, axis=-1) - counts
+    tables = jnp.clip((step // 2 + before) // jnp.maximum(step, 1), 0, 255)
+    return jnp.where(step > 0, tables, values)
