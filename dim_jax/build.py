@@ -15,8 +15,9 @@ from dim_jax import contracts
 
 ROLES = {
     "method": "dim_jax.methods",
-    # Two modules: strided-crop encoders share parts that no other encoder has.
-    "encoder": ("dim_jax.nets.encoders", "dim_jax.nets.folded"),
+    # Several modules: strided-crop encoders and AMDIM's have parts that no other encoder has.
+    "encoder": ("dim_jax.nets.encoders", "dim_jax.nets.folded", "dim_jax.nets.amdim"),
+    "embedding": "dim_jax.nets.heads",
     "global_critic": "dim_jax.nets.critics",
     "local_critic": "dim_jax.nets.critics",
     "discriminator": "dim_jax.nets.heads",

@@ -9,22 +9,36 @@ import jax.numpy as jnp
 from dim_jax import divergences
 
 
-def classification_loss(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+def soft_clip(x: jax.Array, limit: float | None) -> jax.Array:
+    """limit * tanh(x / limit), within -limit and limit; x itself without a limit."""
+    return x if limit is None else limit * jnp.tanh(x / limit)
+
+
+def classification_loss(
+    logits: jax.Array, labels: jax.Array, *, clip: float | None = None, penalty: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
     """Mean cross-entropy in nats (smaller is better) and accuracy over the labelled examples.
+
+        mean cross-entropy of soft_clip(logits, clip) + penalty * mean(logits^2)
 
     Args:
       logits: f[n,k].
       labels: i[n]; -1 marks an example without a label, which weighs nothing.
+      clip, penalty: AMDIM's classifiers have 10 and 1e-3 (official code, costs.py, where logits of
+        examples without a label are penalised too).
 
     Returns:
       (f32[], f32[]): both 0 for a batch without any label.
     """
     labelled = labels >= 0
     count = jnp.maximum(jnp.sum(labelled), 1)
-    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    logits = logits.astype(jnp.float32)
+    log_probabilities = jax.nn.log_softmax(soft_clip(logits, clip))
     entropies = -jnp.take_along_axis(
         log_probabilities, jnp.maximum(labels, 0)[:, None], axis=-1
     ).squeeze(-1)
+    if penalty:
+        entropies += penalty * jnp.mean(logits**2, axis=-1)
     right = jnp.argmax(logits, -1) == labels
     return (
         jnp.sum(entropies, where=labelled) / count,

@@ -1,4 +1,6 @@
-"""Any method, watched by online classifiers: the player `probe` never touches the others.
+"""Any method, watched by online classifiers: their player never touches the others.
+
+A watched method can be watched again, by a player of another name.
 
 The probes see training-mode features of a moving encoder, so their accuracy is a monitor for
 curves, not an evaluation; `evaluate/` has those.
@@ -17,16 +19,31 @@ _OF_PARAMS = ("decode", "infer", "log_weights", "rate")
 
 
 def make(
-    *, method: contracts.Method, classifier: pure.Net, taps: Sequence[str]
+    *,
+    method: contracts.Method,
+    classifier: pure.Net,
+    taps: Sequence[str],
+    player: str = "probe",
+    clip: float | None = None,
+    penalty: float = 0.0,
 ) -> contracts.Method:
-    """`method` with one more player, `probe`: a `classifier` for each of the named `taps`.
+    """`method` with one more player: a `classifier` for each of the named `taps`.
 
-    Metrics: "probe/<tap>_accuracy", a fraction on the training batch.
+    Args:
+      player: its name, which no other player has.
+      clip, penalty: of the logits in its loss (`losses.classification_loss`).
+
+    Metrics: "<player>/<tap>_accuracy", a fraction on the training batch.
     """
 
     def init(rng, batch):
         method_rng, probe_rng, loss_rng = jax.random.split(rng, 3)
         params, state = method.init(method_rng, batch)
+        if player in params:
+            raise contracts.UserError(
+                f"the wrapped method has a player '{player}' already; set method.player to "
+                "another name"
+            )
         features = jax.eval_shape(method.loss, params, state, batch, loss_rng, 0).features
         unknown = [tap for tap in taps if tap not in features]
         if unknown:
@@ -42,56 +59,54 @@ def make(
             for index, tap in enumerate(taps)
         }
         return (
-            {**params, "probe": {tap: head[0] for tap, head in heads.items()}},
-            {**state, "probe": {tap: head[1] for tap, head in heads.items()}},
+            {**params, player: {tap: head[0] for tap, head in heads.items()}},
+            {**state, player: {tap: head[1] for tap, head in heads.items()}},
         )
 
     def loss(params, state, batch, rng, step):
         method_rng, probe_rng = jax.random.split(rng)
-        inner = method.loss(_without_probe(params), _without_probe(state), batch, method_rng, step)
+        inner = method.loss(*inside(params, state), batch, method_rng, step)
         total, metrics, stats = 0.0, {}, {}
         for index, tap in enumerate(taps):
             logits, stats[tap] = classifier.apply(
-                params["probe"][tap],
-                state["probe"][tap],
+                params[player][tap],
+                state[player][tap],
                 inner.features[tap],
                 train=True,
                 rng=jax.random.fold_in(probe_rng, index),
             )
-            value, accuracy = losses.classification_loss(logits, batch["labels"])
+            value, accuracy = losses.classification_loss(
+                logits, batch["labels"], clip=clip, penalty=penalty
+            )
             total += value
-            metrics[f"probe/{tap}_accuracy"] = accuracy
+            metrics[f"{player}/{tap}_accuracy"] = accuracy
         return contracts.Step(
-            {**inner.losses, "probe": total},
+            {**inner.losses, player: total},
             {**inner.metrics, **metrics},
-            {**inner.state, "probe": stats},
+            {**inner.state, player: stats},
             inner.features,
         )
 
+    def inside(*trees):
+        """The params and the state of the wrapped method."""
+        return [{name: tree[name] for name in tree if name != player} for tree in trees]
+
+    def watched(function):
+        """A function of params and state for those that have this player too, None of None."""
+
+        def call(params, state, *arguments):
+            return function(*inside(params, state), *arguments)
+
+        return function and call
+
+    generative = method.generative
+    if generative is not None:
+        of_params = {name: watched(getattr(generative, name)) for name in _OF_PARAMS}
+        generative = generative._replace(**of_params)
     return method._replace(
         init=init,
         loss=loss,
-        represent=_without(method.represent),
-        scores=_without(method.scores),
-        generative=_watched(method.generative),
+        represent=watched(method.represent),
+        scores=watched(method.scores),
+        generative=generative,
     )
-
-
-def _watched(generative: contracts.Generative | None) -> contracts.Generative | None:
-    """The same functions for params and state that have the player `probe` too."""
-    if generative is None:
-        return None
-    return generative._replace(**{name: _without(getattr(generative, name)) for name in _OF_PARAMS})
-
-
-def _without(function):
-    """A function of params and state for those that have the player `probe` too, None of None."""
-
-    def call(params, state, *arguments):
-        return function(_without_probe(params), _without_probe(state), *arguments)
-
-    return function and call
-
-
-def _without_probe(tree):
-    return {name: part for name, part in tree.items() if name != "probe"}

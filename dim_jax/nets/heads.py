@@ -61,6 +61,36 @@ class _Classifier(nn.Module):
         return layers.Linear(self.classes, name="logits")(x)
 
 
+class _MlpClassifier(nn.Module):
+    hidden: int
+    dropout: float
+    classes: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        x = nn.Dropout(self.dropout, deterministic=not train)(inputs.reshape(len(inputs), -1))
+        x = layers.Linear(self.hidden, use_bias=False, name="linear0")(x)
+        x = nn.relu(layers.batch_norm(train, name="norm")(x))
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return layers.Linear(self.classes, name="logits")(x)
+
+
+class _Embedding(nn.Module):
+    features: int
+    norm: str
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        x = layers.Linear(self.features, use_bias=False, name="linear0")(inputs)
+        if self.norm == "batch":
+            x = layers.batch_norm(train, name="norm0")(x)
+        shortcut = layers.Kernel(self.features, layers.noisy_identity, name="shortcut")(inputs)
+        # Its bias is that of the shortcut: the sum has one.
+        zero = layers.Linear(self.features, kernel_init=nn.initializers.zeros, name="linear1")
+        x = zero(nn.relu(x), (inputs, shortcut))
+        return layers.batch_norm(train, name="norm")(x)
+
+
 class _Logits(nn.Module):
     widths: Sequence[int]
     outputs: int
@@ -153,6 +183,32 @@ def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch"
     Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py.
     """
     return pure.net(_Classifier(hidden, dropout, classes, norm))
+
+
+def mlp_classifier(*, hidden: int, dropout: float, classes: int) -> pure.Net:
+    """AMDIM's classifier f[n,...] -> logits f[n,k]: dropout, linear, batch norm, ReLU, dropout,
+    linear. Published: hidden 1024, dropout 0.2. The linear one is `affine`.
+
+    Source: official AMDIM code, model.py.
+    """
+    return pure.net(_MlpClassifier(hidden, dropout, classes))
+
+
+def embedding(*, norm: str) -> Callable[[int], pure.Net]:
+    """For a number of features, the net f[n,h,w,c] -> f[n,h,w,features] in whose space AMDIM
+    scores the locations of a map: a linear map that starts as a noisy identity, plus two layers of
+    1x1 of which the second starts at 0, then batch norm.
+
+    Args:
+      norm: "none", as published, or "batch": batch norm behind the first of the two layers.
+
+    Raises: contracts.UserError: another norm.
+
+    Source: official AMDIM code, model.py.
+    """
+    if norm not in ("none", "batch"):
+        raise contracts.unknown("norm", norm, ("none", "batch"))
+    return lambda features: pure.net(_Embedding(features, norm))
 
 
 def check_images(made: jax.Array, images: jax.Array, role: str) -> None:

@@ -133,7 +133,7 @@ class _NormOfLinear(nn.Module):
 
 
 class Conv(nn.Module):
-    """Square convolution without bias (batch norm follows), f[n,h,w,c] -> f[n,h',w',features].
+    """Square convolution, without bias unless asked, f[n,h,w,c] -> f[n,h',w',features].
 
     Padding is explicit on both sides, as in the originals: "SAME" differs for k=3, s=2.
     """
@@ -142,12 +142,17 @@ class Conv(nn.Module):
     kernel: int
     stride: int = 1
     padding: int = 0
+    use_bias: bool = False  # batch norm follows
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         kernel = self.param("kernel", fan_in_uniform, shape)
-        return products.conv(inputs, kernel, self.stride, self.padding)
+        outputs = products.conv(inputs, kernel, self.stride, self.padding)
+        if not self.use_bias:
+            return outputs
+        limit = 1 / math.sqrt(math.prod(shape[:3]))
+        return outputs + self.param("bias", _uniform_within(limit), (self.features,))
 
 
 class ConvTranspose(nn.Module):
@@ -271,6 +276,27 @@ def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Ar
 def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
     """Max pooling without padding, sizes rounded down."""
     return nn.max_pool(inputs, (window, window), (stride, stride), "VALID")
+
+
+def average_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
+    """Average pooling without padding, sizes rounded down; the stride divides the window.
+
+    The means of blocks of stride x stride, then those of neighbouring blocks.
+
+    Raises: ValueError: the stride does not divide the window.
+    """
+    if window % stride:
+        raise ValueError(
+            f"window {window} and stride {stride}: the stride divides the window; use another one"
+        )
+    n, height, width, channels = inputs.shape
+    rows, columns, blocks = height // stride, width // stride, window // stride
+    x = inputs[:, : rows * stride, : columns * stride]
+    if stride > 1:
+        x = x.reshape(n, rows, stride, columns, stride, channels).sum(axis=(2, 4))
+    x = sum(x[:, start : rows - blocks + 1 + start] for start in range(blocks))
+    x = sum(x[:, :, start : columns - blocks + 1 + start] for start in range(blocks))
+    return x / window**2
 
 
 def gradients(images: jax.Array) -> jax.Array:
