@@ -4,11 +4,28 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from dim_jax import contracts
 
-_OPTIMIZERS = ("adam", "adamw", "lamb", "lars", "rmsprop", "sgd")
+
+def adam_l2(
+    learning_rate: optax.ScalarOrSchedule, b1: float, b2: float, l2: float, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam on the gradient plus l2 times the parameters, all of them: PyTorch's `weight_decay`.
+
+    `adamw` decays past Adam's scaling instead: its decay does not depend on the gradient's size.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(l2), optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
+    )
+
+
+_OPTIMIZERS = {
+    "adam_l2": adam_l2,
+    **{name: getattr(optax, name) for name in ("adam", "adamw", "lamb", "lars", "rmsprop", "sgd")},
+}
 
 
 def constant(rate: float, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
@@ -26,13 +43,25 @@ def cosine(
 
 
 def multistep(
-    rate: float, total_steps: int, steps_per_epoch: int, *, at_epochs: tuple, factor: float
+    rate: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    at_epochs: tuple,
+    factor: float,
+    warmup_steps: int = 0,
 ) -> optax.Schedule:
-    """The rate times `factor` at each of the given epochs."""
+    """The rate times `factor` at each of the given epochs.
+
+    With a linear warm-up step t, from 0 on, has (t + 1) / warmup_steps of it until that is 1.
+    """
     del total_steps
-    return optax.piecewise_constant_schedule(
+    stepwise = optax.piecewise_constant_schedule(
         rate, {round(epoch * steps_per_epoch): factor for epoch in at_epochs}
     )
+    if not warmup_steps:
+        return stepwise
+    return lambda step: stepwise(step) * jnp.minimum(1.0, (step + 1) / warmup_steps)
 
 
 _SCHEDULES = {"constant": constant, "cosine": cosine, "multistep": multistep}
@@ -57,8 +86,9 @@ def player(
     """One player's transformation.
 
     Args:
-      spec: `name` (an optax optimizer), `learning_rate`, `schedule`, `every` (the player moves on
-        every k-th step only, the first step included), and the optimizer's own arguments.
+      spec: `name` (an optax optimizer or `adam_l2`), `learning_rate`, `schedule`, `every` (the
+        player moves on every k-th step only, the first step included), and the optimizer's own
+        arguments.
     """
     arguments = dict(spec)
     name, every = arguments.pop("name"), arguments.pop("every")
@@ -71,7 +101,7 @@ def player(
         max(total_steps // every, 1),
         max(steps_per_epoch // every, 1),
     )
-    transformation = _call(f"optimizer '{name}'", getattr(optax, name), rate, **arguments)
+    transformation = _call(f"optimizer '{name}'", _OPTIMIZERS[name], rate, **arguments)
     if every == 1:
         return transformation
     return optax.transforms.conditionally_mask(transformation, lambda step: step % every == 0)
