@@ -33,13 +33,23 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     rows = _flat(jnp.asarray(train_images))
     mean = jnp.mean(rows, axis=0)
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in hinge.quadratic_bound
-        components = _leading(np.asarray(gram.gram(rows - mean)), min(dim, *rows.shape))
+        components = _components(rows - mean, min(dim, *rows.shape))
 
     @jax.jit
     def represent(images):
         return {"pca": (_flat(images) - mean) @ components}
 
     return contracts.Frozen(represent)
+
+
+def _components(rows: jax.Array, count: int) -> np.ndarray:
+    """The first `count` principal directions f32[p,count] of centred rows f32[n,p]."""
+    if rows.shape[0] >= rows.shape[1]:
+        return _leading(np.asarray(gram.gram(rows)), count)
+    # Of fewer images than pixels by products of images: 49,152 pixels are 128x128x3, and the
+    # square of that is too much.
+    combined = np.asarray(rows.T @ _leading(np.asarray(gram.gram(rows.T)), count))
+    return combined / np.maximum(np.linalg.norm(combined, axis=0), 1e-12)
 
 
 def _leading(matrix: np.ndarray, count: int) -> np.ndarray:
