@@ -21,8 +21,8 @@ ROWS = {
     UNCHANGED: "augment=none,",
 }
 DIFFERS = {
-    "paper": "boxes cut from resized images; probes linear-v1 and mlp-v1; the published numbers "
-    "are from memory",
+    "paper": "boxes cut from resized images; probes on unchanged images; the published numbers are "
+    "from memory",
     "cpu": "CIFAR-10, 1.1 million parameters, 2 epochs in bfloat16, rates of the cpu budget; "
     "probes linear-v1 and mlp-v1",
     "smoke": "tiny networks, 512 images, 2 epochs",

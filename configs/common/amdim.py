@@ -162,7 +162,7 @@ def config(
             steps_per_dispatch={"paper": 100, "cpu": 30, "smoke": 4}[budget],
             save_epochs=max(epochs / 20, 1.0) if budget == "paper" else epochs / 3,
         ),
-        evals=_evals(words["judge"], many_pixels=known.encoder == "amdim128"),
+        evals=_evals(known, words),
         published={key: dict(y=value) for key, value in found.items()},
         published_source="Bachman et al. 2019" if found else "",
     )
@@ -244,20 +244,23 @@ def _optimizer(known: Data, words: dict[str, str]) -> dict[str, Any]:
     )
 
 
-def _evals(judge: str, *, many_pixels: bool) -> dict[str, dict]:
-    """The linear and the MLP probe of y; "mlp": with the control, retrieval and figures.
+def _evals(known: Data, words: dict[str, str]) -> dict[str, dict]:
+    """The linear and the MLP probe of y; judge=mlp: with the control, retrieval and figures.
 
-    many_pixels: the probes leave out the control that is made of them.
+    As published in the budget "paper". Of 128 pixels none is made of the pixels themselves.
     """
     y = dict(taps=("y",))
-    if many_pixels:
+    if known.encoder == "amdim128":
         y["representations"] = ("trained", "untrained", "pca")
+    protocol = "{}-v1"
+    if words["budget"] == "paper":
+        protocol = "amdim-imagenet-{}-v1" if known.classes == 1000 else "amdim-{}-v1"
     probes = dict(
-        linear=dict(name="linear", protocol="linear-v1", **y),
-        mlp=dict(name="mlp", protocol="mlp-v1", **y),
+        linear=dict(name="linear", protocol=protocol.format("linear"), **y),
+        mlp=dict(name="mlp", protocol=protocol.format("mlp"), **y),
         uniformity=dict(name="uniformity", prior="gaussian"),  # y ends in batch norm
     )
-    if judge == "y":
+    if words["judge"] == "y":
         return probes
     usual = common.evals(labels_per_class=10)
     more = {key: usual[key] for key in ("mlp_permuted", "neighbours", "filters")}

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dim_jax import optim
+
 Tree = Any
 
 
@@ -34,18 +36,22 @@ def adam(
     milestones: tuple[int, ...] | None,
     per_pass: int,
     passes: int,
+    factor: float = 0.1,
+    l2: float = 0.0,
 ) -> optax.GradientTransformation:
     """Adam for so many passes of `per_pass` steps.
 
     Args:
-      milestones: passes at which the rate falls to a tenth; None = half a cosine down to zero.
+      milestones: passes at which the rate is multiplied by `factor`; None = half a cosine down to
+        zero.
+      l2: as of `optim.adam_l2`.
     """
     if milestones is None:
         rate = optax.cosine_decay_schedule(learning_rate, per_pass * passes)
     else:
-        falls = {epoch * per_pass: 0.1 for epoch in milestones}
+        falls = {epoch * per_pass: factor for epoch in milestones}
         rate = optax.piecewise_constant_schedule(learning_rate, falls)
-    return optax.adam(rate, *betas)
+    return optim.adam_l2(rate, *betas, l2=l2) if l2 else optax.adam(rate, *betas)
 
 
 def start(params: Tree, state: Tree, transformation: optax.GradientTransformation) -> Fits:

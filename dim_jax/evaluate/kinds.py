@@ -7,11 +7,15 @@ class Mlp(NamedTuple):
     """One hidden layer on frozen features: linear, dropout, batch norm, ReLU, linear.
 
     standardise: features are shifted and scaled to the training images' mean 0 and deviation 1.
-    milestones: epochs at which the rate falls to a tenth; None = half a cosine down to zero.
+    milestones: epochs at which the rate falls to a tenth, or to `factor` of it; None = half a
+      cosine down to zero.
     batch: examples a step, all of them where there are fewer; a last, smaller batch is dropped.
     min_steps: few examples are passed over more than `epochs` times, until this many steps.
     averaged_epochs: the result is the mean test accuracy after each of the last so many epochs.
     fits: independent initialisations and dropout masks, over the same batches.
+    around: dropout stands before the first linear map and before the second, not behind the first.
+    l2: times the parameters is added to the gradient, before Adam.
+    clip, penalty: of the logits (`losses.classification_loss`).
     """
 
     hidden: int
@@ -25,6 +29,11 @@ class Mlp(NamedTuple):
     min_steps: int
     averaged_epochs: int
     fits: int
+    around: bool = False
+    factor: float = 0.1
+    l2: float = 0.0
+    clip: float | None = None
+    penalty: float = 0.0
 
 
 class Linear(NamedTuple):
@@ -42,6 +51,10 @@ class Linear(NamedTuple):
     min_steps: int
     averaged_epochs: int
     fits: int
+    factor: float = 0.1
+    l2: float = 0.0
+    clip: float | None = None
+    penalty: float = 0.0
 
 
 class Svm(NamedTuple):

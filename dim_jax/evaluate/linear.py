@@ -21,7 +21,9 @@ PROTOCOL = kinds.Linear
 def accuracies(settings: kinds.Linear, task: accuracy.Task) -> np.ndarray:
     """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
     sizes = task.train.features.shape[1], task.classes
-    network = probes.Network(functools.partial(_init, sizes), _loss, _logits)
+    network = probes.Network(
+        functools.partial(_init, sizes), _loss(settings.clip, settings.penalty), _logits
+    )
     return probes.accuracies(settings, task, network)
 
 
@@ -32,9 +34,14 @@ def _init(sizes: tuple[int, int], count: int, random: np.random.Generator):
     return probes.affine_start(*sizes, count, random), {}
 
 
-def _loss(params: fit.Tree, state: fit.Tree, rows: jax.Array, labels: jax.Array, key: jax.Array):
-    del key
-    return losses.classification_loss(probes.affine(params, rows), labels)[0], state
+@functools.cache  # one function for equal settings, so that equal fits are compiled once
+def _loss(clip: float | None, penalty: float):
+    def loss(params, state, rows, labels, key):
+        del key
+        logits = probes.affine(params, rows)
+        return losses.classification_loss(logits, labels, clip=clip, penalty=penalty)[0], state
+
+    return loss
 
 
 def _logits(params: fit.Tree, state: fit.Tree, rows: jax.Array) -> jax.Array:

@@ -8,8 +8,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from dim_jax import losses
 from dim_jax.evaluate import accuracy, fit, kinds, probes
 
 NEEDS_LABELS = True
@@ -23,7 +23,8 @@ _MOMENTUM, _EPSILON = 0.9, 1e-5  # PyTorch's batch norm, with which the paper's 
 def accuracies(settings: kinds.Mlp, task: accuracy.Task) -> np.ndarray:
     """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
     sizes = (task.train.features.shape[1], settings.hidden, task.classes)
-    network = probes.Network(functools.partial(init, sizes), _loss(settings.dropout), _logits)
+    loss = _loss(settings.dropout, settings.around, settings.clip, settings.penalty)
+    network = probes.Network(functools.partial(init, sizes), loss, _logits)
     return probes.accuracies(settings, task, network)
 
 
@@ -48,29 +49,33 @@ def init(
     return params, {"mean": zeros, "variance": ones}
 
 
-def _head(params: fit.Tree, hidden: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+def _normed(params: fit.Tree, hidden: jax.Array, mean: jax.Array, variance: jax.Array):
     normed = (hidden - mean) * jax.lax.rsqrt(variance + _EPSILON)
-    return probes.affine(params["classes"], jax.nn.relu(normed * params["scale"] + params["shift"]))
+    return jax.nn.relu(normed * params["scale"] + params["shift"])
 
 
-@functools.cache  # one function for each rate, so that equal fits are compiled once
-def _loss(dropout: float):
+@functools.cache  # one function for equal settings, so that equal fits are compiled once
+def _loss(dropout: float, around: bool = False, clip: float | None = None, penalty: float = 0.0):
+    def dropped(rows, key):
+        keep = jax.random.bernoulli(key, 1 - dropout, rows.shape)
+        return jnp.where(keep, rows / (1 - dropout), 0.0)
+
     def loss(params, state, rows, labels, key):
-        hidden = probes.affine(params["hidden"], rows)
-        keep = jax.random.bernoulli(key, 1 - dropout, hidden.shape)
-        hidden = jnp.where(keep, hidden / (1 - dropout), 0.0)
+        first, second = jax.random.split(key) if around else (key, key)
+        hidden = probes.affine(params["hidden"], dropped(rows, first) if around else rows)
+        hidden = hidden if around else dropped(hidden, key)
         mean, variance = jnp.mean(hidden, axis=0), jnp.var(hidden, axis=0)
-        logits = _head(params, hidden, mean, variance)
+        active = _normed(params, hidden, mean, variance)
+        logits = probes.affine(params["classes"], dropped(active, second) if around else active)
         state = {
             "mean": _MOMENTUM * state["mean"] + (1 - _MOMENTUM) * mean,
             "variance": _MOMENTUM * state["variance"] + (1 - _MOMENTUM) * variance,
         }
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return jnp.mean(losses), state
+        return losses.classification_loss(logits, labels, clip=clip, penalty=penalty)[0], state
 
     return loss
 
 
 def _logits(params: fit.Tree, state: fit.Tree, rows: jax.Array) -> jax.Array:
     hidden = probes.affine(params["hidden"], rows)
-    return _head(params, hidden, state["mean"], state["variance"])
+    return probes.affine(params["classes"], _normed(params, hidden, **state))

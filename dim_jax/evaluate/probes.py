@@ -64,7 +64,11 @@ def accuracies(settings: Any, task: accuracy.Task, network: Network) -> np.ndarr
 
 def optimizer(settings: Any, per_pass: int, passes: int) -> optax.GradientTransformation:
     """Adam as the settings say."""
-    return fit.adam(settings.learning_rate, settings.betas, settings.milestones, per_pass, passes)
+    return fit.adam(
+        *(settings.learning_rate, settings.betas, settings.milestones, per_pass, passes),
+        factor=settings.factor,
+        l2=settings.l2,
+    )
 
 
 def affine_start(

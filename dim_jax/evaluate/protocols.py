@@ -47,6 +47,23 @@ _FINETUNE = kinds.Tuning(
     fits=1,
 )
 
+# Bachman et al. 2019 and the official AMDIM code (task_classifiers.py, costs.py), on CIFAR and
+# STL-10. Differs: features of images that are not changed at random, and no warm-up.
+_AMDIM = dict(
+    standardise=False,
+    learning_rate=2e-4,
+    betas=(0.8, 0.999),
+    milestones=(80, 110),
+    batch=480,
+    epochs=120,
+    min_steps=0,
+    averaged_epochs=1,
+    fits=1,
+    **dict(factor=0.2, l2=1e-5, clip=10.0, penalty=1e-3),
+)
+_AMDIM_MLP = dict(hidden=1024, dropout=0.2, around=True)
+_OF_IMAGENET = dict(milestones=(15, 25), epochs=30)
+
 PROTOCOLS: dict[str, NamedTuple] = {
     # Hjelm et al. 2019, section 4.2, and the official code (classifier.py,
     # classification_eval.py): as the paper reports it, the mean test accuracy over the last 100
@@ -95,6 +112,11 @@ PROTOCOLS: dict[str, NamedTuple] = {
         averaged_epochs=1,
         fits=1,
     ),
+    # y ends in batch norm, so that it is standardised nearly. On a GPU or TPU.
+    "amdim-linear-v1": kinds.Linear(**_AMDIM),
+    "amdim-mlp-v1": kinds.Mlp(**_AMDIM_MLP, **_AMDIM),
+    "amdim-imagenet-linear-v1": kinds.Linear(**_AMDIM | _OF_IMAGENET),
+    "amdim-imagenet-mlp-v1": kinds.Mlp(**_AMDIM_MLP, **_AMDIM | _OF_IMAGENET),
     # Squared hinge as LIBLINEAR and the official code's helper (cortex, models/utils.py: C = 1,
     # no scaling, no choice of C). Differs: standardised, C chosen, the intercept not penalised.
     "svm-v1": kinds.Svm(

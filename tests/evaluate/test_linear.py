@@ -7,7 +7,7 @@ import pytest
 import threadpoolctl
 from sklearn import linear_model
 
-from dim_jax.evaluate import accuracy, controls, linear, probes, protocols
+from dim_jax.evaluate import accuracy, controls, linear, mlp, probes, protocols
 
 SETTINGS = protocols.PROTOCOLS["linear-v1"]
 
@@ -51,9 +51,22 @@ def test_loss_agrees_with_numpy():
     rows, labels = random.normal(size=(7, 5)), np.arange(7) % 3
     logits = rows @ params["weight"].T + params["bias"]
     expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(7), labels])
-    loss, state = linear._loss(params, {}, jnp.asarray(rows, jnp.float32), labels, None)
+    loss, state = linear._loss(None, 0.0)(params, {}, jnp.asarray(rows, jnp.float32), labels, None)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     assert state == {}
+    clipped, _ = linear._loss(2.0, 0.1)(params, {}, jnp.asarray(rows, jnp.float32), labels, None)
+    soft = 2 * np.tanh(logits / 2)
+    expected = np.mean(np.log(np.exp(soft).sum(1)) - soft[np.arange(7), labels])
+    assert float(clipped) == pytest.approx(expected + 0.1 * np.mean(logits**2), rel=1e-5)
+
+
+def test_the_protocols_of_amdim(digits):
+    """Few passes of the published settings on digits, linear and not."""
+    for module, kind in ((linear, "linear"), (mlp, "mlp")):
+        settings = protocols.find(f"amdim-{kind}-v1", module.PROTOCOL)
+        assert (settings.batch, settings.epochs, settings.milestones) == (480, 120, (80, 110))
+        short = settings._replace(learning_rate=5e-3, epochs=40, milestones=(30,))
+        assert module.accuracies(short, task(digits))[0] > 0.9
 
 
 def test_labels_of_the_evaluation(digits, rng):

@@ -115,6 +115,18 @@ def test_dropout_removes_a_tenth_and_keeps_the_mean():
     assert variance == pytest.approx(0.1 / 0.9, rel=0.05)
 
 
+def test_dropout_around_the_hidden_layer():
+    """A fifth of the inputs, all 1, is dropped, and the mean of their sum stays."""
+    params, state = one(3000, 2, 3)
+    params["hidden"]["weight"] = jnp.ones((2, 3000)) / 3000
+    rows, labels = jnp.ones((400, 3000)), jnp.zeros(400, jnp.int32)
+    _, moved = mlp._loss(0.2, True)(params, state, rows, labels, jax.random.key(0))
+    mean = (np.asarray(moved["mean"]) / 0.1 - np.asarray(params["hidden"]["bias"])).mean()
+    assert mean == pytest.approx(1, abs=5e-3)
+    variance = (np.asarray(moved["variance"]).mean() - 0.9) / 0.1
+    assert variance == pytest.approx(0.25 / 3000, rel=0.2)  # 0.2 / 0.8 of each of 3000
+
+
 def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
     def rates(settings, passes):
         transformation = probes.optimizer(settings, 1, passes)
