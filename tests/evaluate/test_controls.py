@@ -19,7 +19,8 @@ def spread_over(count, size):
     return np.clip(mixed + 128, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("side", [8, 24])  # exact decomposition, randomised one
+# Exact decomposition, iterative one, and by products of images, of which there are fewer.
+@pytest.mark.parametrize("side", [8, 24, 32])
 def test_pca_is_the_projection_of_the_singular_value_decomposition(side):
     images = spread_over(900, side * side).reshape(-1, side, side, 1)
     train, test = images[:800], images[800:]

@@ -5,6 +5,7 @@ import pytest
 from dim_jax import build, commandline
 from dim_jax.evaluate import suite
 from experiments import (
+    amdim_ablations,
     baselines_own_terms,
     dim_a6_beta_vae,
     dim_figure9,
@@ -19,6 +20,7 @@ from experiments import (
 )
 
 WITH_DIRECTIONS = [
+    amdim_ablations,
     baselines_own_terms,
     dim_a6_beta_vae,
     dim_table3,
