@@ -33,7 +33,7 @@ def test_augmentations_are_ones_that_exist(config, name, kind):
     assert bool(block["blur"] and block["solarise"]) == (kind == "strong")
 
 
-@pytest.mark.parametrize(("name", "side"), zip(CONFIGS, (32, 32, 64, 128), strict=True))
+@pytest.mark.parametrize(("name", "side"), [*zip(CONFIGS, (32, 32, 64, 128), strict=True)])
 @pytest.mark.parametrize("kind", ["full", "none"])
 def test_images_have_the_size_of_the_encoder(config, name, side, kind):
     found = config(name, f"augment={kind},budget=paper")

@@ -36,8 +36,7 @@ def test_adam_is_that_of_the_definition():
 
 
 def test_decay_in_the_gradient_and_a_warm_up_in_steps():
-    """Seven steps of PyTorch's Adam with weight decay in NumPy float64: parts 1/4, 2/4, 3/4, 1, 1 of
-    the rate, and a fifth behind epoch 2.5."""
+    """Seven steps of PyTorch's Adam with weight decay, in NumPy float64."""
     schedule = dict(name="multistep", at_epochs=(2.5,), factor=0.2, warmup_steps=4)
     spec = dict(name="adam_l2", learning_rate=0.1, b1=0.8, b2=0.999, l2=0.3, schedule=schedule)
     tx = optim.player({**spec, "every": 1}, total_steps=8, steps_per_epoch=2)
