@@ -13,7 +13,8 @@ def test_every_role_lists_what_it_can_build():
     assert {"dim", "probe", "supervised"} <= build.names("method").keys()
     bodies = ("alexnet32", "alexnet64", "resnet32", "resnet64")
     folded = {f"folded_{kind}{body}" for kind in ("", "multi_") for body in bodies}
-    assert {"dcgan28", "dcgan32", "dcgan64", "alexnet64", *folded} == build.names("encoder").keys()
+    plain = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "amdim32", "amdim64", "amdim128"}
+    assert plain | folded == build.names("encoder").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
     assert {"uniform", "gaussian", "ball", "sphere"} == build.names("prior").keys()
 

@@ -16,7 +16,7 @@ TERMS = {"multiscale": ("1_to_5", "1_to_7", "5_to_5"), "single": ("1_to_7",)}
 _CIFAR = {"small": (128, 1024, 10), "large": (256, 2048, 10)}
 _IMAGENET = {"small": (192, 1536, 8), "medium": (256, 2048, 10), "large": (320, 2560, 10)}
 # ndf 32, depth 2 and 256 features: ours, for two cores.
-_SHORT = {"cpu": (32, 256, 2), "smoke": (4, 32, 2)}
+_SHORT = {"cpu": (32, 256, 2), "smoke": (4, 32, 1)}
 
 
 class Data(NamedTuple):
