@@ -15,8 +15,11 @@ from dim_jax import contracts
 
 ROLES = {
     "method": "dim_jax.methods",
-    # Several modules: strided-crop encoders and AMDIM's have parts that no other encoder has.
-    "encoder": ("dim_jax.nets.encoders", "dim_jax.nets.folded", "dim_jax.nets.amdim"),
+    # Several modules: strided-crop encoders and AMDIM's have parts that no other encoder has, and
+    # those of several views are made of others.
+    "encoder": tuple(
+        f"dim_jax.nets.{module}" for module in ("encoders", "folded", "amdim", "multiview")
+    ),
     "embedding": "dim_jax.nets.heads",
     "global_critic": "dim_jax.nets.critics",
     "local_critic": "dim_jax.nets.critics",

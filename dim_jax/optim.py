@@ -22,8 +22,16 @@ def adam_l2(
     )
 
 
+def sgd_l2(
+    learning_rate: optax.ScalarOrSchedule, momentum: float, l2: float
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum on the gradient plus l2 times the parameters, as PyTorch's."""
+    return optax.chain(optax.add_decayed_weights(l2), optax.sgd(learning_rate, momentum))
+
+
 _OPTIMIZERS = {
     "adam_l2": adam_l2,
+    "sgd_l2": sgd_l2,
     **{name: getattr(optax, name) for name in ("adam", "adamw", "lamb", "lars", "rmsprop", "sgd")},
 }
 
@@ -86,7 +94,7 @@ def player(
     """One player's transformation.
 
     Args:
-      spec: `name` (an optax optimizer or `adam_l2`), `learning_rate`, `schedule`, `every` (the
+      spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every` (the
         player moves on every k-th step only, the first step included), and the optimizer's own
         arguments.
     """

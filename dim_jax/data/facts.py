@@ -115,8 +115,9 @@ def statistics(name: str, channels: int) -> tuple[tuple[float, ...], ...] | tupl
 def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The (mean, std) per channel that `normalise` is to use, for pixels in [0, 1].
 
-    "symmetric" is 0.5 and 0.5, so that pixels lie in [-1, 1], what Deep InfoMax uses;
-    "standardized" is the statistics of the data set.
+    "symmetric" is 0.5 and 0.5, so that pixels lie in [-1, 1], what Deep InfoMax uses; "unit" is 0
+    and 1, pixels in [0, 1], what encoders with a colour space of their own need; "standardized" is
+    the statistics of the data set.
 
     Raises:
       UserError: an unknown kind, or statistics wanted of a set that has none.
@@ -124,10 +125,12 @@ def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ..
     if kind == "symmetric":
         halves = (0.5,) * facts.shape[-1]
         return halves, halves
+    if kind == "unit":
+        return (0.0,) * facts.shape[-1], (1.0,) * facts.shape[-1]
     if kind != "standardized":
         raise contracts.UserError(
-            f"data.scaling is {kind!r}: it can be 'symmetric' ([-1, 1]) or 'standardized' (by the "
-            "statistics of the data set)"
+            f"data.scaling is {kind!r}: it can be 'symmetric' ([-1, 1]), 'unit' ([0, 1]) or "
+            "'standardized' (by the statistics of the data set)"
         )
     if facts.mean is None or facts.std is None:
         raise contracts.UserError(

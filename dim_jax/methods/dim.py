@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import augment, bounds, contracts, divergences, losses
+from dim_jax import augment, bounds, contracts, divergences, losses, monitors
 from dim_jax.nets import pure
 
 # What the random numbers of one step are for.
@@ -60,16 +60,6 @@ def _value(bound, scores: jax.Array, positives: np.ndarray, negatives: int | Non
         return bounds.with_fewer_negatives(bound, scores, negatives, rng)
 
     return jax.vmap(of_one, in_axes=(1, 0))(by_global, rngs).mean()
-
-
-def _score_metrics(name: str, scores: jax.Array, positives: np.ndarray) -> contracts.Scalars:
-    joint = scores[np.arange(len(scores)), positives]
-    return {
-        # Type C keeps every location's negatives and IS a lower bound of mean_l I, capped at log n.
-        f"{name}/nats": bounds.infonce(scores, positives, negatives="candidates"),
-        f"{name}/score_joint": joint.mean(),
-        f"{name}/score_product": (scores.sum() - joint.sum()) / (scores.size - joint.size),
-    }
 
 
 def make(
@@ -164,7 +154,7 @@ def make(
             key = jax.random.fold_in(keys[_NEGATIVES], index)
             value = _value(bound, scores, positives, negatives, key)
             total += weight * value
-            metrics |= {f"{name}/bound": value, **_score_metrics(name, scores, positives)}
+            metrics |= {f"{name}/bound": value, **monitors.of_scores(name, scores, positives)}
         return total, metrics, stats
 
     def coordinate_terms(own, state, taps, keys):

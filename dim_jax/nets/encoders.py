@@ -148,3 +148,37 @@ def alexnet64(
     return _encoder(
         "alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local, norm, inputs)
     )
+
+
+def alexnet224(
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int = 4,
+    norm: str = "batch",
+    inputs: str = "colour",
+) -> pure.Net:
+    """AlexNet for 224x224 images with batch norm; the 6x6 map of 8/3*width is local and conv.
+
+    Published: width 96, hidden 4096; each half of CMC's: width 48 (channels 48, 128, 192, 192,
+    128), hidden 2048 (two layers), features 128.
+
+    Source: official CMC code, models/alexnet.py.
+    Differs: no bias below the batch norm of the hidden layers, which cancels it.
+    """
+    if width % 3:
+        raise contracts.UserError(
+            f"width is {width} and alexnet224 has 8/3 times as many channels in its second block; "
+            "use a multiple of 3"
+        )
+    blocks = (
+        Block(width, 11, 4, 2, pool=True),
+        Block(width * 8 // 3, 5, 1, 2, pool=True),
+        Block(4 * width, 3, 1, 1),
+        Block(4 * width, 3, 1, 1),
+        Block(width * 8 // 3, 3, 1, 1, pool=True),
+    )
+    return _encoder(
+        "alexnet224", 224, ConvEncoder(blocks, (hidden, hidden), features, local, norm, inputs)
+    )
