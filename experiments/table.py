@@ -40,13 +40,16 @@ class Row:
 class Direction:
     """A claim of the paper that two rows can bear out: one measure is larger in one of them.
 
-    measure: (evaluation, tap, metric) of the trained representation.
+    measure: (evaluation, tap, metric) of the trained representation, or of the one that a fourth
+      word names.
+    other: that of the smaller side, where it is another one; the two rows may then be the same.
     """
 
     claim: str
     larger: str  # label of a row
     smaller: str
-    measure: tuple[str, str, str]
+    measure: tuple[str, ...]
+    other: tuple[str, ...] | None = None
 
 
 def main(
@@ -207,7 +210,8 @@ def _judged(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterator[
         sides = [rows.get(label) for label in (direction.larger, direction.smaller)]
         if None in sides:
             continue
-        larger, smaller = (_by_seed(row, direction.measure) for row in sides)
+        measures = (direction.measure, direction.other or direction.measure)
+        larger, smaller = map(_by_seed, sides, measures)
         shared = sorted(larger.keys() & smaller.keys())
         differences = [larger[seed] - smaller[seed] for seed in shared]
         if differences:
@@ -221,10 +225,9 @@ def _judged(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterator[
 
 
 def _by_seed(row: dict, measure: Sequence[str]) -> dict[int, float]:
+    wanted = [*measure, "trained"][:4]
     for cell in row["measures"]:
-        if cell["representation"] == "trained" and (
-            [cell["eval"], cell["tap"], cell["metric"]] == list(measure)
-        ):
+        if [cell[key] for key in ("eval", "tap", "metric", "representation")] == wanted:
             # A row's later seeds may lack the measure: the first ones then have it.
             return dict(zip(row["seeds"], cell["values"], strict=False))
     return {}

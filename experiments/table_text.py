@@ -1,12 +1,14 @@
 """The rows of an experiment as text: tables for the console, cells for the README."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import rich.console
 import rich.table
 from scipy import stats
+
+TAPS = ("conv", "fc", "y")
 
 
 def report(content: dict) -> None:
@@ -14,11 +16,12 @@ def report(content: dict) -> None:
     console = rich.console.Console(width=140)
     for evaluation in evaluations(content):
         table = rich.table.Table(title=f"{content['experiment']}: {evaluation}, accuracy %")
-        for heading in ("row", "encoder", "conv", "fc", "y", "pixels", "pca", "minutes"):
+        own = taps(content, evaluation)
+        for heading in ("row", "encoder", *own, "pixels", "pca", "minutes"):
             table.add_column(heading)
         for row in content["rows"]:
             for encoder in ("trained", "untrained"):
-                table.add_row(*line(row, evaluation, encoder))
+                table.add_row(*line(row, evaluation, encoder, own))
         console.print(table)
     if names := other_measures(content):
         table = rich.table.Table(title=f"{content['experiment']}: other measures")
@@ -115,14 +118,24 @@ def order(found: Order) -> str:
     )
 
 
-def line(row: dict, evaluation: str, encoder: str) -> list[str]:
-    """One line of a table: label, encoder, conv, fc, y, pixels, pca, minutes, as text."""
+def taps(content: dict, evaluation: str) -> tuple[str, ...]:
+    """conv, fc, y and whatever other taps of an encoder an evaluation has accuracies of."""
+    found = dict.fromkeys(TAPS)
+    for row in content["rows"]:
+        for cell in row["measures"]:
+            if (cell["eval"], cell["metric"]) == (evaluation, "accuracy"):
+                found[cell["tap"]] = None
+    return tuple(tap for tap in found if tap not in ("pixels", "pca"))
+
+
+def line(row: dict, evaluation: str, encoder: str, taps: Sequence[str] = TAPS) -> list[str]:
+    """One line of a table: label, encoder, these taps, pixels, pca, minutes, as text."""
     found = {
         (measure["representation"], measure["tap"]): measure
         for measure in row["measures"]
         if measure["eval"] == evaluation and measure["metric"] == "accuracy"
     }
-    own = [(encoder, tap) for tap in ("conv", "fc", "y")]
+    own = [(encoder, tap) for tap in taps]
     controls = [("pixels", "pixels"), ("pca", "pca")] if encoder == "trained" else []
     texts = [_percent(found.get(key)) for key in [*own, *controls]]
     texts += [""] * (2 - len(controls))

@@ -119,6 +119,32 @@ def test_directions(trained, larger, smaller, verdict):
     assert table_text.verdict(found) == text
 
 
+def test_a_direction_between_two_measures_of_a_row(trained):
+    """y of the trained encoder against that of the untrained one, and of another tap."""
+    y = ("mlp", "y", "accuracy")
+    claim = table.Direction("learns", "more", "more", y, (*y, "untrained"))
+    (found,) = table.run("toy", ROWS, [claim])["directions"]
+    cells = {
+        cell["representation"]: cell["values"]
+        for cell in table.run("toy", ROWS)["rows"][1]["measures"]
+        if cell["metric"] == "accuracy"
+    }
+    pairs = zip(cells["trained"], cells["untrained"], strict=True)
+    assert found["differences"] == pytest.approx([a - b for a, b in pairs])
+    assert any(found["differences"])
+
+
+def test_taps_of_an_evaluation_are_columns():
+    cells = [
+        dict(measured(0.5), tap=tap, values=[0.5], std_over_seeds=None, published_percent=None)
+        for tap in ("y", "y_ab", "pixels")
+    ]
+    content = dict(rows=[dict(label="a", train_minutes=1.0, measures=cells)])
+    assert table_text.taps(content, "mlp") == ("conv", "fc", "y", "y_ab")
+    found = table_text.line(content["rows"][0], "mlp", "trained", ("y", "y_ab"))
+    assert found == ["a", "trained", "50.0", "50.0", "", "", "1.0"]
+
+
 def test_a_direction_without_both_rows_is_left_out(trained):
     assert table.run("toy", ROWS, [CLAIM], only="plain")["directions"] == []
 
