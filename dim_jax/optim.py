@@ -94,9 +94,9 @@ def player(
     """One player's transformation.
 
     Args:
-      spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every` (the
-        player moves on every k-th step only, the first step included), and the optimizer's own
-        arguments.
+      spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every`
+        (the player moves on every k-th step only, the first step included), and the optimizer's
+        own arguments.
     """
     arguments = dict(spec)
     name, every = arguments.pop("name"), arguments.pop("every")

@@ -35,6 +35,24 @@ def test_adam_is_that_of_the_definition():
         assert parameter == pytest.approx(expected, rel=1e-5)
 
 
+def test_decay_in_the_gradient_and_a_warm_up_in_steps():
+    """Seven steps of PyTorch's Adam with weight decay, in NumPy float64."""
+    schedule = dict(name="multistep", at_epochs=(2.5,), factor=0.2, warmup_steps=4)
+    spec = dict(name="adam_l2", learning_rate=0.1, b1=0.8, b2=0.999, l2=0.3, schedule=schedule)
+    tx = optim.player({**spec, "every": 1}, total_steps=8, steps_per_epoch=2)
+    parameter, state = jnp.array(1.0), tx.init(jnp.array(1.0))
+    expected, m, v = 1.0, 0.0, 0.0
+    for step, gradient in enumerate((3.0, -1.0, 0.5, 0.5, -2.0, 1.0, 1.0)):
+        updates, state = tx.update(jnp.array(gradient), state, parameter)
+        parameter = parameter + updates
+        rate = 0.1 * min(1, (step + 1) / 4) * (1 if step <= 4 else 0.2)
+        decayed = gradient + 0.3 * expected
+        m, v = 0.8 * m + 0.2 * decayed, 0.999 * v + 0.001 * decayed**2
+        scale = np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-8
+        expected -= rate * (m / (1 - 0.8 ** (step + 1))) / scale
+        assert parameter == pytest.approx(expected, rel=1e-5), step
+
+
 @pytest.mark.parametrize("name", ["sgd_l2", "adam_l2"])
 def test_weight_decay_is_part_of_the_gradient(name):
     """As in PyTorch: both see gradient + 0.1 * parameter, momentum or moments included."""
@@ -88,6 +106,10 @@ def test_every_moves_a_player_on_every_kth_step_only():
             dict(name="multistep", at_epochs=(5, 8), factor=0.1),
             {0: 1.0, 49: 1.0, 51: 0.1, 81: 0.01},
         ),
+        (
+            dict(name="multistep", at_epochs=(5,), factor=0.1, warmup_steps=20),
+            {0: 0.05, 9: 0.5, 19: 1.0, 30: 1.0, 51: 0.1},
+        ),
     ],
 )
 def test_schedules_count_in_epochs(spec, expected):
@@ -102,6 +124,7 @@ def test_schedules_count_in_epochs(spec, expected):
         (dict(name="adamm"), "unknown optimizer 'adamm': did you mean 'adam'"),
         (dict(schedule=dict(name="cosin")), "unknown schedule 'cosin': did you mean 'cosine'"),
         (dict(b3=0.1), "unknown argument of the optimizer 'adam' 'b3'"),
+        (dict(name="adam_l2"), "optimizer 'adam_l2' cannot be built"),
         (dict(schedule=dict(name="cosine")), "schedule 'cosine' cannot be built"),
     ],
 )

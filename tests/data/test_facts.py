@@ -17,6 +17,12 @@ def test_symmetric_scaling_spans_minus_one_to_one():
     np.testing.assert_array_equal(data.normalise(ends, mean, std), [[-1] * 3, [1] * 3])
 
 
+def test_unit_scaling_spans_zero_to_one():
+    mean, std = data.scaling(_FACTS, "unit")
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    np.testing.assert_allclose(data.normalise(pixels, mean, std), [[0.0, 0.2, 1.0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["symmetric", "standardized"])
 def test_normalise_against_float64(kind):
     images = np.random.RandomState(0).randint(0, 256, (5, 4, 4, 3)).astype(np.uint8)
