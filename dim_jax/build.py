@@ -21,6 +21,7 @@ ROLES = {
         f"dim_jax.nets.{module}" for module in ("encoders", "folded", "amdim", "multiview")
     ),
     "embedding": "dim_jax.nets.heads",
+    "context": "dim_jax.nets.contexts",
     "global_critic": "dim_jax.nets.critics",
     "local_critic": "dim_jax.nets.critics",
     "discriminator": "dim_jax.nets.heads",

@@ -47,6 +47,10 @@ class _Concat(nn.Module):
         rows = jnp.expand_dims(rows, range(1, candidates.ndim - 1))
         return self._rest(nn.relu(rows + columns), train)
 
+    def same_location(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        rows, columns = self._first(anchors, candidates, train)
+        return self._rest(nn.relu(rows[:, None] + columns[None]), train)
+
 
 class _FirstOfPair(nn.Module):
     """One kernel for [candidate, anchor], applied to each side apart.
@@ -130,6 +134,11 @@ class _EncodeAndDot(nn.Module):
         columns = layers.layer_normed(*self.candidate(candidates, train=train))
         return jnp.einsum("nd,nm...d->nm...", rows, columns)
 
+    def same_location(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        rows = self._rows(anchors, train)
+        columns = layers.layer_normed(*self.candidate(candidates, train=train))
+        return products.dot_by_location(rows, columns)
+
 
 def _dot_of_normed(
     rows: jax.Array, columns: jax.Array, scale: jax.Array, bias: jax.Array
@@ -179,6 +188,26 @@ def _columns_scaled_backward(kept, cotangent):
 _columns_scaled.defvjp(_columns_scaled_forward, _columns_scaled_backward)
 
 
+class _Bilinear(nn.Module):
+    @nn.compact
+    def _rows(self, anchors: jax.Array, features: int) -> jax.Array:
+        return layers.Linear(features, use_bias=False, name="matrix")(anchors)
+
+    def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        return products.dot_of_rows(self._rows(anchors, candidates.shape[-1]), candidates)
+
+    def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        rows = self._rows(anchors, candidates.shape[-1])
+        return jnp.einsum("nd,nm...d->nm...", rows, candidates)
+
+    def same_location(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        rows = self._rows(anchors, candidates.shape[-1])
+        return products.dot_by_location(rows, candidates)
+
+
 def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic:
     """MLP on the concatenation of anchor and candidate, ReLU, no normalisation of activations.
 
@@ -213,3 +242,11 @@ def encode_and_dot(*, width: int, norm_anchors: bool) -> pure.Critic:
     Source: Hjelm et al. 2019, App. A.2, Tables 8 and 9; official DIM code, mi_networks.py.
     """
     return pure.critic(_EncodeAndDot(width, norm_anchors))
+
+
+def bilinear() -> pure.Critic:
+    """candidate^T W anchor with one matrix W, without a bias: the critic of CPC.
+
+    Source: van den Oord et al. 2018, equation 3 (one W for each offset).
+    """
+    return pure.critic(_Bilinear())

@@ -6,6 +6,8 @@ its own quarter of the image's side only. Batch norm of the crops is over all cr
 Taps: local and conv are the 7x7 map. With a single global, fc is the hidden layer and y the affine
 layer above the whole map. With several, "globals" f[n,5,5,d] holds one vector for each 3x3 block of
 the map, fc is the layer below them and y all of them in a row: the published network has neither.
+With a context network, "context" f[n,7,7,d] is what it makes of the map (`contexts`), fc the mean
+of the map over its locations and y that of the contexts.
 
 Source: Hjelm et al. 2019, section 4.2 and Table 3; official DIM code, configs/convnets.py
   (foldalex64x64, foldmultialex64x64) and configs/resnets.py (foldresnet19_32x32 and its sibling).
@@ -134,6 +136,16 @@ class _Multiple(nn.Module):
         }
 
 
+class _Context(nn.Module):
+    """A context network's map, and the mean of both maps over their locations."""
+
+    context: nn.Module
+
+    def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        context = self.context(x, train=train)
+        return {"fc": x.mean((1, 2)), "y": context.mean((1, 2)), "context": context}
+
+
 class _Folded(nn.Module):
     body: nn.Module
     head: nn.Module
@@ -252,3 +264,36 @@ def folded_multi_resnet64(
     """`folded_resnet64` with 5x5 globals of `features` numbers. Not published."""
     body = _resnet64(width, blocks, norm)
     return _encoder("folded_multi_resnet64", 64, body, _Multiple(features, norm))
+
+
+def folded_context_alexnet64(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
+    """The crops of `folded_alexnet64` under a network of `contexts`. Published: width 96.
+
+    With the norm "batch" the statistics of a crop's features are those of all crops, the rows
+    below it included, so that a context knows a little of them.
+    """
+    return _encoder("folded_context_alexnet64", 64, _alexnet64(width, norm), _Context(context))
+
+
+def folded_context_alexnet32(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
+    """The crops of `folded_alexnet32` under a network of `contexts`. Not published."""
+    return _encoder("folded_context_alexnet32", 32, _alexnet32(width, norm), _Context(context))
+
+
+def folded_context_resnet32(
+    *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
+) -> pure.Net:
+    """The crops of `folded_resnet32` under a network of `contexts`. Published: width 64."""
+    body = _resnet32(width, blocks, norm)
+    return _encoder("folded_context_resnet32", 32, body, _Context(context))
+
+
+def folded_context_resnet64(
+    *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
+) -> pure.Net:
+    """The crops of `folded_resnet64` under a network of `contexts`.
+
+    Greedy InfoMax has such a network without norm: width 64, blocks (3, 4, 6).
+    """
+    body = _resnet64(width, blocks, norm)
+    return _encoder("folded_context_resnet64", 64, body, _Context(context))

@@ -73,6 +73,14 @@ def dot_of_rows(left: jax.Array, right: jax.Array) -> jax.Array:
     return product.reshape(len(left), *right.shape[:-1])
 
 
+def dot_by_location(left: jax.Array, right: jax.Array) -> jax.Array:
+    """left f[n, *l, d], right f[m, *l, d] -> f[n, m, *l], the dot products location by location."""
+    locations = left.shape[1:-1]
+    left, right = (x.reshape(len(x), -1, x.shape[-1]) for x in (left, right))
+    scores = jax.vmap(dot_of_rows, in_axes=1, out_axes=2)(left, right)
+    return scores.reshape(*scores.shape[:2], *locations)
+
+
 def conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolution of images f[n,h,w,c] with kernel f[k,k,c,d], the same padding on all sides."""
     form = _conv_by_matmul if _on_cpu() else _conv_by_lax

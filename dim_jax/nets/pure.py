@@ -31,11 +31,14 @@ class Critic(NamedTuple):
     all_pairs(params, stats, anchors f[n,d], candidates f[m,*l,c], train) -> (f[n,m,*l], stats)
     pairs(params, stats, anchors f[n,d], candidates f[n,m,*l,c], train) -> (f[n,m,*l], stats):
         anchor i against its own m candidates
+    same_location(params, stats, anchors f[n,*l,d], candidates f[m,*l,c], train) -> (f[n,m,*l],
+        stats): an anchor of each location against the candidates of that location
     """
 
     init: Callable[..., tuple[Tree, Tree]]
     all_pairs: Callable[..., tuple[jax.Array, Tree]]
     pairs: Callable[..., tuple[jax.Array, Tree]]
+    same_location: Callable[..., tuple[jax.Array, Tree]]
 
 
 def _initialise(module: nn.Module, method: Callable | None, rng, *inputs) -> tuple[Tree, Tree]:
@@ -97,7 +100,7 @@ def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
 
 
 def critic(module: nn.Module) -> Critic:
-    """The pure functions of a Linen module with methods `all_pairs` and `pairs`."""
+    """The pure functions of a Linen module with a method for each of the three."""
     cls = type(module)
 
     def init(rng, anchors, candidates):
@@ -109,4 +112,7 @@ def critic(module: nn.Module) -> Critic:
     def pairs(params, stats, anchors, candidates, *, train: bool):
         return _run(module, cls.pairs, params, stats, anchors, candidates, train=train)
 
-    return Critic(init, all_pairs, pairs)
+    def same_location(params, stats, anchors, candidates, *, train: bool):
+        return _run(module, cls.same_location, params, stats, anchors, candidates, train=train)
+
+    return Critic(init, all_pairs, pairs, same_location)

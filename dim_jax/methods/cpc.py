@@ -1,0 +1,193 @@
+"""Contrastive predictive coding: contexts predict local features some rows below them.
+
+    maximise mean over offsets k of I(context at (r, c); local feature at (r + k, c))
+
+The one player, `encoder`, has the encoder and a critic "k<offset>" for each offset. The encoder
+gives "local" and "context", maps of equal size; a context has seen no row below its own
+(`nets.contexts`).
+
+Source: van den Oord et al. 2018, sections 2.3 and 3.3; Hjelm et al. 2019, section 4.2; official
+  Greedy InfoMax code (vision), for the negatives that are drawn.
+Differs: no.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from dim_jax import bounds, contracts
+from dim_jax.nets import pure
+
+_WORDS = ("images", "everywhere")
+# What the random numbers of one step are for.
+_NEGATIVES, _DROPOUT = range(2)
+
+
+def _predictions(taps: contracts.Taps, offset: int) -> tuple[jax.Array, jax.Array]:
+    """The contexts f[n,p,d] that have a row `offset` rows below, and the features f[n,p,c] there.
+
+    Places p are those of all rows but the last ones, row by row.
+    """
+    contexts, features = taps["context"][:, :-offset], taps["local"][:, offset:]
+    return tuple(x.reshape(len(x), -1, x.shape[-1]) for x in (contexts, features))
+
+
+def _own_places(scores: jax.Array) -> jax.Array:
+    """f[n * p, n, p], contexts against all features, as f[n,n,p], those of the same place."""
+    n, places = scores.shape[1:]
+    own = jnp.arange(places)
+    return jnp.moveaxis(scores.reshape(n, places, n, places)[:, own, :, own], 0, 2)
+
+
+def _among_drawn(bound, scores: jax.Array, count: int, rng: jax.Array) -> jax.Array:
+    """The bound of scores f[n * p, n * p], each anchor's own against `count` of its row."""
+    columns = jax.random.randint(rng, (len(scores), count), 0, len(scores))
+    columns = jnp.column_stack([jnp.arange(len(scores)), columns])
+    drawn = jnp.take_along_axis(scores, columns, axis=1)
+    return bound(drawn, jnp.zeros(len(scores), jnp.int32))
+
+
+def _metrics(name: str, value: jax.Array, scores: jax.Array) -> contracts.Scalars:
+    joint = jnp.diagonal(scores)
+    return {
+        f"{name}/bound": value,
+        f"{name}/nats": bounds.infonce(scores, negatives="same_location"),
+        f"{name}/score_joint": joint.mean(),
+        f"{name}/score_product": (scores.sum() - joint.sum()) / (scores.size - joint.size),
+    }
+
+
+def make(
+    *,
+    encoder: pure.Net,
+    local_critic: pure.Critic,
+    bound,
+    offsets: Sequence[int],
+    negatives: str | int,
+) -> contracts.Method:
+    """The CPC method.
+
+    Args:
+      local_critic: the form of the critics; every offset has its own parameters.
+      bound: (scores f[n,m], positives i[n] = diagonal) -> f32[], maximised.
+      offsets: how many rows below its context a predicted feature is. Crops that overlap by half
+        share pixels with those of the next row, which an offset of 2 or more leaves out.
+      negatives: what a feature competes with. "images": the features at its place of the other
+        images. With `bounds.infonce` this is a lower bound of the mean over places of the mutual
+        information, capped at log n. "everywhere": the features at all places that this offset
+        predicts, of all images, its own included. A number: so many of those, drawn for each
+        context with replacement, in which the positive may recur. Features of one image are not
+        independent, so that neither of the latter bounds the information.
+
+    Metrics, for each offset: "k<offset>/bound": what is maximised. "/nats": InfoNCE with
+    negatives "images" by the same critic, a lower bound for every choice of negatives.
+    "/score_joint", "/score_product": mean scores of joint pairs, and of pairs of two images at
+    the same place.
+
+    Scores: "k<offset>" f[n,n,places], of the contexts of one image and the features of another at
+    the same place.
+
+    Raises: contracts.UserError: offsets that are not different positive numbers or lead beyond
+      the map; unknown negatives, or more than there are features; an encoder without contexts.
+    """
+    offsets = tuple(offsets)
+    names = {f"k{offset}": offset for offset in offsets}
+    _check(offsets, negatives)
+
+    def init(rng, batch):
+        rngs = jax.random.split(rng, 1 + len(offsets))
+        images = batch["images"][0]
+        own, state = {}, {}
+        own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
+        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        _check_maps(taps, offsets, negatives)
+        for key, (name, offset) in zip(rngs[1:], names.items(), strict=True):
+            contexts, features = _predictions(taps, offset)
+            own[name], state[name] = local_critic.init(key, contexts[:, 0], features)
+        return {"encoder": own}, state
+
+    def compared(params, state, contexts, features, rng):
+        """(value of the bound, scores f[n,n,p] of the same place, state) of one offset."""
+        if negatives == "images":
+            scores, stats = local_critic.same_location(
+                params, state, contexts, features, train=True
+            )
+            return jax.vmap(bound, in_axes=2)(scores).mean(), scores, stats
+        contexts = contexts.reshape(-1, contexts.shape[-1])
+        scores, stats = local_critic.all_pairs(params, state, contexts, features, train=True)
+        matrix = scores.reshape(len(scores), -1)
+        if negatives == "everywhere":
+            value = bound(matrix)
+        else:
+            value = _among_drawn(bound, matrix, negatives, rng)
+        return value, _own_places(scores), stats
+
+    def loss(params, state, batch, rng, step):
+        del step
+        own, images = params["encoder"], batch["images"][0]
+        taps, stats = encoder.apply(
+            own["encoder"],
+            state["encoder"],
+            images,
+            train=True,
+            rng=jax.random.fold_in(rng, _DROPOUT),
+        )
+        values, metrics, new_state = [], {}, {"encoder": stats}
+        for name, offset in names.items():
+            key = jax.random.fold_in(jax.random.fold_in(rng, _NEGATIVES), offset)
+            value, scores, new_state[name] = compared(
+                own[name], state[name], *_predictions(taps, offset), key
+            )
+            values.append(value)
+            metrics |= _metrics(name, value, scores)
+        player_losses = {"encoder": -sum(values) / len(values)}
+        return contracts.Step(player_losses, metrics, new_state, contracts.probed(taps))
+
+    def scores(params, state, views):
+        own = params["encoder"]
+        taps, _ = encoder.apply(own["encoder"], state["encoder"], views[0], train=False)
+        return {
+            name: local_critic.same_location(
+                own[name], state[name], *_predictions(taps, offset), train=False
+            )[0]
+            for name, offset in names.items()
+        }
+
+    return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+
+
+def _check(offsets: tuple[int, ...], negatives: str | int) -> None:
+    if not offsets or min(offsets) < 1 or len(set(offsets)) < len(offsets):
+        raise contracts.UserError(
+            f"method.offsets are {offsets}; they are rows below the context, at least one of them "
+            "and each once; set them to numbers such as (1, 2, 3)"
+        )
+    if isinstance(negatives, str):
+        if negatives not in _WORDS:
+            raise contracts.unknown("negatives", negatives, _WORDS)
+    elif negatives < 1:
+        raise contracts.UserError(
+            f"method.negatives is {negatives}; set it to 1 or more, or to one of {_WORDS}"
+        )
+
+
+def _check_maps(taps: contracts.Taps, offsets: tuple[int, ...], negatives: str | int) -> None:
+    if "context" not in taps:
+        raise contracts.UserError(
+            f"the encoder gives {', '.join(taps)} and no contexts; choose a method.encoder with a "
+            "context network, such as folded_context_resnet32"
+        )
+    images, rows, columns = taps["local"].shape[:3]
+    furthest = max(offsets)
+    if furthest >= rows:
+        raise contracts.UserError(
+            f"method.offsets has {furthest} and the map has {rows} rows; use at most {rows - 1}"
+        )
+    places = (rows - furthest) * columns
+    if not isinstance(negatives, str) and negatives > images * places:
+        raise contracts.UserError(
+            f"{negatives} negatives are wanted and offset {furthest} predicts {places} features "
+            f"of each of {images} images; set method.negatives to at most {images * places} or to "
+            "'everywhere'"
+        )

@@ -1,0 +1,122 @@
+"""Context networks: a map of local features to a map of contexts that see no row below their own.
+
+A context predicts local features of the rows below it, which it must therefore not have seen. Each
+is a module, f[n,h,w,d] -> f[n,h,w,width], for the encoders of `folded`; without a `width` it has
+that of the local features. None has batch norm, which would show it the other rows.
+
+Source: van den Oord et al. 2018, section 3.3; Hjelm et al. 2019, section 4.2; official Greedy
+  InfoMax code (vision), for the convolutions.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dim_jax import contracts
+from dim_jax.nets import layers, products
+
+
+class _Gru(nn.Module):
+    """States of a gated recurrent unit, f[t,...,c] -> f[t,...,width], the first one after zeros."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        of_inputs = layers.Linear(3 * self.width, name="of_input")(inputs)
+        of_state = layers.Linear(3 * self.width, name="of_state")
+        state = jnp.zeros((*inputs.shape[1:-1], self.width))
+        states = []
+        for of_input in of_inputs:
+            reset, update, new = jnp.split(of_input, 3, axis=-1)
+            old_reset, old_update, old = jnp.split(of_state(state), 3, axis=-1)
+            new = jnp.tanh(new + nn.sigmoid(reset + old_reset) * old)
+            kept = nn.sigmoid(update + old_update)
+            state = kept * state + (1 - kept) * new
+            states.append(state)
+        return jnp.stack(states)
+
+
+class _RowGru(nn.Module):
+    width: int | None
+
+    @nn.compact
+    def __call__(self, local: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        width = self.width or local.shape[-1]
+        along = _Gru(width, name="along_rows")(jnp.moveaxis(local, 2, 0))
+        left = jnp.pad(along[:-1], ((1, 0), (0, 0), (0, 0), (0, 0)))
+        seen = jnp.concatenate([local, jnp.moveaxis(left, 0, 2)], axis=-1)
+        down = _Gru(width, name="down_columns")(jnp.moveaxis(seen, 1, 0))
+        return jnp.moveaxis(down, 0, 1)
+
+
+class _GatedConv(nn.Module):
+    """tanh(a) * sigmoid(b), a and b convolutions over 3 columns of the row and of the one above."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        shape = (2, 3, inputs.shape[-1], 2 * self.width)
+        kernel = self.param("kernel", layers.fan_in_uniform, shape)
+        # As 3x3 with zeros for the row below.
+        masked = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0)))
+        x = products.conv(inputs, masked, 1, 1)
+        x = x + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        value, gate = jnp.split(x, 2, axis=-1)
+        outputs = jnp.tanh(value) * nn.sigmoid(gate)
+        return outputs + inputs if outputs.shape == inputs.shape else outputs
+
+
+class _MaskedConv(nn.Module):
+    width: int | None
+    depth: int
+
+    @nn.compact
+    def __call__(self, local: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        x, width = local, self.width or local.shape[-1]
+        for index in range(self.depth):
+            x = _GatedConv(width, name=f"layer{index}")(x)
+        return layers.Linear(width, name="output")(x)
+
+
+def row_gru(*, width: int | None) -> nn.Module:
+    """A gated recurrent unit down each column, whose state is the context.
+
+    At (r, c) it reads the local feature there and the state that a second unit has reached at
+    (r, c - 1), along the row from the left. So a context sees rows up to its own and columns up to
+    its own, whatever their number.
+
+    Source: section 4.2 of Hjelm et al. 2019 has "a GRU-based PixelRNN" with as many hidden units
+      as features; how its rows are connected is not published, and this is ours. The unit is that
+      of PyTorch (Cho et al. 2014, reset behind the product).
+    Raises: contracts.UserError: a width that is not positive.
+    """
+    _check(width=width)
+    return _RowGru(width)
+
+
+def masked_conv(*, width: int | None, depth: int) -> nn.Module:
+    """`depth` gated convolutions over a row and the one above it, and a 1x1 convolution.
+
+    A context sees its own row and `depth` rows above, and as many columns to each side. Each layer
+    adds to its input where the widths allow. Published (Greedy InfoMax): depth 4, the width of
+    the local features.
+
+    Differs: one stack of layers, where the original has two to hide what is right of a context in
+      its own row: it predicts the rows below only.
+    Raises: contracts.UserError: a width or depth that is not positive.
+    """
+    _check(width=width, depth=depth)
+    return _MaskedConv(width, depth)
+
+
+def _check(**sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise contracts.UserError(
+                f"encoder.context.{name} is {size}; set it to 1 or more"
+                + (", or to none for the width of the local features" if name == "width" else "")
+            )
