@@ -132,7 +132,10 @@ def listening(encoder: pure.Net, **changes) -> contracts.Method:
         scores = jnp.einsum("nd,mld->nml", anchors[:, :4], candidates[..., :4])
         return params * scores, {"seen": anchors}
 
-    critic = pure.Critic(lambda rng, anchors, candidates: (jnp.ones(()), {}), all_pairs, all_pairs)
+    def init(rng, anchors, candidates):
+        return jnp.ones(()), {}
+
+    critic = pure.Critic(init, all_pairs, pairs=None, same_location=None)
     return dim.make(
         encoder=encoder,
         bound=bounds.infonce,

@@ -178,6 +178,7 @@ CRITICS = {
     "concat_spectral": critics.concat(widths=(16, 16), spectral_norm=True),
     "encode_and_dot": critics.encode_and_dot(width=16, norm_anchors=True),
     "encode_and_dot_one_norm": critics.encode_and_dot(width=16, norm_anchors=False),
+    "bilinear": critics.bilinear(),
 }
 
 
@@ -193,6 +194,34 @@ def test_pairs_are_the_entries_of_all_pairs(name, locations):
     repeated = jnp.broadcast_to(candidates, (4, *candidates.shape))
     same, _ = critic.pairs(params, stats, anchors, repeated, train=False)
     np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CRITICS)
+@pytest.mark.parametrize("train", [False, True])
+def test_same_location_are_the_entries_of_all_pairs(name, train):
+    critic = CRITICS[name]
+    anchors = jax.random.normal(RNG, (4, 2, 3, 6))
+    candidates = jax.random.normal(jax.random.key(1), (5, 2, 3, 8))
+    params, stats = critic.init(RNG, anchors[:, 0, 0], candidates)
+    scores, after = critic.same_location(params, stats, anchors, candidates, train=train)
+    assert scores.shape == (4, 5, 2, 3)
+    of_all, after_all = critic.all_pairs(
+        params, stats, anchors.reshape(-1, 6), candidates, train=train
+    )
+    expected = np.einsum("nijmij->nmij", of_all.reshape(4, 2, 3, 5, 2, 3))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), after, after_all)
+
+
+def test_bilinear_critic_is_a_product_with_one_matrix():
+    critic = CRITICS["bilinear"]
+    anchors, candidates = jax.random.normal(RNG, (3, 6)), jax.random.normal(RNG, (2, 4, 8))
+    params, _ = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, {}, anchors, candidates, train=True)
+    (matrix,) = (np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(params))
+    for i, j, l in np.ndindex(3, 2, 4):
+        expected = np.float64(anchors[i]) @ matrix @ np.float64(candidates[j, l])
+        assert scores[i, j, l] == pytest.approx(expected, abs=1e-5)
 
 
 def test_concat_critic_is_an_mlp_on_the_concatenation():
