@@ -36,7 +36,7 @@ def rows(budget: str) -> list[table.Row]:
     return [
         table.Row(
             _label(kind, data),
-            _config(kind, f"data={data},budget={budget}"),
+            _config(kind, data, budget),
             differs=DIFFERS[budget] + OWN.get((data, kind), ""),
         )
         for data in (TITLES if budget == "paper" else ("cifar10",))
@@ -48,10 +48,10 @@ def _label(kind: str, data: str) -> str:
     return f"{LABELS[kind]}, {TITLES[data]}"
 
 
-def _config(kind: str, words: str) -> str:
+def _config(kind: str, data: str, budget: str) -> str:
     if kind == "cpc":
-        return f"configs/cpc_strided.py:{words}"
-    return f"configs/dim_strided.py:globals={kind},{words}"
+        return f"configs/cpc_strided.py:data={data},budget={budget}"
+    return f"configs/dim_strided.py:data={data},globals={kind},budget={budget}"
 
 
 def directions(rows) -> list[table.Direction]:
