@@ -1,7 +1,7 @@
 """Contrastive predictive coding with strided crops: the CPC rows of Table 3 (Hjelm et al. 2019).
 
     python -m dim_jax.main --config configs/cpc_strided.py:data=cifar10,budget=cpu
-    python -m dim_jax.main --config configs/cpc_strided.py:recipe=gim,data=stl10,judge=all
+    python -m dim_jax.main --config configs/cpc_strided.py:recipe=gim,data=stl10
 
 Words: data=cifar10 | stl10; recipe=dim | gim; body=published | resnet | resnet19 | resnet50 |
 alexnet; context=published | gru | masked; negatives=published | images | everywhere | drawn;
@@ -14,7 +14,7 @@ and without its last stage, masked convolutions, a bilinear critic, five rows fr
 Metric: test accuracy of an MLP with 200 hidden units on the frozen features. Published for `dim`:
 77.45 on CIFAR-10, 77.81 on STL-10, of a layer that is not printed; beside conv, the 7x7 map, as
 the DIM rows are. Published for `gim`: 80.5 of a linear classifier on the mean of the map, which is
-fc, on STL-10; beside the SVM on fc (judge=all).
+fc, on STL-10.
 "Retrieval" is how often a context finds its image among 64 test images, chance 1.6 %, by offset.
 No budget but smoke was run.
 """
@@ -57,7 +57,7 @@ def get_config(argument: str = ""):
     config = strided.config(
         words,
         method=method(words),
-        evals=dict(retrieval=dict(name="retrieval")),
+        evals=evals(words),
         **published(words, plain),
     )
     if words["recipe"] == "gim" and words["budget"] == "paper":
@@ -91,12 +91,18 @@ def method(words: dict[str, str]) -> dict:
     )
 
 
+def evals(words: dict[str, str]) -> dict[str, dict]:
+    """Retrieval, and for Greedy InfoMax's recipe the linear classifier of its table."""
+    linear = dict(linear=dict(name="linear", protocol="linear-v1", taps=("fc",)))
+    return dict(retrieval=dict(name="retrieval")) | (linear if words["recipe"] == "gim" else {})
+
+
 def published(words: dict[str, str], plain: bool) -> dict:
     """What is published for these words, none of which changes the recipe if `plain`."""
     family, found = strided.FAMILY[words["data"]], {}
     if words["recipe"] == "gim":
         if plain and words["data"] == "stl10" and strided.body(words).startswith("resnet"):
-            found = dict(svm=dict(fc=PUBLISHED_GIM))
+            found = dict(linear=dict(fc=PUBLISHED_GIM))
         return dict(published=found, source="Loewe et al. 2019, Table 1")
     if plain and strided.body(words).startswith(family) and words["body"] != "resnet50":
         found = dict(mlp=dict(conv=PUBLISHED[words["data"]]))

@@ -16,6 +16,7 @@ def test_every_role_lists_what_it_can_build():
     whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224"}
     amdim = {"amdim32", "amdim64", "amdim128"}
     assert {*whole, *amdim, *folded, "colour_views"} == build.names("encoder").keys()
+    assert {"row_gru", "masked_conv"} == build.names("context").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
     assert {"uniform", "gaussian", "ball", "sphere"} == build.names("prior").keys()
 

@@ -291,11 +291,12 @@ def test_words_of_the_config(config, images, recipe):
         ("context=masked", {}),
         ("norm=none", {}),
         ("recipe=gim", {}),
-        ("recipe=gim,data=stl10", dict(svm=dict(fc=80.5))),
+        ("recipe=gim,data=stl10", dict(linear=dict(fc=80.5))),
         ("recipe=gim,data=stl10,norm=batch", {}),
     ],
 )
 def test_published_numbers_belong_to_the_published_form(config, words, published):
     made = config("cpc_strided", words)
     assert made["published"] == published
+    assert made["published"].keys() <= made["evals"].keys()
     assert made["published_source"].startswith("Loewe" if "gim" in words else "Hjelm")
