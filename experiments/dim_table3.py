@@ -2,7 +2,7 @@
 
     python -m experiments.dim_table3 --budget=paper
 
-`paper` is the published setting and wants an accelerator; `cpu` is ten epochs of a narrower network
+`paper` is the published setting and wants an accelerator; `cpu` is one epoch of a narrower network
 on CIFAR-10, `smoke` only shows that the rows run. STL-10 has 100,000 images to learn from, so its
 rows are in `paper` only. The rows of a data set have the same crops and the same network of a crop,
 critics of the same form and width, and are trained and judged alike.
@@ -12,10 +12,11 @@ from experiments import table
 
 DIFFERS = {
     "paper": "which layer is published is not printed; one seed",
-    "cpu": "ResNet-19 of a quarter of the width, 10 epochs, rate and critic width of the cpu "
-    "budget; probe protocol mlp-v1; which layer is published is not printed",
+    "cpu": "ResNet-19 of a quarter of the width, one epoch in bfloat16, rate and critic width of "
+    "the cpu budget; probe protocol mlp-v1; which layer is published is not printed",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
+SHORT = ("--config.train.epochs=1", "--config.compute_dtype=bfloat16")
 CPC = "; how the GRU's rows are connected and which negatives it has are not printed"
 # What the published settings of a row do not say, or say otherwise.
 OWN = {
@@ -37,6 +38,7 @@ def rows(budget: str) -> list[table.Row]:
         table.Row(
             _label(kind, data),
             _config(kind, data, budget),
+            SHORT if budget == "cpu" else (),
             differs=DIFFERS[budget] + OWN.get((data, kind), ""),
         )
         for data in (TITLES if budget == "paper" else ("cifar10",))
