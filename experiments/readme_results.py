@@ -12,6 +12,9 @@ TITLES = {  # in this order
     "dim_cifar10_cpu": "CIFAR-10, DIM for longer (Table 1)",
     "dim_table5_cpu": "CIFAR-10, extra tasks (Table 5)",
     "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
+    "dim_table3_cpu": "CIFAR-10, strided crops under DIM and CPC (Table 3)",
+    "amdim_ablations_cpu": "CIFAR-10, what AMDIM needs",
+    "cmc_views_cpu": "CIFAR-10, colour channels as views (CMC)",
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
     "quickstart_seeds": "The quick start",
 }
@@ -21,10 +24,12 @@ MEASURES = {  # beside accuracies, only these: the reports of the runs have the 
         *("kolmogorov_gaussian", "kolmogorov_gaussian_passed", "reconstruction_error"),
         *("code_recovery", "code_recovery_chance", "image_error", "image_error_random"),
     ),
+    "dim_table3_cpu": ("retrieval", "nats"),
+    "cmc_views_cpu": ("retrieval", "nats"),
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
 }
 FIGURES = ("dim_figure9_cpu",)
-_ACCURACIES = ("conv", "fc", "y", "pixels", "PCA", "minutes")
+_BESIDE = ("pixels", "PCA", "minutes")
 
 
 def results(folder: pathlib.Path) -> str:
@@ -74,14 +79,17 @@ def _heading(title: str, content: dict, evaluations) -> str:
 
 
 def _accuracies(content: dict, evaluations) -> Iterator[str]:
-    for evaluation in evaluations:
+    for number, evaluation in enumerate(evaluations):
+        taps = table_text.taps(content, evaluation)
         rows = [
             (label, encoder, *texts)
             for row in content["rows"]
             for encoder in ("trained", "untrained")
-            for label, _, *texts in [table_text.line(row, evaluation, encoder)]
+            for label, _, *texts in [table_text.line(row, evaluation, encoder, taps)]
         ]
-        yield from _markdown(_ACCURACIES, _without_repetition(rows, content))
+        if len(evaluations) > 1:
+            yield from ("", f"{evaluation}:", "") if number else (f"{evaluation}:", "")
+        yield from _markdown((*taps, *_BESIDE), _without_repetition(rows, content))
 
 
 def _controls(content: dict, evaluations) -> Iterator[str]:
