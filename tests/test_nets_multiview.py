@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.color
 
-from dim_jax import augment, build, contracts
+from dim_jax import augment, build, checkpoint, contracts
 from dim_jax.nets import encoders, microbatches, multiview, pure
 
 RNG = jax.random.key(2)
@@ -151,6 +151,19 @@ def test_microbatches_are_those_of_the_single_encoders():
         parts, _ = trained(net)(params, stats, images())
     for tap, rows in whole.items():
         np.testing.assert_allclose(parts[tap], rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_an_exported_encoder_is_the_same(norm, tmp_path):
+    """With and without statistics, all of which are left out of the file where there are none."""
+    net = made(encoder=encoders.dcgan32(width=4, hidden=16, features=6, norm=norm))
+    params, stats = started(net)
+    assert stats.keys() == (set() if norm == "none" else {"L", "ab"})
+    checkpoint.export(tmp_path / "encoder", params, stats, {})
+    kept = checkpoint.load_export(tmp_path / "encoder")
+    evaluated = jax.jit(functools.partial(net.apply, train=False))
+    before, after = (evaluated(*both, images())[0] for both in ((params, stats), kept[:2]))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
 def test_the_published_half_width_alexnet():

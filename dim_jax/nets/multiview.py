@@ -66,13 +66,11 @@ def colour_views(*, space: str, views: Sequence[str], encoder: pure.Net) -> pure
                 "[n,h,w,3]; choose data with three channels or another encoder"
             )
         parts = _split(space, channels, images)
-        made = {
-            view: encoder.init(jax.random.fold_in(rng, number), parts[view])
-            for number, view in enumerate(views)
-        }
-        return {view: params for view, (params, _) in made.items()}, {
-            view: stats for view, (_, stats) in made.items()
-        }
+        params, stats = {}, {}
+        for number, view in enumerate(views):
+            made = encoder.init(jax.random.fold_in(rng, number), parts[view])
+            params[view], stats[view] = made
+        return params, _known(stats)
 
     def apply(params, stats, images, *, train: bool, rng=None):
         parts = _split(space, channels, images)
@@ -80,14 +78,19 @@ def colour_views(*, space: str, views: Sequence[str], encoder: pure.Net) -> pure
         for number, view in enumerate(views):
             key = None if rng is None else jax.random.fold_in(rng, number)
             found[view], new_stats[view] = encoder.apply(
-                params[view], stats[view], parts[view], train=train, rng=key
+                params[view], stats.get(view, {}), parts[view], train=train, rng=key
             )
         joined = {
             tap: jnp.concatenate([found[view][tap] for view in views], axis=-1) for tap in _JOINED
         }
-        return joined | {f"y_{view}": found[view]["y"] for view in views}, new_stats
+        return joined | {f"y_{view}": found[view]["y"] for view in views}, _known(new_stats)
 
     return pure.Net(init, apply)
+
+
+def _known(stats: dict) -> dict:
+    """Without the views that have no statistics, which an exported encoder does not keep."""
+    return {view: of_view for view, of_view in stats.items() if of_view}
 
 
 def _channels(space: str, view: str) -> tuple[int, ...]:
