@@ -38,6 +38,10 @@ TITLES = {"cifar10": "CIFAR-10", "stl10": "STL-10", "imagenet": "ImageNet"}
 # The published table has no row without crops on ImageNet.
 LEFT_OUT = {"cifar10": {STRONG}, "stl10": set(), "imagenet": {"- random crop", UNCHANGED}}
 _SHORT = ("--config.compute_dtype=bfloat16",)
+# Controls of the first seed only.
+_TRAINED = tuple(
+    f"--config.evals.{probe}.representations=('trained',)" for probe in ("linear", "mlp")
+)
 
 
 def rows(budget: str) -> list[table.Row]:
@@ -48,6 +52,7 @@ def rows(budget: str) -> list[table.Row]:
             f"configs/amdim_{data}.py:{words}budget={budget},judge=y",
             _SHORT if budget == "cpu" else (),
             seeds=(0,) if budget == "cpu" and label in ONE_SEED else SEEDS[budget],
+            later=_TRAINED,
             differs=DIFFERS[budget] + OWN.get(label, ""),
         )
         for data in (("stl10", "imagenet") if budget == "paper" else ("cifar10",))

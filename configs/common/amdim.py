@@ -249,9 +249,8 @@ def _evals(known: Data, words: dict[str, str]) -> dict[str, dict]:
 
     As published in the budget "paper". Of 128 pixels none is made of the pixels themselves.
     """
-    y = dict(taps=("y",))
-    if known.encoder == "amdim128":
-        y["representations"] = ("trained", "untrained", "pca")
+    pixels = () if known.encoder == "amdim128" else ("pixels",)
+    y = dict(taps=("y",), representations=("trained", "untrained", *pixels, "pca"))
     protocol = "{}-v1"
     if words["budget"] == "paper":
         protocol = "amdim-imagenet-{}-v1" if known.classes == 1000 else "amdim-{}-v1"
