@@ -9,7 +9,8 @@ norm=published | batch | layer | none; budget=paper | cpu | smoke; judge=mlp | y
 `dim` is the row of Table 3: the encoders and the critic of `dim_strided`, a GRU, the next three
 rows, batch norm. `gim` is CPC as in Greedy InfoMax (Loewe et al. 2019): a ResNet-50 without norm
 and without its last stage, masked convolutions, a bilinear critic, five rows from the second on,
-16 drawn negatives. Batch norm of crops shows a context a little of the rows it predicts.
+16 drawn negatives (there with a 5x5 stem, pre-activation and the mean of a larger map; here the
+crops' own ResNet). Batch norm of crops shows a context a little of the rows it predicts.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen features. Published for `dim`:
 77.45 on CIFAR-10, 77.81 on STL-10, of a layer that is not printed; beside conv, the 7x7 map, as
