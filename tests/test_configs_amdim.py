@@ -30,7 +30,7 @@ def test_augmentations_are_ones_that_exist(config, name, kind):
     assert (block["grey"] == 0) == (kind in ("no_grey", "none"))
     moved = block["translate"] or block["resized_crop"]
     assert bool(moved) == (kind not in ("no_crop", "none"))
-    assert bool(block["blur"] and block["solarise"]) == (kind == "strong")
+    assert bool(block["randaugment"]) == (kind == "strong")
 
 
 @pytest.mark.parametrize(("name", "side"), [*zip(CONFIGS, (32, 32, 64, 128), strict=True)])
