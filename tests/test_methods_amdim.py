@@ -223,16 +223,6 @@ def test_batch_statistics_are_those_of_single_views():
     )
 
 
-def test_jit_equals_eager_at_the_start():
-    method = build.make("method", SMALL)
-    images = jax.random.normal(RNG, (2, 4, 32, 32, 3))
-    batch = contracts.Batch(images=images, labels=jnp.arange(4), index=jnp.arange(4))
-    params, state = jax.jit(method.init)(RNG, batch)
-    eager = method.loss(params, state, batch, RNG, 0)
-    compiled = jax.jit(method.loss)(params, state, batch, RNG, 0)
-    np.testing.assert_allclose(eager.losses["encoder"], compiled.losses["encoder"], rtol=1e-5)
-
-
 def test_only_antecedents_cross_devices():
     """No map, no image: of the arrays that eight devices gather none is larger than n x d."""
     method = build.make("method", SMALL)

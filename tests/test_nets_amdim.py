@@ -103,10 +103,11 @@ def test_what_a_location_sees(side, fields):
 
 def test_untrained_maps_of_128_pixels_are_pooled_features_of_the_mirrored_image():
     """In NumPy: the two convolutions of the stem, then pooling; the other channels are 0."""
-    net = encoder(128)
+    net = encoder(128, n_depth=1)
     params, stats = jax.jit(net.init)(RNG, jnp.zeros((1, 128, 128, 3)))
     images = jax.random.normal(RNG, (1, 128, 128, 3))
-    found = net.apply(params, stats, images, train=False)[0]["local"]
+    represent = jax.jit(lambda *trees: net.apply(*trees, train=False)[0])
+    found = represent(params, stats, images)["local"]
     mirrored = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     kernel, bias = (np.asarray(params["stem0"][key], np.float64) for key in ("kernel", "bias"))
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, (5, 5), axis=(1, 2))[:, ::2, ::2]
