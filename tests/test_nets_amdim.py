@@ -216,7 +216,7 @@ def test_the_classifier_drops_inputs_and_hidden_units():
 
 
 def test_the_stem_has_a_bias_and_other_convolutions_none():
-    params, _ = encoder(128).init(RNG, jnp.zeros((1, 128, 128, 3)))
+    params, _ = jax.jit(encoder(128, n_depth=1).init)(RNG, jnp.zeros((1, 128, 128, 3)))
     assert params["stem"]["bias"].shape == params["stem0"]["bias"].shape == (4,)
     assert 0 < np.abs(params["stem0"]["bias"]).max() <= 1 / np.sqrt(75)
     assert set(params["block7"]["layer0"]["conv"]) == {"kernel"}
