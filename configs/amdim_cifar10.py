@@ -13,9 +13,10 @@ penalty); budget=paper | cpu | smoke; judge=mlp | y (`y` asks for the probes of 
 million parameters, batch 128, a higher rate, 2 epochs. `smoke` takes seconds.
 
 Metric: test accuracy of a linear classifier and of an MLP on the frozen y. Published: small
-89.5/91.4, large 91.2/93.1 (from memory and third parties). In
-`paper` the classifiers are the published ones, in short budgets others (`linear-v1`, `mlp-v1`, 200
-hidden units). "mlp_probe" and "linear_probe", trained along, are a monitor.
+89.5/91.4, large 91.2/93.1 (from memory and third parties). In `paper` the classifiers are the
+published ones, in short budgets others (`linear-v1`, `mlp-v1`, 200 hidden units). "mlp_probe" and
+"linear_probe", trained along, are a monitor.
+Measured, judge=y in bfloat16, seed 0 of `cpu`: 61.1/66.7, untrained 35.2/44.4.
 """
 
 from configs.common import amdim

@@ -21,6 +21,7 @@ _SHORT = ("--config.train.epochs=3", "--config.compute_dtype=bfloat16")
 PLAIN, RANDOM = "L, ab: softmax", "L, ab: softmax, random pairs"
 YCBCR, CORE, FULL = "Y, CbCr: softmax", "L, a, b: core", "L, a, b: full"
 BANK, NCE = "L, ab: bank", "L, ab: NCE"
+VIEWS = {YCBCR: ("Y", "CbCr"), CORE: ("L", "a", "b"), FULL: ("L", "a", "b")}
 # Untrained encoders where a direction needs them; those of the other rows are alike.
 WORDS = {
     PLAIN: "judge=mlp",
@@ -39,12 +40,18 @@ def rows(budget: str) -> list[table.Row]:
         table.Row(
             label,
             f"configs/cmc.py:data=cifar10,{words},budget={budget}",
-            _SHORT if budget == "cpu" else (),
+            _short(label) if budget == "cpu" else (),
             seeds=(0,),
             differs=DIFFERS[budget],
         )
         for label, words in WORDS.items()
     ]
+
+
+def _short(label: str) -> tuple[str, ...]:
+    """Overrides of `cpu`, which also leaves out the maps: thousands of numbers for the probes."""
+    taps = ("y", *(f"y_{view}" for view in VIEWS.get(label, ("L", "ab"))))
+    return (*_SHORT, f"--config.evals.mlp.taps={taps}")
 
 
 def directions(rows) -> list[table.Direction]:

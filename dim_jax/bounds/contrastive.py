@@ -86,8 +86,8 @@ def infonce(
       unknown `negatives`; with "anchors", two positives for one candidate.
     Source: van den Oord et al. 2018, equation 4; Hjelm et al. 2019, equation 5; rdevon/DIM
       dim_losses.py (infonce_loss); Philip-Bachman/amdim-public costs.py.
-    Differs: the official code overwrites excluded scores by a constant (-10, the clip value) that
-      still weighs in the softmax; here they are left out. It also leaves out log n.
+    Differs: the official DIM code overwrites excluded scores by a constant, -10, that still weighs
+      in the softmax; here, as in AMDIM's, they are left out. Both leave out log n.
     """
     if negatives not in get_args(Negatives):
         raise ValueError(f"negatives={negatives!r} is unknown; use one of {get_args(Negatives)}")

@@ -41,9 +41,9 @@ def evaluate(
       "<name>/retrieval": how many anchors score their own candidate highest, a fraction; among k
           equal highest ones it counts 1/k.
       "<name>/retrieval_chance": 1 / candidates.
-      "<name>/nats": `bounds.infonce` with negatives="candidates" and one group as its batch, a
+      "<name>/nats": `bounds.infonce` with negatives="same_location" and one group as its batch, a
           lower bound of the mean information of anchor and candidate, at most log(candidates).
-          Below 0 the scores are worse than none.
+          Below 0 the critics are surer than they are right.
 
     Raises:
       UserError: a method that compares no examples; fewer than 2 candidates, or fewer test images.
@@ -92,7 +92,7 @@ def _measure(frozen: contracts.Frozen):
         values = {}
         for name, matrix in scores.items():
             values[f"{name}/retrieval"] = retrieved(matrix)
-            values[f"{name}/nats"] = bounds.infonce(matrix, negatives="candidates")
+            values[f"{name}/nats"] = bounds.infonce(matrix, negatives="same_location")
         return values
 
     return measure

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dim_jax import bounds, contracts
+from dim_jax import contracts, monitors
 from dim_jax.nets import pure
 
 _WORDS = ("images", "everywhere")
@@ -46,16 +47,6 @@ def _among_drawn(bound, scores: jax.Array, count: int, rng: jax.Array) -> jax.Ar
     columns = jnp.column_stack([jnp.arange(len(scores)), columns])
     drawn = jnp.take_along_axis(scores, columns, axis=1)
     return bound(drawn, jnp.zeros(len(scores), jnp.int32))
-
-
-def _metrics(name: str, value: jax.Array, scores: jax.Array) -> contracts.Scalars:
-    joint = jnp.diagonal(scores)
-    return {
-        f"{name}/bound": value,
-        f"{name}/nats": bounds.infonce(scores, negatives="same_location"),
-        f"{name}/score_joint": joint.mean(),
-        f"{name}/score_product": (scores.sum() - joint.sum()) / (scores.size - joint.size),
-    }
 
 
 def make(
@@ -140,7 +131,9 @@ def make(
                 own[name], state[name], *_predictions(taps, offset), key
             )
             values.append(value)
-            metrics |= _metrics(name, value, scores)
+            own_images = np.arange(len(scores))
+            metrics |= monitors.of_scores(name, scores, own_images, negatives="same_location")
+            metrics[f"{name}/bound"] = value
         player_losses = {"encoder": -sum(values) / len(values)}
         return contracts.Step(player_losses, metrics, new_state, contracts.probed(taps))
 
