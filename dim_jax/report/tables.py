@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 _ORDER = ("trained", "untrained", "pixels", "pca")
 _EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a sentence
     "mlp": ("MLP probe", "an MLP probe"),
+    "linear": ("Linear probe", "a linear probe"),
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
     "attributes": ("Binary attributes", "a linear classifier for each attribute"),
@@ -54,6 +55,16 @@ _METRICS = {  # name -> title, what the number is
     "ndm_after_sigmoid": (
         "The same after the sigmoid",
         "On which the uniform prior acts; the truth is the same, the critic sees other numbers",
+    ),
+    "retrieval": (
+        "Retrieval",
+        "Anchors whose own candidate has the highest score among those of other test images",
+    ),
+    "retrieval_chance": ("Retrieval by chance", "One in the number of candidates"),
+    "nats": (
+        "Information",
+        "Nats: InfoNCE of the critics' scores on test images, a lower bound; at most the logarithm "
+        "of the number of candidates",
     ),
     "purity@4_sigmoid": (
         "The same after the sigmoid",
@@ -112,7 +123,7 @@ _METRICS = {  # name -> title, what the number is
     ),
 }
 _PERMUTED = ", permuted"  # the end of `labels` in a row of that control
-_PERCENT = ("accuracy", "purity")
+_PERCENT = ("accuracy", "purity", "retrieval")
 _ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
 MAJORITY = "majority"
 
