@@ -17,7 +17,9 @@ Metric: test accuracy of an MLP with 200 hidden units on the frozen features. Pu
 the DIM rows are. Published for `gim`: 80.5 of a linear classifier on the mean of the map, which is
 fc, on STL-10.
 "Retrieval" is how often a context finds its image among 64 test images, chance 1.6 %, by offset.
-No budget but smoke was run.
+Measured, `dim` on CIFAR-10, one epoch of `cpu` in bfloat16, seed 0: 58.1 at conv, 46.2 at fc, 50.8
+at y; retrieval 87.9, 29.9 and 14.9 % one, two and three rows below. No budget was run whole but
+smoke.
 """
 
 from ml_collections.config_dict import placeholder
