@@ -56,14 +56,11 @@ class Case:
         self.first, self.metrics = self.step(self.initial, self.batch, SEED)
 
 
-@functools.cache
-def case_of(name: str, load) -> Case:
-    return Case(load(name))
-
-
-@pytest.fixture(params=CONFIGS)
-def case(request, config) -> Case:
-    return case_of(request.param, config)
+@pytest.fixture(params=CONFIGS, scope="module")
+def case(request, config):
+    """One config after the other, and nothing that one compiled stays for the next."""
+    yield Case(config(request.param))
+    jax.clear_caches()
 
 
 def differs(before, after) -> bool:

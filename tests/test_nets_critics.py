@@ -1,0 +1,165 @@
+"""Critics: pairs and places are entries of all pairs; Lipschitz and published forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dim_jax import divergences
+from dim_jax.nets import critics
+
+RNG = jax.random.key(0)
+CRITICS = {
+    "concat": critics.concat(widths=(16, 16)),
+    "concat_spectral": critics.concat(widths=(16, 16), spectral_norm=True),
+    "encode_and_dot": critics.encode_and_dot(width=16, norm_anchors=True),
+    "encode_and_dot_one_norm": critics.encode_and_dot(width=16, norm_anchors=False),
+    "bilinear": critics.bilinear(),
+}
+
+
+@pytest.mark.parametrize("name", CRITICS)
+@pytest.mark.parametrize("locations", [(), (3,), (2, 3)])
+def test_pairs_are_the_entries_of_all_pairs(name, locations):
+    critic = CRITICS[name]
+    anchors = jax.random.normal(RNG, (4, 6))
+    candidates = jax.random.normal(jax.random.key(1), (5, *locations, 8))
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=False)
+    assert scores.shape == (4, 5, *locations)
+    repeated = jnp.broadcast_to(candidates, (4, *candidates.shape))
+    same, _ = critic.pairs(params, stats, anchors, repeated, train=False)
+    np.testing.assert_allclose(scores, same, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CRITICS)
+@pytest.mark.parametrize("train", [False, True])
+def test_same_location_are_the_entries_of_all_pairs(name, train):
+    critic = CRITICS[name]
+    anchors = jax.random.normal(RNG, (4, 2, 3, 6))
+    candidates = jax.random.normal(jax.random.key(1), (5, 2, 3, 8))
+    params, stats = critic.init(RNG, anchors[:, 0, 0], candidates)
+    scores, after = critic.same_location(params, stats, anchors, candidates, train=train)
+    assert scores.shape == (4, 5, 2, 3)
+    of_all, after_all = critic.all_pairs(
+        params, stats, anchors.reshape(-1, 6), candidates, train=train
+    )
+    expected = np.einsum("nijmij->nmij", of_all.reshape(4, 2, 3, 5, 2, 3))
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), after, after_all)
+
+
+def test_bilinear_critic_is_a_product_with_one_matrix():
+    critic = CRITICS["bilinear"]
+    anchors, candidates = jax.random.normal(RNG, (3, 6)), jax.random.normal(RNG, (2, 4, 8))
+    params, _ = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, {}, anchors, candidates, train=True)
+    (matrix,) = (np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(params))
+    for i, j, l in np.ndindex(3, 2, 4):
+        expected = np.float64(anchors[i]) @ matrix @ np.float64(candidates[j, l])
+        assert scores[i, j, l] == pytest.approx(expected, abs=1e-5)
+
+
+def test_concat_critic_is_an_mlp_on_the_concatenation():
+    critic = CRITICS["concat"]
+    anchors, candidates = np.random.default_rng(0).normal(size=(2, 3, 8)).astype(np.float32)
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=False)
+    first = np.concatenate([params["of_candidate"]["kernel"], params["of_anchor"]["kernel"]])
+    for i in range(3):
+        for j in range(3):
+            x = np.concatenate([candidates[j], anchors[i]])
+            x = np.maximum(x @ first + params["of_candidate"]["bias"], 0)
+            x = np.maximum(x @ params["hidden_0"]["kernel"] + params["hidden_0"]["bias"], 0)
+            x = x @ params["score"]["kernel"] + params["score"]["bias"]
+            assert scores[i, j] == pytest.approx(x.item(), abs=1e-5)
+
+
+def _spectral_critic(widths, scale, calls):
+    """After training calls on constant parameters, `scale` times the initial ones."""
+    critic = critics.concat(widths=widths, spectral_norm=True)
+    # The sides differ in size, so that normalising them apart would be seen.
+    anchors = jax.random.normal(RNG, (32, 3))
+    candidates = jax.random.normal(jax.random.key(1), (32, 8))
+    params, stats = critic.init(RNG, anchors, candidates)
+    params = jax.tree.map(lambda x: scale * x, params)
+
+    # A scan also demands that the state keeps its structure, shapes and dtypes.
+    def call(stats, _):
+        return critic.all_pairs(params, stats, anchors[:1], candidates[:1], train=True)[::-1]
+
+    stats, _ = jax.lax.scan(call, stats, length=calls)
+    return critic, params, stats, (anchors, candidates)
+
+
+def _score_fn(critic, params, stats):
+    return lambda pair: critic.pairs(params, stats, pair[0], pair[1][:, None], train=False)[0]
+
+
+@pytest.mark.parametrize(("scale", "calls", "excess"), [(0.1, 30, 0.05), (30.0, 600, 1e-3)])
+def test_spectral_norm_makes_the_concat_critic_1_lipschitz(scale, calls, excess):
+    critic, params, stats, (anchors, candidates) = _spectral_critic((16, 12), scale, calls)
+    score_fn = _score_fn(critic, params, stats)
+    pair, other = (anchors, candidates), (anchors[::-1], candidates[::-1])
+    slope = divergences.lipschitz_penalty(score_fn, pair, sided="one")[1]
+    assert 0.05 < slope <= 1 + 1e-3
+    change = (score_fn(pair) - score_fn(other))[:, 0]
+    moved = sum(np.sum((x - y) ** 2, axis=1) for x, y in zip(pair, other, strict=True))
+    assert (np.abs(change) <= (1 + 1e-3) * np.sqrt(moved)).all()
+    # The slopes leave room (ReLUs flatten); the kernels themselves do not.
+    for index, layer in enumerate(("first", "hidden_0", "score")):
+        sigma = stats[f"norms_{index}"][f"{layer}/kernel/sigma"]
+        assert 1 - 1e-5 < np.linalg.norm(params[layer]["kernel"], 2) / sigma < 1 + excess
+
+
+def test_spectral_concat_critic_reaches_slope_1():
+    """One hidden unit: where it is active the slope is |w| / |w|, over both sides together."""
+    critic, params, stats, pair = _spectral_critic((1,), 3.0, 5)
+    score_fn = _score_fn(critic, params, stats)
+    penalty, slope = divergences.lipschitz_penalty(score_fn, pair, sided="one")
+    assert slope == pytest.approx(1, abs=1e-5) and penalty < 1e-9
+    slopes = jax.grad(lambda pair: score_fn(pair).sum())(pair)
+    row = int(np.argmax(np.abs(slopes[0][:, 0])))
+    kernel = np.ravel(params["first"]["kernel"])
+    found = np.concatenate([slopes[1][row], slopes[0][row]])
+    np.testing.assert_allclose(np.abs(found), np.abs(kernel) / np.linalg.norm(kernel), rtol=1e-5)
+
+
+def test_spectral_concat_critic_learns_and_keeps_its_state_in_evaluation():
+    critic, params, stats, pair = _spectral_critic((16, 12), 1.0, 30)
+
+    def loss(params):
+        scores, after = critic.all_pairs(params, stats, *pair, train=True)
+        return jnp.mean(jnp.sin(scores)), after
+
+    slopes, after = jax.grad(loss, has_aux=True)(params)
+    for leaf in jax.tree.leaves(slopes):
+        assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0
+    # A normalised kernel does not change along itself.
+    kernel, slope = params["hidden_0"]["kernel"], slopes["hidden_0"]["kernel"]
+    np.testing.assert_allclose(np.vdot(kernel, slope), 0, atol=1e-5)
+    assert jax.tree.structure(after) == jax.tree.structure(stats)
+    _, same = critic.all_pairs(params, stats, *pair, train=False)
+    jax.tree.map(np.testing.assert_array_equal, same, stats)
+
+
+def test_concat_without_spectral_norm_has_the_parameters_it_always_had():
+    critic = critics.concat(widths=(16, 12), spectral_norm=False)
+    params, stats = critic.init(RNG, jnp.zeros((2, 3)), jnp.zeros((2, 8)))
+    assert stats == {}
+    assert jax.tree.map(jnp.shape, params) == {
+        "of_anchor": {"kernel": (3, 16)},
+        "of_candidate": {"kernel": (8, 16), "bias": (16,)},
+        "hidden_0": {"kernel": (16, 12), "bias": (12,)},
+        "score": {"kernel": (12, 1), "bias": (1,)},
+    }
+
+
+def test_encode_and_dot_starts_near_the_square_root_of_its_width():
+    """Two layer-normed vectors: mean square 1 per coordinate, so scores spread like sqrt(U)."""
+    critic = critics.encode_and_dot(width=512, norm_anchors=True)
+    anchors = jax.random.normal(RNG, (64, 64))
+    candidates = jax.random.normal(jax.random.key(1), (64, 128))
+    params, stats = critic.init(RNG, anchors, candidates)
+    scores, _ = critic.all_pairs(params, stats, anchors, candidates, train=True)
+    assert 0.5 < np.std(scores) / np.sqrt(512) < 2
