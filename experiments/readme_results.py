@@ -12,7 +12,6 @@ TITLES = {  # in this order
     "dim_cifar10_cpu": "CIFAR-10, DIM for longer (Table 1)",
     "dim_table5_cpu": "CIFAR-10, extra tasks (Table 5)",
     "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
-    "dim_table3_cpu": "CIFAR-10, strided crops under DIM and CPC (Table 3)",
     "amdim_ablations_cpu": "CIFAR-10, what AMDIM needs",
     "cmc_views_cpu": "CIFAR-10, colour channels as views (CMC)",
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
@@ -24,7 +23,6 @@ MEASURES = {  # beside accuracies, only these: the reports of the runs have the 
         *("kolmogorov_gaussian", "kolmogorov_gaussian_passed", "reconstruction_error"),
         *("code_recovery", "code_recovery_chance", "image_error", "image_error_random"),
     ),
-    "dim_table3_cpu": ("retrieval", "nats"),
     "cmc_views_cpu": ("retrieval",),
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
 }
