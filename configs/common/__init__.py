@@ -100,6 +100,7 @@ def data(name: str, *, image_size: int | None = None, **changes) -> dict:
         scaling="symmetric",  # mean 0.5, std 0.5: official DIM code, torchvision_datasets.py
         # Streaming decodes from disk, by threads (one for each core) of so many processes.
         **dict(road="auto", worker_threads=placeholder(int), worker_processes=0),
+        shortcut=placeholder(str),  # "location" or "value": a pixel that tells the class
         eval_train_images=placeholder(int),  # all, or 50,000 where they do not fit in memory
     )
     block = ml_collections.ConfigDict(block)

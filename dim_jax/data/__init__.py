@@ -29,6 +29,7 @@ def load(
     seed: int = 0,
     road: str = "resident",
     worker_threads: int | None = None,
+    shortcut: str | None = None,
 ) -> Dataset:
     """A data set: facts, and the splits "train" and "test" of uint8 images.
 
@@ -53,15 +54,30 @@ def load(
         are needed; "auto", resident while the decoded training images take at most a quarter of
         the memory (of the device where it tells its own, and of the host).
       worker_threads: that decode images; None = one for each core.
+      shortcut: "location" or "value": a pixel of every image tells its class, and the split
+        "clean" has the test images without it (`shortcut.add`); None changes nothing.
 
     Raises:
       UserError: an unknown name, a set that is not on disk, images that cannot be used; each
         message says what to change.
     """
     from dim_jax.data import pixels, roads
+    from dim_jax.data import shortcut as shortcuts
 
     pixels.check_size(image_size)
     roads.check(road)
+    loaded = _loaded(
+        name, data_dir, image_size, train_split, test_split, test_fraction, seed, road,
+        worker_threads,
+    )
+    return shortcuts.add(loaded, shortcut)
+
+
+def _loaded(
+    name, data_dir, image_size, train_split, test_split, test_fraction, seed, road, worker_threads
+) -> Dataset:
+    from dim_jax.data import roads
+
     if name == "digits":
         from dim_jax.data import digits
 

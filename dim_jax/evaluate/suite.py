@@ -283,7 +283,7 @@ def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Itera
             "value": float(value),
             "std": results.get(f"{key}_std"),
             "fits": results.get(f"{key}_fits", 1),
-            "split": "test",
+            "split": tap if getattr(evaluation.module, "OF_SPLITS", False) else "test",
             "published": None,
         }
 

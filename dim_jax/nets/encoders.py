@@ -66,6 +66,7 @@ class ConvEncoder(nn.Module):
             x = layers.Linear(width, use_bias=False, name=f"fc{index}")(x)
             x = nn.relu(layers.norm(self.norm, train, f"fc{index}_norm")(x))
         taps["fc"] = x
+        taps.setdefault("local", taps["conv"])
         taps["y"] = layers.Linear(self.features, name="y")(x)
         return taps
 
@@ -80,6 +81,20 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
         )
 
     return microbatches.dividable(pure.net(module, pure.square_images(name, side)))
+
+
+def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
+    """Twice 3x3 convolution, ReLU and pooling, then a hidden layer, of 28x28 images; no norms.
+
+    The 2-layer CNN of Klindt et al. 2020, Table 1, whose sizes are not published.
+    """
+    blocks = tuple(Block(width * 2**i, 3, 1, 1, pool=True) for i in range(2))
+    return _encoder("cnn28", 28, ConvEncoder(blocks, (hidden,), features, 1, "none"))
+
+
+def linear(*, features: int) -> pure.Net:
+    """One affine map of the pixels, y; the maps are the images, of any size, and fc is them flat."""
+    return pure.net(ConvEncoder((), (), features, 0))
 
 
 def dcgan28(

@@ -75,6 +75,38 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
     return Net(init, apply)
 
 
+def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
+    """An encoder and a classifier f[n,...] -> f[n,k] on one of its taps as one network.
+
+    Its taps are the encoder's and "logits"; params and stats are {"encoder": .., "classifier":
+    ..}. Without a classifier the tap itself is the logits.
+    """
+
+    def init(rng, images):
+        params, stats = encoder.init(rng, images)
+        params, stats = {"encoder": params}, {"encoder": stats}
+        if classifier is not None:
+            taps, _ = encoder.apply(params["encoder"], stats["encoder"], images, train=False)
+            head = classifier.init(jax.random.fold_in(rng, 1), taps[tap])
+            params["classifier"], stats["classifier"] = head
+        return params, stats
+
+    def apply(params, stats, images, *, train: bool, rng=None):
+        of_encoder, of_head = (None, None) if rng is None else jax.random.split(rng)
+        taps, encoder_stats = encoder.apply(
+            params["encoder"], stats["encoder"], images, train=train, rng=of_encoder
+        )
+        if classifier is None:
+            return {**taps, "logits": taps[tap]}, {"encoder": encoder_stats}
+        logits, head_stats = classifier.apply(
+            params["classifier"], stats["classifier"], taps[tap], train=train, rng=of_head
+        )
+        stats = {"encoder": encoder_stats, "classifier": head_stats}
+        return {**taps, "logits": logits}, stats
+
+    return Net(init, apply)
+
+
 def represent(encoder: Net) -> Callable[..., contracts.Taps]:
     """`represent` of a method whose encoder stands where `contracts.Method` wants it."""
 

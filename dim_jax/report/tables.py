@@ -21,6 +21,7 @@ _EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a s
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
     "attributes": ("Binary attributes", "a linear classifier for each attribute"),
+    "classifier": ("Its own classifier", "its own classifier"),
     "finetune": ("Fine-tuned encoder", "fine-tuning of the whole encoder"),
 }
 _METRICS = {  # name -> title, what the number is
