@@ -28,6 +28,10 @@ PUBLISHED = {  # train and test with the pixel, test without it; the fifth row's
 }
 # Of the gradient, times all parameters; chosen as the experiment manifold_shiftmnist says.
 L2 = {"cnn": 1e-2, "linear": 1e-2}
+WEIGHTS = {
+    "max_i": dict(information=(1.0, 1.0), entropy=(0.0, 0.0)),
+    "max_i_h": dict(information=(1.0, 1.0), entropy=(1.0, 1.0)),
+}
 
 
 def get_config(argument: str = ""):
@@ -42,7 +46,9 @@ def get_config(argument: str = ""):
     smoke = budget == "smoke"
     epochs = {"paper": 20, "cpu": 16, "smoke": 2}[budget]
     return common.config(
-        data=common.data("mnist", shortcut=words["pixel"], **_splits(words["split"], budget)),
+        data=common.data(
+            "mnist", scaling="unit", shortcut=words["pixel"], **_splits(words["split"], budget)
+        ),
         method=_method(model, budget),
         players=dict(encoder=_optimizer(model)),
         train=common.train(
@@ -67,21 +73,49 @@ def _splits(split: str, budget: str) -> dict[str, str]:
 
 
 def _method(model: str, budget: str) -> dict:
+    if model.startswith("max"):
+        return _manifold(model, budget)
     kind, smoke = model.partition("_")[0], budget == "smoke"
-    width = {"paper": 32, "cpu": 16, "smoke": 4}[budget]
+    width = {"paper": 32, "cpu": 8, "smoke": 4}[budget]
     encoder = {
-        "cnn": dict(
-            name="cnn28", width=width, hidden=32 if smoke else 128, features=10
-        ),
+        "cnn": dict(name="cnn28", width=width, hidden=32 if smoke else 128, features=10),
         "linear": dict(name="linear", features=10),
     }[kind]
     return dict(name="supervised", encoder=encoder, classifier=None, tap="y")
 
 
+def _manifold(model: str, budget: str) -> dict:
+    """Two manifold layers in the place of convolution and ReLU; y are the logits."""
+    channels = {"paper": (256, 256), "cpu": (64, 64), "smoke": (8, 8)}[budget]
+    encoder = dict(
+        name="manifold",
+        channels=channels,
+        kernels=(9, 5),
+        strides=(1, 1),
+        pools=(2, 2),
+        dimensions=(8, 16),
+        gain=4.0,
+        passed="mean",
+        hidden=(32 if budget == "smoke" else 128,),
+        features=10,
+    )
+    return dict(
+        name="manifold",
+        encoder=encoder,
+        classifier=None,
+        tap="y",
+        supervised=1.0,
+        information=WEIGHTS[model]["information"],
+        entropy=WEIGHTS[model]["entropy"],
+        locations=4,
+        negatives="patches",
+    )
+
+
 def _optimizer(model: str) -> dict:
-    """Adam at 1e-3, ours, on the gradient plus so much of the parameters."""
+    """Adam at 3e-3, ours, on the gradient plus so much of the parameters."""
     kind, _, l2 = model.partition("_")
-    adam = common.adam(1e-3, decay=True)
+    adam = common.adam(3e-3, decay=True)
     if l2 != "l2":
         return adam
     return {**adam, "name": "adam_l2", "l2": L2[kind]}

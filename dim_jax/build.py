@@ -18,7 +18,8 @@ ROLES = {
     # Several modules: strided-crop encoders and AMDIM's have parts that no other encoder has, and
     # those of several views are made of others.
     "encoder": tuple(
-        f"dim_jax.nets.{module}" for module in ("encoders", "folded", "amdim", "multiview")
+        f"dim_jax.nets.{module}"
+        for module in ("encoders", "folded", "amdim", "multiview", "manifold")
     ),
     "embedding": "dim_jax.nets.heads",
     "context": "dim_jax.nets.contexts",

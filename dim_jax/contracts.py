@@ -42,6 +42,21 @@ class Step(NamedTuple):
     features: Taps
 
 
+class Embedded(NamedTuple):
+    """What a layer that embeds its channels makes of images.
+
+    responses f[n,h,w,k]: of the channels, at every location a distribution over them. mean and
+    variance f[n,h,w,d]: where it lies, and how it spreads, among the positions f[k,d] of the
+    channels. filters f[s,s,c,k]: what the channels look for in the layer's input.
+    """
+
+    responses: jax.Array
+    mean: jax.Array
+    variance: jax.Array
+    positions: jax.Array
+    filters: jax.Array
+
+
 class Generative(NamedTuple):
     """What a method with a decoder or generator can do besides representing, as pure functions.
 
@@ -83,6 +98,8 @@ class Method(NamedTuple):
     scores(params, state, views f32[v,n,h,w,c]) -> {name: f32[n,n,*l]}: evaluation mode, what the
         method's critics say of every anchor and candidate, row i and column i being of image i;
         None for methods that compare no examples
+    embedded(params, state, images f32[n,h,w,c]) -> (Embedded, ...): evaluation mode, of every layer
+        that embeds its channels; None for methods whose encoder has none
 
     What is exported as the trained encoder is the network at params["encoder"]["encoder"] with its
     batch statistics at state["encoder"].
@@ -95,6 +112,7 @@ class Method(NamedTuple):
     examples: int | None = None
     per_example: bool = False
     scores: Callable[..., dict[str, jax.Array]] | None = None
+    embedded: Callable[..., tuple[Embedded, ...]] | None = None
 
 
 def probed(taps: Taps) -> Taps:

@@ -150,6 +150,20 @@ def gaussian_log_density(
     return jnp.sum(each, axis=-1)
 
 
+def batch_entropy(probabilities: jax.Array) -> jax.Array:
+    """Entropy f32[] in nats of the MEAN of distributions f[...,k] over a batch; at most log k.
+
+    Of one draw from the distribution of one example or location, chosen at random. It is large
+    where all k are used about equally often, however sure each example is; it is not the mean of
+    the examples' entropies, which it exceeds by the information of example and draw.
+
+    Source: Klindt et al. 2020, H[y^]; the poster equates the two, which in general are not equal.
+    """
+    mean = probabilities.astype(jnp.float32).reshape(-1, probabilities.shape[-1]).mean(axis=0)
+    # The smallest normal number: 0 log 0 is 0, and its gradient is finite.
+    return -jnp.sum(mean * jnp.log(jnp.maximum(mean, jnp.finfo(jnp.float32).tiny)))
+
+
 def image_log_density(errors: jax.Array, weight: float, size: int) -> jax.Array:
     """Log density in nats of images with these squared errors, the law whose loss they are.
 

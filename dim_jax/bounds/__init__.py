@@ -68,6 +68,7 @@ from dim_jax.bounds.likelihoods import (
     barber_agakov,
     club,
     difference_of_entropies,
+    known_conditional,
     leave_one_out,
 )
 from dim_jax.bounds.sampling import with_fewer_negatives
@@ -76,7 +77,8 @@ ESTIMATORS = (
     *(infonce, symmetric_infonce, decoupled_infonce),
     *(donsker_varadhan, mine, nwj, tuba, interpolated, js_nwj, smile),
     *(jensen_shannon, gan, reverse_kl, squared_hellinger, pearson_chi2, wasserstein),
-    *(barber_agakov, difference_of_entropies, club, leave_one_out, jsd_to_mi_lower_bound),
+    *(barber_agakov, difference_of_entropies, club, leave_one_out, known_conditional),
+    jsd_to_mi_lower_bound,
 )
 
 __all__ = [

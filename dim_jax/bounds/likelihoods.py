@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from dim_jax.bounds import contrastive, f_divergences, pairs
-from dim_jax.bounds.labels import NONE, Facts, label
+from dim_jax.bounds.labels import LOG_N, NONE, Facts, label
 from dim_jax.bounds.pairs import Sharded
 from dim_jax.bounds.statistics import COLUMNS_BY_LOCATION, AxisName, Joint, SumExp
 
@@ -163,6 +163,45 @@ def leave_one_out(
     parts = whole.reduce(joint=Joint(COLUMNS_BY_LOCATION), rest=SumExp(COLUMNS_BY_LOCATION))
     others = whole.anchors - 1
     return whole.value(contrastive.above_the_rest(whole, parts["joint"], parts["rest"], others))
+
+
+@label(
+    Facts(
+        kind="lower bound",
+        of="mean over l of I(x; y_l)",
+        ceiling=LOG_N,
+        batch="grows with n",
+        invariant_to=("c(y, l)",),
+        takes="log-likelihoods",
+    )
+)
+def known_conditional(
+    log_conditional: jax.Array,
+    positives: jax.Array | None = None,
+    *,
+    axis_name: AxisName | None = None,
+    sharded: Sharded = "anchors",
+) -> jax.Array:
+    """InfoNCE whose critic is the conditional law of y, from which y was drawn, in nats.
+
+        mean over positives j of log q(y_j | x_j) - log mean over i of q(y_j | x_i)
+
+    The marginal of y is the mixture of all of the batch's conditionals, the own one too, which
+    keeps the value at or below log n; `leave_one_out` is the same without it. A lower bound for
+    any q; the true conditional is the best critic.
+
+    Args:
+      log_conditional: f[n, m, *l], log q(y_j | x_i); locations are bounded one by one.
+      Others: see the package.
+    Returns: f32[], larger is better.
+    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix;
+      two positives for one candidate.
+    Source: Poole et al. 2019, section 2.5 (tractable conditional).
+    Differs: no.
+    """
+    return contrastive.infonce(
+        log_conditional, positives, negatives="anchors", axis_name=axis_name, sharded=sharded
+    )
 
 
 def _mean(values: jax.Array, name: str, axis_name: AxisName | None) -> jax.Array:

@@ -67,7 +67,14 @@ def load(
     pixels.check_size(image_size)
     roads.check(road)
     loaded = _loaded(
-        name, data_dir, image_size, train_split, test_split, test_fraction, seed, road,
+        name,
+        data_dir,
+        image_size,
+        train_split,
+        test_split,
+        test_fraction,
+        seed,
+        road,
         worker_threads,
     )
     return shortcuts.add(loaded, shortcut)

@@ -1,4 +1,4 @@
-"""A pixel that gives the class away in training: what a classifier learns beside it is the question.
+"""A pixel that gives the class away: the question is what a classifier learns beside it.
 
 Source: Jacobsen et al. 2019 (shiftMNIST); Klindt et al. 2020, Table 1.
 """

@@ -108,5 +108,6 @@ def make(
         loss=loss,
         represent=watched(method.represent),
         scores=watched(method.scores),
+        embedded=watched(method.embedded),
         generative=generative,
     )

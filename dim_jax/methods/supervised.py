@@ -3,8 +3,6 @@
 Source: Hjelm et al. 2019, Table 1, first row (no augmentation).
 """
 
-import jax
-
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 

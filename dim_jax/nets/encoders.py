@@ -93,7 +93,7 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 
 
 def linear(*, features: int) -> pure.Net:
-    """One affine map of the pixels, y; the maps are the images, of any size, and fc is them flat."""
+    """One affine map of the pixels gives y; conv is the image, of any size, and fc the same flat."""
     return pure.net(ConvEncoder((), (), features, 0))
 
 

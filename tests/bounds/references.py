@@ -169,6 +169,9 @@ ESTIMATORS = {
         "club", lambda t, p, include_positives: club_of_all(t, p), include_positives=True
     ),
     "leave_one_out": _estimator("leave_one_out", leave_one_out, unique=True),
+    "known_conditional": _estimator(
+        "known_conditional", lambda t, p: infonce(t, p, "anchors"), unique=True
+    ),
     "decoupled": _estimator("decoupled_infonce", decoupled_infonce),
     "symmetric": _estimator("symmetric_infonce", symmetric_infonce, unique=True),
     "locations": _estimator("infonce", infonce),

@@ -1,0 +1,150 @@
+"""Image manifolds: layers that embed what they see, by themselves or below a classifier.
+
+    loss = supervised * cross-entropy - sum over layers l of information_l * I_l + entropy_l * H_l
+
+I_l is a lower bound of the information between a patch and its embedding, in nats: each layer gives
+a patch the normal law N(mean, variance) in its embedding space, z^ is one draw from it, and
+`bounds.known_conditional` compares its density under the own law with that under the laws of the
+other patches. H_l is the entropy of the mean response, which is large where all channels are used.
+
+Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster); see dim_jax/nets/manifold.py.
+Differs: what the poster leaves open. It prints no formula of I that can be read; the one above is
+  reconstructed from the laws that it fits (it cites CPC v2, so a learned critic is the other
+  reading). It writes H as the mean of the responses' entropies, which would flatten every response.
+  Weights, batch and locations are arguments.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from dim_jax import bounds, contracts, losses
+from dim_jax.nets import pure
+
+NEGATIVES = ("patches", "same_location")
+
+
+def make(
+    *,
+    encoder: pure.Net,
+    classifier: pure.Net | None,
+    tap: str,
+    supervised: float,
+    information: Sequence[float],
+    entropy: Sequence[float],
+    locations: int,
+    negatives: str,
+) -> contracts.Method:
+    """The manifold method; one player, `encoder`.
+
+    Args:
+      encoder: one of `nets.manifold`.
+      classifier: on the encoder's `tap`; None where the tap itself is the logits f[n,k].
+      supervised: weight of the cross-entropy; images without a label (-1) weigh nothing in it. With
+        0 there is none, and the layers learn from the images alone.
+      information, entropy: weights of I and H for each layer, in the order of the layers.
+      locations: I is the mean over so many locations drawn for each image in each step.
+      negatives: "patches", the draws of different images are independent, so that I is of patches
+        anywhere; "same_location", they are shared, so that patches compete with those of the same
+        place in other images.
+
+    Metrics, in nats: "manifold/information_1", "manifold/entropy_1" and so on, counted from 1, also
+    where their weights are 0. "accuracy" with a classifier's loss.
+
+    Represents conv, fc, y and, with a classifier's loss, "logits".
+
+    Raises:
+      UserError: weights that are not one for each layer, below 0, or all 0; unknown negatives.
+    """
+    _check(supervised, information, entropy, locations, negatives)
+    network = pure.classified(encoder, classifier, tap)
+
+    def init(rng, batch):
+        images = batch["images"][0]
+        params, state = network.init(rng, images)
+        taps, _ = network.apply(params, state, images, train=False)
+        _check_layers(taps, information, entropy)
+        return {"encoder": params}, state
+
+    def loss(params, state, batch, rng, step):
+        del step
+        network_rng, draw_rng = jax.random.split(rng)
+        taps, state = network.apply(
+            params["encoder"], state, batch["images"][0], train=True, rng=network_rng
+        )
+        total, metrics = 0.0, {}
+        if supervised:
+            value, metrics["accuracy"] = losses.classification_loss(taps["logits"], batch["labels"])
+            total += supervised * value
+        for index, layer in enumerate(taps["embedded"]):
+            key = jax.random.fold_in(draw_rng, index)
+            known = layer_information(key, layer, locations=locations, negatives=negatives)
+            used = losses.batch_entropy(layer.responses)
+            metrics[f"manifold/information_{index + 1}"] = known
+            metrics[f"manifold/entropy_{index + 1}"] = used
+            total -= information[index] * known + entropy[index] * used
+        return contracts.Step({"encoder": total}, metrics, state, contracts.probed(taps))
+
+    def represent(params, state, images):
+        taps, _ = network.apply(params["encoder"], state, images, train=False)
+        logits = {"logits": taps["logits"]} if supervised else {}
+        return {**contracts.probed(taps), **logits}
+
+    def embedded(params, state, images):
+        return network.apply(params["encoder"], state, images, train=False)[0]["embedded"]
+
+    return contracts.Method(init, loss, represent, embedded=embedded)
+
+
+def layer_information(
+    rng: jax.Array, layer: contracts.Embedded, *, locations: int, negatives: str
+) -> jax.Array:
+    """I of a layer in nats, f32[], at most log n for n images; larger is better.
+
+    Args:
+      locations, negatives: as of `make`.
+    """
+    place_key, draw_key = jax.random.split(rng)
+    count, dimensions = len(layer.mean), layer.mean.shape[-1]
+    mean, variance = (x.reshape(count, -1, dimensions) for x in (layer.mean, layer.variance))
+    drawn = (1 if negatives == "same_location" else count, locations)
+    places = jax.random.randint(place_key, drawn, 0, mean.shape[1])
+    places = jnp.broadcast_to(places, (count, locations))[..., None]
+    mean, variance = (jnp.take_along_axis(x, places, axis=1) for x in (mean, variance))
+    points = mean + jnp.sqrt(variance) * jax.random.normal(draw_key, mean.shape)
+    return bounds.known_conditional(log_conditional(points, mean, variance))
+
+
+def log_conditional(points: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
+    """log N(points_j; mean_i, variance_i) in nats, f[n,m,l] for f[m,l,d], f[n,l,d] and f[n,l,d]."""
+    return losses.gaussian_log_density(
+        points[None], mean[:, None], 0.5 * jnp.log(variance)[:, None]
+    )
+
+
+def _check(supervised, information, entropy, locations, negatives) -> None:
+    if negatives not in NEGATIVES:
+        raise contracts.unknown("negatives", negatives, NEGATIVES)
+    weights = (supervised, *information, *entropy)
+    if min(weights) < 0 or max(weights) <= 0:
+        raise contracts.UserError(
+            f"method.supervised is {supervised}, information {tuple(information)} and entropy "
+            f"{tuple(entropy)}; none can be below 0, and one has to be above"
+        )
+    if locations < 1:
+        raise contracts.UserError(f"method.locations is {locations}; set it to 1 or more")
+
+
+def _check_layers(taps: contracts.Taps, information, entropy) -> None:
+    if "embedded" not in taps:
+        raise contracts.UserError(
+            "the method 'manifold' needs an encoder of manifold layers; set method.encoder.name to "
+            "manifold"
+        )
+    count = len(taps["embedded"])
+    if not len(information) == len(entropy) == count:
+        raise contracts.UserError(
+            f"the encoder has {count} manifold layers, method.information {len(information)} "
+            f"weights and method.entropy {len(entropy)}; give one of each for every layer"
+        )

@@ -1,0 +1,159 @@
+"""The image-manifold layer, which embeds its channels, and encoders made of such layers.
+
+Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster). What it does not say (bias, stride,
+padding, norm of the filters, inverse temperature, variance of a point) is ours, as said below.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dim_jax import contracts
+from dim_jax.nets import layers, products, pure
+
+_FLOOR = 1e-3  # of the variance of a point, in variances of the channels' positions
+PASSED = ("mean", "responses")
+
+
+class Manifold(nn.Module):
+    """Overcomplete convolution, softmax over the channels, and the mean of their positions.
+
+        responses y = softmax over k of gain * (filter_k * x + bias_k)
+        mean      z = sum_k y_k e_k
+        variance  s^2 = sum_k y_k (e_k - z)^2, coordinate by coordinate
+
+    for channels k at learned positions e_k: at every location the normal law that is fitted to the
+    pattern of responses. Filters have norm 1, so that the one `gain`, which is learned, says how
+    sharp responses are. The variance has a floor in units of the variance of all positions, with
+    which nothing changes where all positions are scaled.
+
+    channels: k. kernel, stride: of the convolution, without padding. dimensions: d. gain: where it
+    starts; near 0 all responses are equal and nothing can be learned from z.
+    """
+
+    channels: int
+    kernel: int
+    stride: int
+    dimensions: int
+    gain: float
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> contracts.Embedded:
+        shape = (self.kernel, self.kernel, inputs.shape[-1], self.channels)
+        filters = self.param("kernel", nn.initializers.normal(), shape)
+        filters = filters / jnp.sqrt(jnp.sum(filters**2, axis=(0, 1, 2)) + 1e-12)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:])
+        # As a logarithm it stays positive.
+        gain = jnp.exp(self.param("log_gain", nn.initializers.constant(jnp.log(self.gain)), ()))
+        matches = products.conv(inputs, filters, self.stride, 0) + bias
+        responses = nn.softmax(gain * matches)
+        positions = self.param(
+            "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
+        )
+        mean, variance = moments(responses, positions)
+        return contracts.Embedded(responses, mean, variance, positions, filters)
+
+
+def moments(responses: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance f[...,d] of the channels' positions f[k,d] under responses f[...,k]."""
+    # In float32 whatever the compute dtype: the variance is a difference of near equals.
+    centre = positions.mean(axis=0)
+    offsets = positions - centre
+    sums = jnp.dot(responses, jnp.concatenate([offsets, offsets**2], axis=1))
+    mean, square = jnp.split(sums, 2, axis=-1)
+    floor = _FLOOR * jnp.mean(offsets**2, axis=0)
+    return mean + centre, jnp.maximum(square - mean**2, 0.0) + floor
+
+
+class ManifoldEncoder(nn.Module):
+    """Manifold layers with pooling, hidden ReLU layers, and the affine layer that gives y.
+
+    Taps: conv and local, the map behind the last pooling; fc; y; and `embedded`, what each of the
+    layers made.
+    """
+
+    channels: tuple[int, ...]
+    kernels: tuple[int, ...]
+    strides: tuple[int, ...]
+    pools: tuple[int, ...]
+    dimensions: tuple[int, ...]
+    gain: float
+    passed: str
+    hidden: tuple[int, ...]
+    features: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        del train
+        x, embedded = images, []
+        of_layers = zip(self.channels, self.kernels, self.strides, self.dimensions, strict=True)
+        for index, sizes in enumerate(of_layers):
+            layer = Manifold(*sizes, self.gain, name=f"manifold{index}")(x)
+            embedded.append(layer)
+            x = getattr(layer, self.passed)
+            if (pool := self.pools[index]) > 1:
+                x = layers.max_pool(x, pool, pool)
+        taps = {"local": x, "conv": x, "embedded": tuple(embedded)}
+        x = x.reshape(len(x), -1)
+        for index, width in enumerate(self.hidden):
+            x = nn.relu(layers.Linear(width, name=f"fc{index}")(x))
+        return {**taps, "fc": x, "y": layers.Linear(self.features, name="y")(x)}
+
+
+def manifold(
+    *,
+    channels: Sequence[int],
+    kernels: Sequence[int],
+    strides: Sequence[int],
+    pools: Sequence[int],
+    dimensions: Sequence[int],
+    gain: float,
+    passed: str,
+    hidden: Sequence[int],
+    features: int,
+) -> pure.Net:
+    """An encoder of one manifold layer for each entry of the first five arguments, of any images.
+
+    Published: 256 channels of 9x9 in 2 dimensions, for MNIST and for display; a stack of two with
+    max pooling for shiftMNIST, and of three, whose sizes are not published.
+
+    Args:
+      pools: side and stride of the max pooling behind each layer; 1 = none.
+      gain: inverse temperature of the softmax at the start.
+      passed: what goes on to the next layer and to the classifier: "mean", the embedding, or
+        "responses". The poster leaves it open.
+      hidden: widths of the hidden layers behind the last map; () = none.
+
+    Raises:
+      UserError: sizes of different lengths, or something else to pass on; on use, images too small.
+    """
+    sizes = dict(
+        channels=channels, kernels=kernels, strides=strides, pools=pools, dimensions=dimensions
+    )
+    sizes = {name: tuple(values) for name, values in sizes.items()}
+    if len({len(values) for values in sizes.values()}) > 1 or not sizes["channels"]:
+        counts = ", ".join(f"{name} {len(values)}" for name, values in sizes.items())
+        raise contracts.UserError(
+            f"the encoder 'manifold' has one entry for each layer, and got {counts}; give all of "
+            "them equally many, one at least"
+        )
+    if passed not in PASSED:
+        raise contracts.unknown("passed", passed, PASSED)
+    module = ManifoldEncoder(
+        **sizes, gain=gain, passed=passed, hidden=tuple(hidden), features=features
+    )
+
+    def check(images: jax.Array) -> None:
+        side = min(images.shape[1:3])
+        for kernel, stride, pool in zip(kernels, strides, pools, strict=True):
+            side = ((side - kernel) // stride + 1) // pool if side >= kernel else 0
+        if side < 1:
+            raise contracts.UserError(
+                f"images of {images.shape[1]}x{images.shape[2]} pixels are too small for the "
+                f"manifold layers: kernels {tuple(kernels)}, strides {tuple(strides)}, pools "
+                f"{tuple(pools)} leave nothing; use fewer layers or a larger data.image_size"
+            )
+
+    return pure.net(module, check)
