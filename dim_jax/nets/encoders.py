@@ -24,13 +24,13 @@ _INPUTS = ("colour", "gradients")
 
 
 class Block(NamedTuple):
-    """One convolution block: `pool` adds a 3/2 max pooling behind it."""
+    """One convolution block: `pool` is the window of a max pooling by 2 behind it, 0 = none."""
 
     features: int
     kernel: int
     stride: int
     padding: int
-    pool: bool = False
+    pool: int = 0
 
 
 class ConvEncoder(nn.Module):
@@ -57,7 +57,7 @@ class ConvEncoder(nn.Module):
             )(x)
             x = nn.relu(layers.norm(self.norm, train, f"conv{index}_norm")(x))
             if block.pool:
-                x = layers.max_pool(x, 3, 2)
+                x = layers.max_pool(x, block.pool, 2)
             if index == self.local:
                 taps["local"] = x
         taps["conv"] = x
@@ -88,12 +88,12 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 
     The 2-layer CNN of Klindt et al. 2020, Table 1, whose sizes are not published.
     """
-    blocks = tuple(Block(width * 2**i, 3, 1, 1, pool=True) for i in range(2))
+    blocks = tuple(Block(width * 2**i, 3, 1, 1, pool=2) for i in range(2))
     return _encoder("cnn28", 28, ConvEncoder(blocks, (hidden,), features, 1, "none"))
 
 
 def linear(*, features: int) -> pure.Net:
-    """One affine map of the pixels gives y; conv is the image, of any size, and fc the same flat."""
+    """One affine map of the pixels gives y; conv is the image, of any size, and fc its pixels."""
     return pure.net(ConvEncoder((), (), features, 0))
 
 
@@ -154,11 +154,11 @@ def alexnet64(
     weights from normal(0, 0.02); here they are uniform within 1/sqrt(fan_in) like the others.
     """
     blocks = (
-        Block(width, 3, 1, 1, pool=True),
-        Block(2 * width, 3, 1, 1, pool=True),
+        Block(width, 3, 1, 1, pool=3),
+        Block(2 * width, 3, 1, 1, pool=3),
         Block(4 * width, 3, 1, 1),
         Block(4 * width, 3, 1, 1),
-        Block(2 * width, 3, 1, 1, pool=True),
+        Block(2 * width, 3, 1, 1, pool=3),
     )
     return _encoder(
         "alexnet64", 64, ConvEncoder(blocks, (hidden, hidden), features, local, norm, inputs)
@@ -188,11 +188,11 @@ def alexnet224(
             "use a multiple of 3"
         )
     blocks = (
-        Block(width, 11, 4, 2, pool=True),
-        Block(width * 8 // 3, 5, 1, 2, pool=True),
+        Block(width, 11, 4, 2, pool=3),
+        Block(width * 8 // 3, 5, 1, 2, pool=3),
         Block(4 * width, 3, 1, 1),
         Block(4 * width, 3, 1, 1),
-        Block(width * 8 // 3, 3, 1, 1, pool=True),
+        Block(width * 8 // 3, 3, 1, 1, pool=3),
     )
     return _encoder(
         "alexnet224", 224, ConvEncoder(blocks, (hidden, hidden), features, local, norm, inputs)
