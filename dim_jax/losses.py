@@ -46,6 +46,33 @@ def classification_loss(
     )
 
 
+def surrogate_split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean cross-entropy of the views of an image, as two parts that add up to it, in nats.
+
+        mean_part = mean over images of [ lse(mean_v logits) - mean_v logits[label] ]
+        variation = mean over images of [ mean_v lse(logits) - lse(mean_v logits) ]
+
+    Logits are affine in the features, so that the first part is the cross-entropy of the mean
+    feature. The second is at least 0 (Jensen), and 0 where the views' logits differ by constants.
+
+    Args:
+      logits: f[v,n,k], of v views of each image.
+      labels: i32[n] in 0..k-1.
+
+    Returns:
+      (mean_part f[], variation f[]): smaller is better, both.
+
+    Source: the reading of Dosovitskiy et al. 2014 (Exemplar-CNN), section 3.
+    """
+    logits = logits.astype(jnp.float32)
+    # Less the label's own logit, which both parts are without: what is added up stays small.
+    own = jnp.take_along_axis(logits, labels[None, :, None], axis=-1)
+    logits = logits - own
+    of_mean = jax.nn.logsumexp(logits.mean(axis=0), axis=-1)
+    of_views = jax.nn.logsumexp(logits, axis=-1).mean(axis=0)
+    return jnp.mean(of_mean), jnp.mean(of_views - of_mean)
+
+
 def absolute_coordinates(side: int) -> jax.Array:
     """Row and column of each location of a square map, i[side * side, 2]."""
     places = jnp.arange(side * side)
