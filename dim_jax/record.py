@@ -26,10 +26,11 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     shape = "x".join(map(str, dataset.facts.shape))
     devices = jax.device_count()
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    patches = config["data"].get("seeds") is not None
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
     return [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
-        f"of {shape}{_changes(**config.get('augment', {}))}; {dataset.road}",
+        f"of {shape}{_changes(patches, **config.get('augment', {}))}; {dataset.road}",
         f"method: {config['method']['name']}; parameters by player: {sizes}",
         f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
@@ -38,13 +39,19 @@ def opening(config, dataset, durations: train.Plan, initial: steps.TrainState) -
     ]
 
 
-def _changes(**block) -> str:
-    """How training images differ from those that are evaluated, "" if they do not."""
+def _changes(patches: bool = False, **block) -> str:
+    """How training images differ from those that are evaluated, "" if they do not.
+
+    Args:
+      patches: of images are trained on, and the images themselves are evaluated.
+    """
+    whole = "whole images" if patches else None
     crop, boxes = block.get("crop"), block.get("resized_crop")
     square = f" {crop}x{crop}" if crop else ""
-    parts = [f"random{square} crops, centre ones in evaluations"] if crop and not boxes else []
+    squares = f"random{square} crops, {whole or 'centre ones'} in evaluations"
+    parts = [squares] if crop and not boxes else []
     if boxes:
-        centre = ", centres in evaluations" if crop else ""
+        centre = f", {whole or 'centres'} in evaluations" if crop else ""
         parts.append(
             f"random crops of {boxes[0]:g} to {boxes[1]:g} resized{square and ' to'}"
             f"{square}{centre}"

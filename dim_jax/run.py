@@ -117,10 +117,7 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
         suite.check(config["evals"], method=method)
         trained = method._replace(loss=products.computed_in(method.loss, config["compute_dtype"]))
         trained = division.divide(trained, config["train"], jax.device_count())
-        dataset = data.load(**_data_arguments(config["data"]))
-        # What is evaluated and exported is the centre of the images that are trained on in parts.
-        crop, limit = config.get("augment", {}).get("crop"), config["data"].get("eval_train_images")
-        judged = data.evaluated(dataset, crop, limit)
+        dataset, judged = datasets(config)
         suite.check(config["evals"], judged)
         durations = train.plan(
             config["train"], len(dataset.splits["train"].images), jax.device_count()
@@ -155,6 +152,30 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
             if best:
                 _export_best(folder, console, config, method, judged, facts, *best)
             return _judge(folder, console, config, method, judged, initial, final, facts, ends)
+
+
+def datasets(config: Mapping[str, Any]) -> tuple[data.Dataset, data.Dataset]:
+    """What a config trains on, and what it evaluates and exports.
+
+    The second has the centres of images that are trained on in parts. Where seed patches are
+    trained on it has the images themselves, and the patches as its split "seeds".
+    """
+    block, crop = config["data"], config.get("augment", {}).get("crop")
+    limit = block.get("eval_train_images")
+    whole = data.load(**_data_arguments(block))
+    if block.get("seeds") is None:
+        return whole, data.evaluated(whole, crop, limit)
+    context = block.get("context") or 0
+    if context and crop is None:
+        raise contracts.UserError(
+            f"data.context is {context} pixels around each patch and augment.crop is None, so that "
+            "they would be trained on; set augment.crop to data.patch"
+        )
+    made = dict(seeds=block["seeds"], patch=block.get("patch"), context=context)
+    patches = data.seeded(whole, **made, seed=config["seed"])
+    judged = data.evaluated(whole, None, limit)
+    splits = {**judged.splits, "seeds": patches.splits["train"]}
+    return patches, judged._replace(splits=splits, notes=judged.notes + patches.notes)
 
 
 def _finished(folder: Workdir, console: report.Console) -> dict[str, Any]:
@@ -265,5 +286,5 @@ def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:
 
 
 def _data_arguments(block: Mapping[str, Any]) -> dict[str, Any]:
-    elsewhere = ("scaling", "worker_processes", "eval_train_images")
+    elsewhere = ("scaling", "worker_processes", "eval_train_images", "seeds", "patch", "context")
     return {key: value for key, value in block.items() if key not in elsewhere}

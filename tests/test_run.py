@@ -211,6 +211,26 @@ def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
 
 
+def test_seed_patches_are_trained_on_and_whole_images_evaluated(light, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    seeds = ["--config.data.seeds=200", "--config.data.patch=24", "--config.data.context=4"]
+    assert call(light, "quickstart", workdir, *seeds) == 2
+    assert "set augment.crop to data.patch" in capsys.readouterr().err
+    assert call(light, "quickstart", workdir, *seeds, "--config.augment.crop=32") == 0
+    out = capsys.readouterr().out
+    assert "200 training and 359 test images of 32x32x1" in out
+    assert "random 32x32 crops, whole images in evaluations" in out
+    results = json.loads((workdir / "results.json").read_text())
+    facts = results["run"]
+    assert (facts["train_examples"], facts["test_examples"]) == (200, 359)
+    note = "Trained on 200 patches of 24x24 pixels, with 4 pixels around them"
+    assert any(line.startswith(note) for line in facts["notes"])
+    assert {row["representation"] for row in results["rows"]} >= {"trained", "pixels", "pca"}
+    pixels = {row["dim"] for row in results["rows"] if row["tap"] == "pixels"}
+    card = dim_jax.load_encoder(workdir).card
+    assert card["image_shape"] == [32, 32, 1] and pixels == {32 * 32}
+
+
 def test_a_time_limit_and_the_best_encoder(light, tmp_path, capsys):
     workdir = tmp_path / "run"
     best = "--config.train.keep_best=loss/encoder"

@@ -102,6 +102,8 @@ def data(name: str, *, image_size: int | None = None, **changes) -> dict:
         **dict(road="auto", worker_threads=placeholder(int), worker_processes=0),
         shortcut=placeholder(str),  # "location" or "value": a pixel that tells the class
         eval_train_images=placeholder(int),  # all, or 50,000 where they do not fit in memory
+        # Trained on so many patches of the training images: dim_jax/data/seeds.py; all in pixels.
+        **dict(seeds=placeholder(int), patch=placeholder(int), context=placeholder(int)),
     )
     block = ml_collections.ConfigDict(block)
     block.update(image_size=image_size, **changes)

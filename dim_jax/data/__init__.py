@@ -3,6 +3,7 @@
 from dim_jax import contracts
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, normalise, scaling
+from dim_jax.data.seeds import seeded
 
 __all__ = [
     "Dataset",
@@ -14,6 +15,7 @@ __all__ = [
     "load",
     "normalise",
     "scaling",
+    "seeded",
     "select",
 ]
 
