@@ -20,7 +20,7 @@ TAPS = ("conv", "fc", "y")
 _SMALLEST_DEVIATION = 1e-6
 
 # What random numbers are for; the MLP draws from 2, the SVM from 3.
-_SUBSETS, _PERMUTATION = 1, 4
+_SUBSETS, _PERMUTATION, _VIEWS = 1, 4, 5
 
 
 class Examples(NamedTuple):
@@ -83,6 +83,7 @@ def evaluation(
         labels_per_class: int | None = None,
         subsets: int = 3,
         permuted: bool = False,
+        views: int | None = None,
     ) -> dict[str, float]:
         """Test accuracy of the probe on each tap, a fraction of the test images; larger is better.
 
@@ -93,12 +94,15 @@ def evaluation(
           labels_per_class: train on so many labels of each class only, drawn at random; None = all.
           subsets: how many such draws, one fit for each; their mean and deviation are the result.
           permuted: training labels permuted at random, before any draw: it must stay near chance.
+          views: None = features of the images as they are; k = their mean over k copies of each
+            image, changed at random as in training: of training and of test images.
 
         Returns:
           as `summary`, for each "<tap>/accuracy".
 
         Raises:
-          UserError: an unknown protocol or tap, missing labels, or too few of them.
+          UserError: an unknown protocol or tap, missing labels, or too few of them; views of a
+            representation without a network.
         """
         settings = protocols.find(protocol, kind)
         check_labels(splits)
@@ -106,15 +110,15 @@ def evaluation(
         labels = drawn(splits, rng, labels_per_class, subsets, permuted)
         results = {}
         for tap in taps:
-            task = _task(frozen, splits, tap, labels, settings.standardise)
+            rows = _features(frozen, splits, tap, settings.standardise, views, rng)
+            task = _task(rows, splits, labels)
             results |= summary(f"{tap}/accuracy", accuracies(settings, task))
         return results
 
     return evaluate
 
 
-def _task(frozen, splits, tap: str, labels: Labels, standardise: bool) -> Task:
-    rows = _features(frozen, splits, tap, standardise)
+def _task(rows: dict[str, jax.Array], splits, labels: Labels) -> Task:
     train = Examples(rows["train"], labels.train)
     test = Examples(rows["test"], splits["test"].labels)
     return Task(train, test, labels.classes, labels.subsets, labels.seed)
@@ -143,12 +147,15 @@ def drawn(
     return Labels(train, chosen, classes, seed)
 
 
-def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Array]:
+def _features(
+    frozen, splits, tap: str, standardise: bool, views: int | None, rng: jax.Array
+) -> dict[str, jax.Array]:
     """One tap of both splits on the device, standardised by the training images if asked for."""
-    rows = {
-        name: jnp.asarray(features.extract(frozen, splits[name], (tap,))[tap])
-        for name in ("train", "test")
-    }
+    key = jax.random.fold_in(rng, _VIEWS)
+    rows = {}
+    for index, name in enumerate(("train", "test")):
+        drawn = dict(views=views, rng=jax.random.fold_in(key, index))
+        rows[name] = jnp.asarray(features.extract(frozen, splits[name], (tap,), **drawn)[tap])
     if not standardise:
         return rows
     shift, scale = statistics(rows["train"])

@@ -1,10 +1,12 @@
 """Frozen features of a whole split, computed once."""
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import contracts
@@ -30,18 +32,20 @@ class Remembering(contracts.Frozen):
 
 
 def remembering(
-    frozen: contracts.Frozen, requests: Iterable[tuple[dataset.Split, Iterable[str]]]
+    frozen: contracts.Frozen,
+    requests: Iterable[tuple[dataset.Split, Iterable[str], int | None]],
 ) -> contracts.Frozen:
     """The same representation, whose images are encoded once for several evaluations.
 
     Args:
-      requests: the taps that will be asked for of a split, which may be named several times; all
-        of them are kept from the first time the split is encoded.
+      requests: the taps that will be asked for of a split, and of how many `views`; a split may be
+        named several times, and all its taps of so many views are kept from the first time that
+        it is encoded.
     """
     kept = Remembering(*frozen)
     kept.store = {}
-    for split, taps in requests:
-        _kept(kept, split).wanted.update(dict.fromkeys(taps))
+    for split, taps, views in requests:
+        _kept(kept, split, views).wanted.update(dict.fromkeys(taps))
     return kept
 
 
@@ -52,24 +56,52 @@ def shapes(frozen: contracts.Frozen, split: dataset.Split) -> dict[str, tuple[in
 
 
 def extract(
-    frozen: contracts.Frozen, split: dataset.Split, taps: Iterable[str], batch: int = 512
+    frozen: contracts.Frozen,
+    split: dataset.Split,
+    taps: Iterable[str],
+    batch: int = 512,
+    *,
+    views: int | None = None,
+    rng: jax.Array | None = None,
 ) -> Features:
     """The features {tap: f32[n,d]} of a split, maps flattened, one row for every image, in order.
 
     Args:
       batch: images encoded at a time; the last, smaller batch is padded and the padding dropped.
+      views: None = of the images as they are; k = the mean of the features of k copies of each
+        image, changed at random as in training, by `rng`.
 
     Raises:
-      UserError: a tap that the representation does not have.
+      UserError: a tap that the representation does not have; views of one that has none.
     """
     taps = tuple(taps)
+    if views is not None:
+        check_views(views)
+        _check_prepares(frozen, views)
     if not isinstance(frozen, Remembering):
-        return _encode(frozen, split, taps, batch)
-    _, wanted, kept = _kept(frozen, split)
+        return _encode(frozen, split, taps, batch, views, rng)
+    wanted, kept = _kept(frozen, split, views).wanted, _kept(frozen, split, views, rng).features
     missing = [tap for tap in dict.fromkeys((*taps, *wanted)) if tap not in kept]
     if any(tap in missing for tap in taps):
-        kept.update(_encode(frozen, split, missing, batch))
+        kept.update(_encode(frozen, split, missing, batch, views, rng))
     return {tap: kept[tap] for tap in taps}
+
+
+def check_views(views: int) -> None:
+    """Raises UserError unless the features of so many copies can be averaged."""
+    if not isinstance(views, int) or views < 1:
+        raise contracts.UserError(
+            f"views is {views!r}: set it to the number of copies of each image whose features are "
+            "averaged, or to None"
+        )
+
+
+def _check_prepares(frozen: contracts.Frozen, views: int) -> None:
+    if frozen.prepare is None:
+        raise contracts.UserError(
+            f"views is {views} and this representation was not trained on changed images; leave "
+            "it out of the evaluation's representations, or set views to None"
+        )
 
 
 def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) -> np.ndarray:
@@ -97,12 +129,23 @@ def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) 
     return np.concatenate(codes)
 
 
-def _kept(frozen: Remembering, split: dataset.Split) -> _Kept:
-    return frozen.store.setdefault(id(split.images), _Kept(split, {}, {}))
+def _kept(
+    frozen: Remembering,
+    split: dataset.Split,
+    views: int | None = None,
+    rng: jax.Array | None = None,
+) -> _Kept:
+    """What is known of a split and so many views; of views, requests are without a key."""
+    drawn = None if views is None or rng is None else np.asarray(jax.random.key_data(rng)).tobytes()
+    return frozen.store.setdefault((id(split.images), views, drawn), _Kept(split, {}, {}))
 
 
-def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Features:
-    sizes = shapes(frozen, split)
+def _encode(
+    frozen, split: dataset.Split, taps: Iterable[str], batch: int, views: int | None, rng
+) -> Features:
+    encode = _views(frozen, views, rng) if views else lambda images, _: frozen.represent(images)
+    one = jax.ShapeDtypeStruct((batch, *split.images.shape[1:]), split.images.dtype)
+    sizes = {name: tap.shape[1:] for name, tap in jax.eval_shape(encode, one, 0).items()}
     for tap in taps:
         if tap not in sizes:
             raise contracts.unknown("tap", tap, sizes)
@@ -112,10 +155,42 @@ def _encode(frozen, split: dataset.Split, taps: Iterable[str], batch: int) -> Fe
         size = len(images)
         if size < batch:
             images = np.concatenate([images, np.repeat(images[:1], batch - size, axis=0)])
-        encoded = frozen.represent(images)
+        encoded = encode(images, start)
         for tap, rows in features.items():
             rows[start : start + size] = np.asarray(encoded[tap]).reshape(batch, -1)[:size]
     return features
+
+
+def _views(frozen: contracts.Frozen, views: int, rng: jax.Array) -> Callable[..., contracts.Taps]:
+    """(images u8[n,h,w,c], start) -> the mean taps of so many views of them.
+
+    One view after the other, so that the memory is that of one; the sum is in float64 and has the
+    mean of equal features exact.
+    """
+    view = _view(frozen.method.represent, frozen.prepare)
+
+    def encode(images, start):
+        key = jax.random.fold_in(rng, start)
+        keys = (jax.random.fold_in(key, number) for number in range(views))
+        if isinstance(images, jax.core.Tracer):
+            return view(frozen.params, frozen.state, images, next(keys))
+        sums = {}
+        for each in keys:
+            for tap, found in view(frozen.params, frozen.state, images, each).items():
+                sums[tap] = sums.get(tap, 0.0) + np.asarray(found, np.float64)
+        return {tap: (total / views).astype(np.float32) for tap, total in sums.items()}
+
+    return encode
+
+
+@functools.lru_cache(maxsize=8)  # one function for equal ones, so that it is compiled once
+def _view(represent, prepare):
+    @jax.jit
+    def view(params, state, images, key):
+        # Of a method that trains on several views of an image, the first.
+        return represent(params, state, prepare(jnp.asarray(images), key)[0])
+
+    return view
 
 
 def _parts(split: dataset.Split, size: int) -> Iterator[np.ndarray]:

@@ -78,6 +78,8 @@ def check(
             evaluation.module.check_method(method)
         if data is not None and hasattr(evaluation.module, "check"):
             evaluation.module.check(data.splits)
+        if options.get("views") is not None:
+            features.check_views(options["views"])
         per_class = options.get("labels_per_class")
         if data is not None and per_class is not None and accuracy.missing(data.splits) is None:
             labels = data.splits["train"].labels
@@ -193,6 +195,9 @@ def _planned(
             chosen = name in evaluation.representations
         else:
             chosen = name == TRAINED or scope == "all" or (scope == "encoders" and not single)
+            # Of pixels and their PCA there is no mean over what is drawn in training.
+            drawn = evaluation.options.get("views") is not None
+            chosen = chosen and not (drawn and representations[name].prepare is None)
         if not chosen:
             continue
         taps = has if single else taps
@@ -211,12 +216,12 @@ def _splits(evaluation: _Evaluation, data: dataset.Dataset, labelled):
     return labelled if only else data.splits
 
 
-def _requests(steps) -> Iterator[tuple[dataset.Split, tuple[str, ...]]]:
-    """Which taps of which split the evaluations of one representation will ask for."""
+def _requests(steps) -> Iterator[tuple[dataset.Split, tuple[str, ...], int | None]]:
+    """Which taps of which split, and of how many views, the evaluations will ask for."""
     for evaluation, taps, splits in steps:
         if not _trains_encoder(evaluation):
             for split in splits.values():
-                yield split, taps
+                yield split, taps, evaluation.options.get("views")
 
 
 def _call(evaluation: _Evaluation, frozen, taps, splits, classes, rng) -> dict[str, Any]:
@@ -289,9 +294,11 @@ def _rows(evaluation: _Evaluation, representation: str, results, sizes) -> Itera
 
 
 def _labels(options: Mapping[str, Any]) -> str:
-    """Such as "all", "10 per class" or "all, permuted"."""
-    per_class = options.get("labels_per_class")
+    """Such as "all", "10 per class", "all, permuted" or "all, mean of 16 views"."""
+    per_class, views = options.get("labels_per_class"), options.get("views")
     budget = "all" if per_class is None else f"{per_class} per class"
+    if views is not None:
+        budget += ", one random view" if views == 1 else f", mean of {views} views"
     return f"{budget}, permuted" if options.get("permuted") else budget
 
 

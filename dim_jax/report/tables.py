@@ -164,7 +164,7 @@ class Group:
     @property
     def few_labels(self) -> bool:
         """True if the probes saw a part of the labels only."""
-        return self.labels.removesuffix(_PERMUTED) != "all"
+        return self.labels.partition(",")[0] != "all"
 
     @property
     def permuted(self) -> bool:
@@ -302,11 +302,12 @@ def representation_title(name: str, tables: Sequence[Group]) -> str:
 
 def labels_title(labels: str) -> str:
     """The label budget in words: "all labels", "10 labels per class", "all labels, permuted"."""
-    if labels.endswith(_PERMUTED):
-        return labels_title(labels.removesuffix(_PERMUTED)) + _PERMUTED
-    if labels == "all":
-        return "all labels"
-    return f"{labels.split(' ')[0]} labels per class" if labels.endswith("per class") else labels
+    budget, comma, more = labels.partition(",")
+    if budget == "all":
+        budget = "all labels"
+    elif budget.endswith("per class"):
+        budget = f"{budget.split(' ')[0]} labels per class"
+    return budget + comma + more
 
 
 def evaluation_title(name: str) -> str:

@@ -1,5 +1,7 @@
 """Real digits as splits, and a small encoder that was never trained."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,3 +69,33 @@ def encoder() -> contracts.Frozen:
 def rng() -> jax.Array:
     """The random key of an evaluation."""
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """The function (change=None) -> the random features as a network trained on changed images.
+
+    change(images u8[n,h,w,c], rng) -> the images; None changes nothing.
+    """
+
+    def make(change=None) -> contracts.Frozen:
+        def represent(params, state, images):
+            rows = images.reshape(len(images), -1)
+            return {"conv": images, "y": jnp.tanh(rows @ params) + state}
+
+        def prepare(images, rng=None):
+            changed = images if change is None or rng is None else change(images, rng)
+            return (changed.astype(jnp.float32) / 255)[None]
+
+        params = jax.random.normal(jax.random.key(7), (64, 8))
+        plain = jax.jit(lambda p, s, images: represent(p, s, prepare(images)[0]))
+        return contracts.Frozen(
+            functools.partial(plain, params, 0.0),
+            contracts.Method(None, None, represent),
+            params,
+            0.0,
+            normalise=lambda images: images.astype(jnp.float32) / 255,
+            prepare=prepare,
+        )
+
+    return make

@@ -194,3 +194,26 @@ def test_protocols_give_what_they_always_gave(digits, encoder, probe):
     assert found["y/accuracy"] == pytest.approx(full[1], abs=tolerance)
     found = probe.evaluate(encoder, digits.splits, key, taps=("y",), labels_per_class=10)
     assert found["y/accuracy"] == pytest.approx(few, abs=tolerance)
+
+
+@pytest.mark.parametrize("probe", [knn, mlp, svm])
+def test_views_of_unchanged_images_change_no_accuracy(network, digits, rng, probe):
+    options = dict(taps=("y",), labels_per_class=5, subsets=1)
+    found, plain = (
+        probe.evaluate(network(), digits.splits, rng, views=views, **options) for views in (3, None)
+    )
+    assert found == plain
+
+
+def test_views_are_of_training_and_of_test_images_by_keys_of_their_own(network, digits, rng):
+    def noisy(images, key):
+        return jax.random.randint(key, images.shape, 0, 256).astype(np.uint8)
+
+    test = digits.splits["test"]
+    same = {"train": test, "test": test}
+    task = recorded(network(noisy), same, rng, views=2)
+    assert not np.allclose(task.train.features, task.test.features, atol=1e-3)
+    again = recorded(network(noisy), same, rng, views=2)
+    np.testing.assert_array_equal(task.test.features, again.test.features)
+    plain = recorded(network(noisy), same, rng)
+    np.testing.assert_array_equal(plain.train.features, plain.test.features)

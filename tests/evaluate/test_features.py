@@ -41,7 +41,7 @@ def test_every_image_once_in_order_and_maps_flat(split, batch):
 
 def test_remembering_encodes_once_for_all_taps(split):
     counting = Counting()
-    kept = features.remembering(counting.frozen, [(split, ("map",)), (split, ("sum",))])
+    kept = features.remembering(counting.frozen, [(split, ("map",), None), (split, ("sum",), None)])
     first = features.extract(kept, split, ("sum",), 4)["sum"]
     assert features.extract(kept, split, ("sum", "map"), 4)["sum"] is first
     assert len(counting.sizes) == 2
@@ -53,7 +53,9 @@ def test_remembering_encodes_once_for_all_taps(split):
 def test_remembering_keeps_of_a_split_what_is_asked_of_it(split):
     counting = Counting()
     other = split._replace(images=split.images.copy())
-    kept = features.remembering(counting.frozen, [(split, ("map", "sum")), (other, ("sum",))])
+    kept = features.remembering(
+        counting.frozen, [(split, ("map", "sum"), None), (other, ("sum",), None)]
+    )
     features.extract(kept, other, ("sum",))
     features.extract(kept, split, ("sum",))
     held = {id(entry.split): set(entry.features) for entry in kept.store.values()}
@@ -69,6 +71,75 @@ def test_shapes_compute_nothing(split):
 def test_unknown_tap_is_named_with_the_nearest(split):
     with pytest.raises(contracts.UserError, match="unknown tap 'maps': did you mean 'map'"):
         features.extract(Counting().frozen, split, ("maps",))
+
+
+def shifted(images, rng):
+    """The images lighter by 0 to 63, each by its own draw."""
+    return images // 2 + jax.random.randint(rng, (len(images), 1, 1, 1), 0, 64).astype(jnp.uint8)
+
+
+@pytest.mark.parametrize("views", [1, 3, 7])
+def test_views_of_unchanged_images_are_the_plain_features(network, digits, rng, views):
+    found, plain = (
+        features.extract(network(), digits.splits["test"], ("conv", "y"), views=number, rng=rng)
+        for number in (views, None)
+    )
+    for tap in ("conv", "y"):
+        np.testing.assert_array_equal(found[tap], plain[tap])
+
+
+def test_views_are_averaged_over_draws(network, digits, rng):
+    """conv is the image itself, so the mean over draws is half the image and 31.5 of 255."""
+    frozen, split = network(shifted), digits.splits["test"]
+    deviations = {}
+    for views in (1, 4, 64):
+        found = features.extract(frozen, split, ("conv",), views=views, rng=rng)["conv"]
+        half = (split.images // 2).reshape(len(found), -1).astype(np.float64)
+        shift = 255 * found - half
+        np.testing.assert_allclose(shift, np.tile(shift[:, :1], 64), atol=1e-3)  # one per image
+        assert abs(shift[:, 0].mean() - 31.5) < 4 * 18.5 / np.sqrt(len(shift) * views)
+        deviations[views] = shift[:, 0].std()
+    for views, deviation in deviations.items():  # sqrt((64^2 - 1) / 12) of one draw
+        assert deviation == pytest.approx(18.47 / np.sqrt(views), rel=0.15)
+    again = features.extract(frozen, split, ("conv",), views=64, rng=rng)["conv"]
+    np.testing.assert_array_equal(again, found)
+    other = features.extract(frozen, split, ("conv",), views=64, rng=jax.random.key(1))["conv"]
+    assert not np.array_equal(other, found)
+
+
+def test_views_are_remembered_apart(network, digits, rng):
+    made = []
+
+    def counted(images, key):
+        jax.debug.callback(lambda: made.append(1))
+        return shifted(images, key)
+
+    split = digits.splits["test"]._replace(images=digits.splits["test"].images[:100])
+    requests = [(split, ("y",), None), (split, ("conv",), 4), (split, ("y",), 4)]
+    kept = features.remembering(network(counted), requests)
+
+    def extracted(tap, views, key=rng):
+        found = features.extract(kept, split, (tap,), 100, views=views, rng=key)[tap]
+        jax.effects_barrier()
+        return found
+
+    plain = extracted("y", None)
+    assert len(made) == 0
+    first = extracted("y", 4)
+    assert len(made) == 4
+    assert extracted("y", 4) is first and extracted("y", None) is plain
+    extracted("conv", 4)
+    assert len(made) == 4  # asked for together
+    assert not np.allclose(plain, first)
+    assert not np.array_equal(extracted("y", 1), first)
+    assert not np.array_equal(extracted("y", 4, jax.random.key(5)), first)
+
+
+def test_views_that_cannot_be(network, encoder, digits, rng):
+    with pytest.raises(contracts.UserError, match="was not trained on changed images"):
+        features.extract(encoder, digits.splits["test"], ("y",), views=2, rng=rng)
+    with pytest.raises(contracts.UserError, match="views is 0: set it to the number of copies"):
+        features.extract(network(), digits.splits["test"], ("y",), views=0, rng=rng)
 
 
 def test_codes_are_drawn_for_every_image_once_and_in_order(digits):

@@ -173,6 +173,31 @@ def test_labels_of_a_row_say_that_they_were_permuted(encoder, digits, rng):
     assert rows[0]["value"] < 0.2
 
 
+def test_views_are_of_networks_and_labels_say_so(network, digits, rng):
+    def darker(images, key):
+        return images // 2
+
+    evals = {
+        "plain": {"name": "knn", "taps": ("y",)},
+        "one": {"name": "knn", "taps": ("y",), "views": 1},
+        "mean": {"name": "knn", "taps": ("y",), "views": 3, "labels_per_class": 4, "subsets": 1},
+    }
+    judged = {"trained": network(darker), "pixels": controls.pixels()}
+    rows, _ = suite.run(evals, judged, digits, rng, lambda line: None)
+    assert [(row["eval"], row["representation"], row["labels"]) for row in rows] == [
+        ("plain", "trained", "all"),
+        ("plain", "pixels", "all"),
+        ("one", "trained", "all, one random view"),
+        ("mean", "trained", "4 per class, mean of 3 views"),
+    ]
+    assert rows[0]["value"] != rows[2]["value"]
+    evals = {"one": {**evals["one"], "representations": ("pixels",)}}
+    with pytest.raises(contracts.UserError, match="was not trained on changed images"):
+        suite.run(evals, judged, digits, rng, lambda line: None)
+    with pytest.raises(contracts.UserError, match="views is -1"):
+        suite.check({"one": {"name": "knn", "views": -1}})
+
+
 def test_representations_can_be_chosen(representations, digits, rng):
     evals = {"knn": {"name": "knn", "representations": ("pca",)}}
     rows, _ = suite.run(evals, representations, digits, rng, lambda line: None)

@@ -240,3 +240,15 @@ def test_durations(seconds, text):
 )
 def test_short_numbers(value, text):
     assert formats.short(value) == text
+
+
+def test_titles_of_labels_with_views():
+    titles = {
+        "all, mean of 16 views": "all labels, mean of 16 views",
+        "10 per class, one random view": "10 labels per class, one random view",
+        "all, mean of 2 views, permuted": "all labels, mean of 2 views, permuted",
+        "2 of 3": "2 of 3",
+    }
+    assert {labels: tables.labels_title(labels) for labels in titles} == titles
+    group = tables.Group("mlp", "mlp-v1", "all, mean of 2 views, permuted", "test", "accuracy", ())
+    assert group.permuted and not group.few_labels
