@@ -49,10 +49,13 @@ def remembering(
     return kept
 
 
-def shapes(frozen: contracts.Frozen, split: dataset.Split) -> dict[str, tuple[int, ...]]:
-    """{tap: shape of one example's features}, without computing any."""
+def shapes(
+    frozen: contracts.Frozen, split: dataset.Split, views: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """{tap: shape of one example's features}, without computing any; `views` as of `extract`."""
     images = jax.ShapeDtypeStruct((2, *split.images.shape[1:]), split.images.dtype)
-    return {name: tap.shape[1:] for name, tap in jax.eval_shape(frozen.represent, images).items()}
+    encode = _encoder(frozen, views, jax.random.key(0))
+    return {name: tap.shape[1:] for name, tap in jax.eval_shape(encode, images, 0).items()}
 
 
 def extract(
@@ -143,9 +146,7 @@ def _kept(
 def _encode(
     frozen, split: dataset.Split, taps: Iterable[str], batch: int, views: int | None, rng
 ) -> Features:
-    encode = _views(frozen, views, rng) if views else lambda images, _: frozen.represent(images)
-    one = jax.ShapeDtypeStruct((batch, *split.images.shape[1:]), split.images.dtype)
-    sizes = {name: tap.shape[1:] for name, tap in jax.eval_shape(encode, one, 0).items()}
+    encode, sizes = _encoder(frozen, views, rng), shapes(frozen, split, views)
     for tap in taps:
         if tap not in sizes:
             raise contracts.unknown("tap", tap, sizes)
@@ -161,12 +162,16 @@ def _encode(
     return features
 
 
-def _views(frozen: contracts.Frozen, views: int, rng: jax.Array) -> Callable[..., contracts.Taps]:
-    """(images u8[n,h,w,c], start) -> the mean taps of so many views of them.
+def _encoder(
+    frozen: contracts.Frozen, views: int | None, rng: jax.Array | None
+) -> Callable[..., contracts.Taps]:
+    """(images u8[n,h,w,c], start) -> their taps, or the mean ones of so many views of them.
 
     One view after the other, so that the memory is that of one; the sum is in float64 and has the
     mean of equal features exact.
     """
+    if views is None:
+        return lambda images, _: frozen.represent(images)
     view = _view(frozen.method.represent, frozen.prepare)
 
     def encode(images, start):

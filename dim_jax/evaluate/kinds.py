@@ -57,6 +57,25 @@ class Linear(NamedTuple):
     penalty: float = 0.0
 
 
+class Refitted(NamedTuple):
+    """An affine map and a softmax, fitted to copies of seed patches and judged on others.
+
+    standardise, betas, batch, epochs, min_steps: as in `Mlp`, of each fit; the rate falls to zero
+      along half a cosine.
+    learning_rates: one fit for each; the rate and the number of passes are those with the largest
+      bound on copies that are neither fitted nor judged.
+    patience: a fit ends after so many passes without a larger bound.
+    """
+
+    standardise: bool
+    learning_rates: tuple[float, ...]
+    betas: tuple[float, float]
+    batch: int
+    epochs: int
+    min_steps: int
+    patience: int
+
+
 class Svm(NamedTuple):
     """One-vs-rest linear SVM with an intercept, solved to convergence.
 

@@ -21,10 +21,14 @@ PROTOCOL = kinds.Linear
 def accuracies(settings: kinds.Linear, task: accuracy.Task) -> np.ndarray:
     """The test accuracy f[fits] of each fit, or of one fit on each label subset."""
     sizes = task.train.features.shape[1], task.classes
-    network = probes.Network(
-        functools.partial(_init, sizes), _loss(settings.clip, settings.penalty), _logits
-    )
-    return probes.accuracies(settings, task, network)
+    return probes.accuracies(settings, task, network(sizes, settings.clip, settings.penalty))
+
+
+def network(
+    sizes: tuple[int, int], clip: float | None = None, penalty: float = 0.0
+) -> probes.Network:
+    """Affine maps of (features, classes); clip and penalty: `losses.classification_loss`."""
+    return probes.Network(functools.partial(_init, sizes), _loss(clip, penalty), _logits)
 
 
 evaluate = accuracy.evaluation(accuracies, PROTOCOL, "linear-v1")

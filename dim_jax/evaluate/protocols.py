@@ -238,6 +238,16 @@ PROTOCOLS: dict[str, NamedTuple] = {
         tolerance=1e-3,
         max_steps=100,
     ),
+    # Ours. Few features want large weights and many small ones, hence three rates.
+    "surrogate-v1": kinds.Refitted(
+        standardise=True,
+        learning_rates=(1e-3, 1e-2, 1e-1),
+        betas=(0.9, 0.999),
+        batch=512,
+        epochs=10,
+        min_steps=500,
+        patience=3,
+    ),
     # After pretraining, as the text of the paper reads. On a GPU or TPU.
     "finetune-paper-v1": _FINETUNE,
     # Beside the method's own objective, as the released code adds the two up. An epoch is one of
@@ -269,6 +279,7 @@ Kind = TypeVar(
     kinds.Decoder,
     kinds.Tuning,
     kinds.Attributes,
+    kinds.Refitted,
 )
 
 

@@ -67,6 +67,24 @@ _METRICS = {  # name -> title, what the number is
         "Nats: InfoNCE of the critics' scores on test images, a lower bound; at most the logarithm "
         "of the number of candidates",
     ),
+    "bound": (
+        "Information with the seed patch",
+        "Nats: a lower bound, log N - cross-entropy of one of N patches on fresh transformations; "
+        "logits: the method's own softmax, others: a linear one fitted to the frozen features",
+    ),
+    "bound_ceiling": ("The most of that information", "Nats: the logarithm of N"),
+    "surrogate_accuracy": (
+        "Seed patches recognised",
+        "Share of the transformed patches that are classified as their own",
+    ),
+    "mean_loss": (
+        "Surrogate loss of the mean",
+        "Nats: the cross-entropy of the logits' mean over transformations; smaller is better",
+    ),
+    "variation": (
+        "Surrogate loss of the variation",
+        "Nats: what transformations add to it; 0 = logits that they do not change",
+    ),
     "purity@4_sigmoid": (
         "The same after the sigmoid",
         "Neighbours among sigmoid(y), on which the uniform prior acts",
@@ -124,7 +142,7 @@ _METRICS = {  # name -> title, what the number is
     ),
 }
 _PERMUTED = ", permuted"  # the end of `labels` in a row of that control
-_PERCENT = ("accuracy", "purity", "retrieval")
+_PERCENT = ("accuracy", "purity", "retrieval", "surrogate_accuracy")
 _ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
 MAJORITY = "majority"
 
