@@ -146,7 +146,7 @@ def _kept(
 def _encode(
     frozen, split: dataset.Split, taps: Iterable[str], batch: int, views: int | None, rng
 ) -> Features:
-    encode, sizes = _encoder(frozen, views, rng), shapes(frozen, split, views)
+    encode, sizes = _encoder(frozen, views, rng, tuple(taps)), shapes(frozen, split, views)
     for tap in taps:
         if tap not in sizes:
             raise contracts.unknown("tap", tap, sizes)
@@ -163,16 +163,21 @@ def _encode(
 
 
 def _encoder(
-    frozen: contracts.Frozen, views: int | None, rng: jax.Array | None
+    frozen: contracts.Frozen,
+    views: int | None,
+    rng: jax.Array | None,
+    taps: tuple[str, ...] | None = None,
 ) -> Callable[..., contracts.Taps]:
     """(images u8[n,h,w,c], start) -> their taps, or the mean ones of so many views of them.
+
+    Of views the given taps only, so that no others are computed; None = all.
 
     One view after the other, so that the memory is that of one; the sum is in float64 and has the
     mean of equal features exact.
     """
     if views is None:
         return lambda images, _: frozen.represent(images)
-    view = _view(frozen.method.represent, frozen.prepare)
+    view = _view(frozen.method.represent, frozen.prepare, taps)
 
     def encode(images, start):
         key = jax.random.fold_in(rng, start)
@@ -189,11 +194,12 @@ def _encoder(
 
 
 @functools.lru_cache(maxsize=8)  # one function for equal ones, so that it is compiled once
-def _view(represent, prepare):
+def _view(represent, prepare, taps):
     @jax.jit
     def view(params, state, images, key):
         # Of a method that trains on several views of an image, the first.
-        return represent(params, state, prepare(jnp.asarray(images), key)[0])
+        found = represent(params, state, prepare(jnp.asarray(images), key)[0])
+        return found if taps is None else {tap: found[tap] for tap in taps}
 
     return view
 

@@ -62,8 +62,8 @@ class Refitted(NamedTuple):
 
     standardise, betas, batch, epochs, min_steps: as in `Mlp`, of each fit; the rate falls to zero
       along half a cosine.
-    learning_rates: one fit for each; the rate and the number of passes are those with the largest
-      bound on copies that are neither fitted nor judged.
+    learning_rates: one fit for each, at that rate over sqrt(d) for d features; the rate and the
+      number of passes are those with the largest bound on copies neither fitted nor judged.
     patience: a fit ends after so many passes without a larger bound.
     """
 

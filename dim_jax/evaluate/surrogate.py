@@ -180,7 +180,7 @@ def refitted_bound(
     most, best = -math.inf, None
     for rate in settings.learning_rates:
         waited, highest = 0, -math.inf
-        for params in _fitted(settings, rate, examples, count, seed):
+        for params in _fitted(settings, rate / math.sqrt(dim), examples, count, seed):
             value = _bound(params, chosen, scaling)
             waited, highest = (0, value) if value > highest else (waited + 1, highest)
             if value > most:
