@@ -252,3 +252,22 @@ def test_titles_of_labels_with_views():
     assert {labels: tables.labels_title(labels) for labels in titles} == titles
     group = tables.Group("mlp", "mlp-v1", "all, mean of 2 views, permuted", "test", "accuracy", ())
     assert group.permuted and not group.few_labels
+
+
+def test_bounds_of_seed_patches_have_words_and_units():
+    shared = {"eval": "surrogate", "protocol": "surrogate-v1", "representation": "trained"}
+    metrics = {"bound": 5.25, "bound_ceiling": 6.9, "surrogate_accuracy": 0.5, "variation": 0.2}
+    rows = [
+        {**shared, "tap": "logits", "metric": metric, "value": value, "labels": "all"}
+        for metric, value in metrics.items()
+    ]
+    found = tables.measures(rows)
+    assert [one.title for one in found] == [
+        "Information with the seed patch, logits",
+        "The most of that information, logits",
+        "Seed patches recognised, logits",
+        "Surrogate loss of the variation, logits",
+    ]
+    assert all(one.meaning for one in found) and found[0].meaning.startswith("Nats: a lower bound")
+    texts = [tables.metric_text(one.metric, one.values["trained"]) for one in found]
+    assert texts == ["5.25", "6.9", "50.0 %", "0.2"]
