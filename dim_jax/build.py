@@ -19,7 +19,7 @@ ROLES = {
     # those of several views are made of others.
     "encoder": tuple(
         f"dim_jax.nets.{module}"
-        for module in ("encoders", "folded", "amdim", "multiview", "manifold")
+        for module in ("encoders", "folded", "amdim", "multiview", "manifold", "exemplar")
     ),
     "embedding": "dim_jax.nets.heads",
     "context": "dim_jax.nets.contexts",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from dim_jax import augment, contracts
-from dim_jax.augment import policy
+from dim_jax.augment import policy, warps
 
 LEVEL = 1 / 255
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3), np.uint8)
@@ -105,7 +105,7 @@ def test_one_turn_is_the_one_that_it_says():
     """A quarter turn counter-clockwise of the point above the centre is that on its left."""
     image = jnp.zeros((1, 5, 5, 1)).at[0, 0, 2].set(1.0)
     quarter = jnp.array([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
-    turned = policy.warp(image, quarter)[0, :, :, 0]
+    turned = warps.warp(image, quarter, fill=policy.FILL)[0, :, :, 0]
     assert np.unravel_index(np.argmax(turned), turned.shape) == (2, 0)
 
 

@@ -76,6 +76,10 @@ def augment(
             randaugment=placeholder(tuple),  # how many changes, and their magnitude, 0 to 30
             **dict(jitter=placeholder(tuple), jitter_rate=1.0),  # b, c, s, h
             **dict(grey=0.0, blur=0.0, solarise=0.0),  # rates
+            affine=placeholder(tuple),  # part of a side, least and largest scale, degrees
+            pca=placeholder(tuple),  # least and largest factor
+            hsv=placeholder(tuple),  # powers and factors, least and largest; shift
+            hue=0.0,  # of a turn
         )
     )
     block.update(crop=crop, resized_crop=resized_crop, randaugment=randaugment, jitter=jitter)

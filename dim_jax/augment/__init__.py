@@ -16,6 +16,13 @@ from dim_jax.augment.colour import (
     saturation,
     shift_hue,
 )
+from dim_jax.augment.contrasts import (
+    hsv_power,
+    pca_contrast,
+    random_hsv_power,
+    random_hue,
+    random_pca_contrast,
+)
 from dim_jax.augment.geometry import (
     crop_boxes,
     random_crop,
@@ -28,22 +35,30 @@ from dim_jax.augment.occlusion import occlude
 from dim_jax.augment.pipeline import Change, pipeline
 from dim_jax.augment.policy import randaugment
 from dim_jax.augment.spaces import rgb_to_lab, rgb_to_ycbcr
+from dim_jax.augment.warps import affine, random_affine, warp
 
 __all__ = [
     "Change",
+    "affine",
     "brightness",
     "contrast",
     "crop_boxes",
     "gaussian_blur",
     "grey",
+    "hsv_power",
     "jitter",
     "occlude",
+    "pca_contrast",
     "pipeline",
     "randaugment",
+    "random_affine",
     "random_blur",
     "random_crop",
     "random_flip",
     "random_grey",
+    "random_hsv_power",
+    "random_hue",
+    "random_pca_contrast",
     "random_resized_crop",
     "random_solarise",
     "random_translation",
@@ -52,4 +67,5 @@ __all__ = [
     "rgb_to_ycbcr",
     "saturation",
     "shift_hue",
+    "warp",
 ]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
+from dim_jax.augment import draws
 
 _TRIES = 10  # of a box that fits: torchvision, RandomResizedCrop.get_params
 
@@ -108,8 +109,7 @@ def crop_boxes(
     """
     height, width = shape
     keys = jax.random.split(rng, 3)
-    low, high = jnp.log(jnp.asarray(aspect, jnp.float32))
-    ratios = jnp.exp(jax.random.uniform(keys[1], (count, _TRIES), minval=low, maxval=high))
+    ratios = draws.log_uniform(keys[1], (count, _TRIES), aspect)
     areas = jax.random.uniform(keys[0], (count, _TRIES), minval=area[0], maxval=area[1])
     areas *= height * width
     sides = jnp.round(jnp.sqrt(jnp.stack([areas / ratios, areas * ratios], axis=-1)))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from dim_jax import contracts
 from dim_jax.augment import blur as blurs
-from dim_jax.augment import colour, geometry, policy
+from dim_jax.augment import colour, contrasts, geometry, policy, warps
 
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -34,6 +34,10 @@ def pipeline(
     grey: float = 0.0,
     blur: float = 0.0,
     solarise: float = 0.0,
+    affine: Sequence[float] | None = None,
+    pca: Sequence[float] | None = None,
+    hsv: Sequence[float] | None = None,
+    hue: float = 0.0,
 ) -> Change:
     """(rng, images u8[n,h,w,c]) -> the images as they are trained on, in this order of changes.
 
@@ -55,6 +59,13 @@ def pipeline(
         changes none.
       translate_rate, jitter_rate, grey, blur, solarise: the part of the images that are moved,
         jittered, made grey, blurred, solarised.
+      affine: how far images are moved, as a part of their side, their least and largest scale, and
+        the degrees they are turned by (`augment.random_affine`); with `crop`, about the middle of
+        the image, of which that side stays. None warps none.
+      pca: least and largest factor of each principal component of an image's pixels; or None.
+      hsv: least and largest power, least and largest factor, and shift of saturation and value
+        (`augment.random_hsv_power`); or None.
+      hue: how far the hue is moved at most, in turns; 0 moves none.
 
     Raises:
       UserError: a value that cannot be; on use, images too small or without three channels.
@@ -64,7 +75,12 @@ def pipeline(
     _check_rates(translate_rate=translate_rate, jitter_rate=jitter_rate)
     _check_rates(grey=grey, blur=blur, solarise=solarise)
     changes = []
-    if resized_crop is not None:
+    if affine is not None:
+        _check_alone(resized_crop)
+        changes.append(
+            _of_units(functools.partial(warps.random_affine, size=crop, **_affine(affine)))
+        )
+    elif resized_crop is not None:
         area, aspect = _pair("resized_crop", resized_crop, 1.0), _pair("aspect", aspect, math.inf)
         changes.append(functools.partial(_boxes, crop=crop, area=area, aspect=aspect))
     elif crop is not None:
@@ -76,6 +92,7 @@ def pipeline(
         changes.append(functools.partial(geometry.random_translation, **moved))
     if randaugment is not None:
         changes.append(_coloured(policy.randaugment, "randaugment", **_policy(randaugment)))
+    changes += _contrasts(pca, hsv, hue)
     if jitter is not None:
         strengths = _strengths(jitter)
         changes.append(_coloured(colour.jitter, "jitter", strengths=strengths, rate=jitter_rate))
@@ -87,6 +104,23 @@ def pipeline(
         values = dict(threshold=_THRESHOLD, rate=solarise)
         changes.append(_of_units(functools.partial(colour.random_solarise, **values)))
     return _in_views(changes, views, {geometry.random_flip} if flip_shared else set())
+
+
+def _contrasts(pca, hsv, hue) -> list[Change]:
+    """The changes of Exemplar-CNN's colours."""
+    changes = []
+    if pca is not None:
+        factors = _pair("pca", pca, math.inf)
+        changes.append(_coloured(contrasts.random_pca_contrast, "pca", factors=factors))
+    if hsv is not None:
+        changes.append(_coloured(contrasts.random_hsv_power, "hsv", **_hsv(hsv)))
+    if not 0 <= hue <= 0.5:
+        raise contracts.UserError(
+            f"augment.hue is {hue!r}; set it to a part of a turn, from 0 to 0.5"
+        )
+    if hue:
+        changes.append(_coloured(contrasts.random_hue, "hue", shift=hue))
+    return changes
 
 
 def _in_views(changes: list[Change], views: int, shared: set[Change]) -> Change:
@@ -126,7 +160,7 @@ def _coloured(change: Change, name: str, **values) -> Change:
         if images.shape[-1] != 3:
             raise contracts.UserError(
                 f"augment.{name} changes the colours of RGB images and these have "
-                f"{images.shape[-1]} channels; set it to {0 if name == 'grey' else 'None'}"
+                f"{images.shape[-1]} channels; set it to {0 if name in ('grey', 'hue') else 'None'}"
             )
         return change(rng, _units(images), **values)
 
@@ -175,6 +209,37 @@ def _pair(name: str, value: Sequence[float], most: float) -> tuple[float, float]
             f"than 0{bound}"
         )
     return pair
+
+
+def _check_alone(resized_crop) -> None:
+    if resized_crop is not None:
+        raise contracts.UserError(
+            "augment.affine and augment.resized_crop both cut the images; set one of them to None"
+        )
+
+
+def _affine(value: Sequence[float]) -> dict:
+    numbers = tuple(value)
+    if len(numbers) != 4 or not (
+        0 <= numbers[0] <= 1 and 0 < numbers[1] <= numbers[2] < math.inf and 0 <= numbers[3] <= 180
+    ):
+        raise contracts.UserError(
+            f"augment.affine is {value!r}; set it to the largest move as a part of the side, 0 to "
+            "1, the least and the largest scale, more than 0, and degrees from 0 to 180, such as "
+            "(0.2, 0.7, 1.4, 20.0)"
+        )
+    return dict(translate=numbers[0], scales=numbers[1:3], degrees=numbers[3])
+
+
+def _hsv(value: Sequence[float]) -> dict:
+    numbers = tuple(value)
+    if len(numbers) != 5 or not 0 <= numbers[4] <= 1:
+        raise contracts.UserError(
+            f"augment.hsv is {value!r}; set it to the least and the largest power, the least and "
+            "the largest factor, and the largest shift, 0 to 1, such as (0.25, 4.0, 0.7, 1.4, 0.1)"
+        )
+    powers, factors = (_pair("hsv", numbers[i : i + 2], math.inf) for i in (0, 2))
+    return dict(powers=powers, factors=factors, shift=numbers[4])
 
 
 def _policy(value: Sequence[float]) -> dict[str, float]:

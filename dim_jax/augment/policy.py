@@ -9,7 +9,7 @@ Source: Cubuk et al. 2020 (RandAugment), section 3; torchvision, RandAugment (ra
 import jax
 import jax.numpy as jnp
 
-from dim_jax.augment import colour
+from dim_jax.augment import colour, warps
 
 MAGNITUDES = 30  # the largest magnitude
 FILL = 0.5  # what comes in at the edges: mid-grey, as in AutoAugment
@@ -50,7 +50,7 @@ def change(images: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.Ar
         return (chosen[:, None] == numbers).any(axis=1)[:, None, None, None]
 
     height, width = images.shape[1:3]
-    warped = warp(images, _matrices(chosen, strengths, height, width))
+    warped = warps.warp(images, _matrices(chosen, strengths, height, width), fill=FILL)
     mixed = _mixed(images, chosen, 1.0 + 0.9 * strengths)
     levels = jnp.round(255.0 * images).astype(jnp.int32)
     tables = _tables(levels, chosen, jnp.abs(strengths))
@@ -78,46 +78,6 @@ def _matrices(chosen: jax.Array, strengths: jax.Array, height: int, width: int) 
         is_one = (chosen == CHANGES.index(name))[:, None]
         found = jnp.where(is_one, jnp.stack(matrix, axis=-1), found)
     return found.reshape(-1, 2, 3)
-
-
-def warp(images: jax.Array, matrices: jax.Array) -> jax.Array:
-    """Images f[n,h,w,c], the result at (x, y) being the image at matrix f[2,3] @ (x, y, 1).
-
-    Points are relative to the centre, pixels are squares of side 1; bilinear between their centres.
-
-    Source: Pillow, Image.transform with AFFINE and BILINEAR.
-    """
-    height, width = images.shape[1:3]
-    y, x = jnp.meshgrid(
-        jnp.arange(height) + 0.5 - height / 2, jnp.arange(width) + 0.5 - width / 2, indexing="ij"
-    )
-    points = jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
-
-    def one(image, matrix):
-        exact = jax.lax.Precision.HIGHEST
-        source = jnp.einsum("hwk,dk->dhw", points, matrix, precision=exact)
-        x, y = source[0] + width / 2, source[1] + height / 2
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        sampled = _bilinear(image, y - 0.5, x - 0.5)
-        return jnp.where(inside[..., None], sampled, FILL)
-
-    return jax.vmap(one)(images, matrices)
-
-
-def _bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
-    """The image f[h,w,c] between its pixels' centres; beyond the outermost ones it stays as it is.
-
-    y and x are f[...], in pixels from the centre of the first one.
-    """
-    height, width = image.shape[:2]
-    top, left = jnp.floor(y), jnp.floor(x)
-    below, right = (y - top)[..., None], (x - left)[..., None]
-    rows = [jnp.clip(top + i, 0, height - 1).astype(jnp.int32) for i in (0, 1)]
-    columns = [jnp.clip(left + i, 0, width - 1).astype(jnp.int32) for i in (0, 1)]
-    upper, lower = (
-        (1 - right) * image[row, columns[0]] + right * image[row, columns[1]] for row in rows
-    )
-    return (1 - below) * upper + below * lower
 
 
 def _mixed(images: jax.Array, chosen: jax.Array, factors: jax.Array) -> jax.Array:
