@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dim_jax import build, contracts
-from dim_jax.nets import layers, products
+from dim_jax.nets import layers
 
 SPEC = dict(name="exemplar", widths=(3, 4, 5), hidden=6, dropout=0.5, side=8)
 IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
@@ -182,17 +182,3 @@ def test_pooling_by_two_is_the_general_one_and_its_gradient():
         for f in (lambda x: layers.max_pool(x, 2, 2), loop)
     ]
     np.testing.assert_allclose(*gradients, atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_both_forms_of_a_large_kernel_agree(dtype):
-    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 4))
-    kernel = jax.random.normal(jax.random.key(1), (5, 5, 4, 3))
-
-    def of(form):
-        loss = lambda x, k: jnp.sum(jnp.sin(form(x, k)))  # noqa: E731
-        return jax.value_and_grad(loss, argnums=(0, 1))(x, kernel)
-
-    chosen = of(products.computed_in(lambda x, k: products.conv(x, k, 1, 2), dtype))
-    other = of(lambda x, k: products._conv_by_matmul(dtype, 1, 2, x, k))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), chosen, other)

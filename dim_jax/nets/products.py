@@ -21,11 +21,6 @@ DTYPES = ("float32", "bfloat16")
 compute_dtype = jax.make_user_context("float32")
 
 
-# Side of kernels whose convolution and gradient take XLA a third of the time of products of patches
-# (5x5, 32 to 64 channels, 8x8 and 16x16 places, two cores).
-_MANY = 5
-
-
 def computed_in(function: Callable, name: str) -> Callable:
     """The same function, always traced with this compute dtype, one of `DTYPES`."""
     if name not in DTYPES:
@@ -88,10 +83,7 @@ def dot_by_location(left: jax.Array, right: jax.Array) -> jax.Array:
 
 def conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolution of images f[n,h,w,c] with kernel f[k,k,c,d], the same padding on all sides."""
-    # With many pixels for each place the patches cost a CPU more than the product saves. A kernel
-    # without padding may be the whole map: one product.
-    many = stride == 1 and padding > 0 and len(kernel) >= _MANY
-    form = _conv_by_matmul if _on_cpu() and not many else _conv_by_lax
+    form = _conv_by_matmul if _on_cpu() else _conv_by_lax
     return form(compute_dtype.value, stride, padding, inputs, kernel)
 
 
