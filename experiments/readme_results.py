@@ -14,6 +14,10 @@ TITLES = {  # in this order
     "dim_table4_cpu": "CIFAR-10, other measures of y (Table 4)",
     "amdim_ablations_cpu": "CIFAR-10, what AMDIM needs",
     "cmc_views_cpu": "CIFAR-10, colour channels as views (CMC)",
+    "exemplar_table1_cpu": "CIFAR-10, exemplars",
+    "exemplar_representations_cpu": "CIFAR-10, what to take from an exemplar network",
+    "manifold_shiftmnist_cpu": "shiftMNIST (Klindt et al. 2020, Table 1)",
+    "manifold_embedding_cpu": "MNIST, filters on a plane",
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
     "quickstart_seeds": "The quick start",
 }
@@ -54,6 +58,10 @@ def section(name: str, title: str, content: dict) -> str:
         lines += ["", *_measures(content, measures)]
     claims = [f"- {table_text.verdict(direction)}." for direction in content.get("directions", ())]
     claims += [f"- {table_text.order(order)}." for order in table_text.orders(content)]
+    claims += [
+        f"- Pixel by {fall['pixel']}: {fall['claim']}: {fall['points']} ({fall['verdict']})."
+        for fall in content.get("falls", ())
+    ]
     lines += ["", *claims] if claims else []
     if name in FIGURES:
         lines += ["", f"![{title}](experiments/results/{name}.png)"]
