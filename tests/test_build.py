@@ -15,7 +15,7 @@ def test_every_role_lists_what_it_can_build():
     folded = {f"folded_{kind}{body}" for kind in ("", "multi_", "context_") for body in bodies}
     whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224"}
     amdim = {"amdim32", "amdim64", "amdim128"}
-    others = {"colour_views", "manifold", "cnn28", "exemplar"}
+    others = {"colour_views", "manifold", "cnn28", "linear", "exemplar"}
     assert {*whole, *amdim, *folded, *others} == build.names("encoder").keys()
     assert {"row_gru", "masked_conv"} == build.names("context").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
