@@ -22,6 +22,8 @@ _LATER = {
     **dict.fromkeys(("augment.resized_crop", "augment.jitter", "augment.randaugment"), None),
     **dict.fromkeys(("augment.translate_rate", "augment.jitter_rate"), 1.0),
     **dict.fromkeys(("augment.translate", "augment.grey", "augment.blur", "augment.solarise"), 0),
+    **dict.fromkeys(("augment.affine", "augment.pca", "augment.hsv"), None),
+    "augment.hue": 0,
 }
 
 
