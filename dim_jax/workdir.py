@@ -24,6 +24,7 @@ _LATER = {
     **dict.fromkeys(("augment.translate", "augment.grey", "augment.blur", "augment.solarise"), 0),
     **dict.fromkeys(("augment.affine", "augment.pca", "augment.hsv"), None),
     "augment.hue": 0,
+    **dict.fromkeys(("data.shortcut", "data.seeds", "data.patch", "data.context"), None),
 }
 
 
