@@ -16,6 +16,7 @@ NEVER = {
     "losses": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     # optax has the solver of assignments, which is no optimizer: allowed in this module alone.
     "matching": {"dim_jax", "ml_collections", *FLAX},
+    "embeddings": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "priors": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
     "distributed": {
         *("dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.evaluate", "dim_jax.report"),

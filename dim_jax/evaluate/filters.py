@@ -56,8 +56,8 @@ def first_kernel(params: contracts.Tree, channels: int) -> np.ndarray:
     return np.asarray(kernels[0])
 
 
-def grid(kernel: np.ndarray) -> np.ndarray:
-    """The filters of a kernel f[h,w,c,filters] side by side, u8[h,w,3] on white.
+def as_pixels(kernel: np.ndarray) -> np.ndarray:
+    """The filters of a kernel f[h,w,c,filters] as images u8[filters,h,w,3].
 
     Three channels are shown as colour, any other number as their mean. Each filter is divided by
     its largest magnitude, so that mid-grey is zero.
@@ -66,7 +66,12 @@ def grid(kernel: np.ndarray) -> np.ndarray:
     if filters.shape[-1] != 3:
         filters = np.repeat(filters.mean(axis=-1, keepdims=True), 3, axis=-1)
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    shown = np.round(127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
+    return np.round(127.5 + 127.5 * filters / np.maximum(largest, 1e-12)).astype(np.uint8)
+
+
+def grid(kernel: np.ndarray) -> np.ndarray:
+    """The filters of a kernel f[h,w,c,filters] side by side, u8[h,w,3] on white."""
+    shown = as_pixels(kernel)
     columns = _columns(len(shown))
     rows = math.ceil(len(shown) / columns)
     factor = max(1, (_WIDTH // columns - _GAP) // kernel.shape[1])

@@ -17,12 +17,9 @@ Differs: what the poster leaves open. It prints no formula of I that can be read
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
-from dim_jax import bounds, contracts, losses
+from dim_jax import contracts, embeddings, losses
 from dim_jax.nets import pure
-
-NEGATIVES = ("patches", "same_location")
 
 
 def make(
@@ -79,7 +76,9 @@ def make(
             total += supervised * value
         for index, layer in enumerate(taps["embedded"]):
             key = jax.random.fold_in(draw_rng, index)
-            known = layer_information(key, layer, locations=locations, negatives=negatives)
+            known = embeddings.layer_information(
+                key, layer, locations=locations, negatives=negatives
+            )
             used = losses.batch_entropy(layer.responses)
             metrics[f"manifold/information_{index + 1}"] = known
             metrics[f"manifold/entropy_{index + 1}"] = used
@@ -97,35 +96,9 @@ def make(
     return contracts.Method(init, loss, represent, embedded=embedded)
 
 
-def layer_information(
-    rng: jax.Array, layer: contracts.Embedded, *, locations: int, negatives: str
-) -> jax.Array:
-    """I of a layer in nats, f32[], at most log n for n images; larger is better.
-
-    Args:
-      locations, negatives: as of `make`.
-    """
-    place_key, draw_key = jax.random.split(rng)
-    count, dimensions = len(layer.mean), layer.mean.shape[-1]
-    mean, variance = (x.reshape(count, -1, dimensions) for x in (layer.mean, layer.variance))
-    drawn = (1 if negatives == "same_location" else count, locations)
-    places = jax.random.randint(place_key, drawn, 0, mean.shape[1])
-    places = jnp.broadcast_to(places, (count, locations))[..., None]
-    mean, variance = (jnp.take_along_axis(x, places, axis=1) for x in (mean, variance))
-    points = mean + jnp.sqrt(variance) * jax.random.normal(draw_key, mean.shape)
-    return bounds.known_conditional(log_conditional(points, mean, variance))
-
-
-def log_conditional(points: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
-    """log N(points_j; mean_i, variance_i) in nats, f[n,m,l] for f[m,l,d], f[n,l,d] and f[n,l,d]."""
-    return losses.gaussian_log_density(
-        points[None], mean[:, None], 0.5 * jnp.log(variance)[:, None]
-    )
-
-
 def _check(supervised, information, entropy, locations, negatives) -> None:
-    if negatives not in NEGATIVES:
-        raise contracts.unknown("negatives", negatives, NEGATIVES)
+    if negatives not in embeddings.NEGATIVES:
+        raise contracts.unknown("negatives", negatives, embeddings.NEGATIVES)
     weights = (supervised, *information, *entropy)
     if min(weights) < 0 or max(weights) <= 0:
         raise contracts.UserError(
