@@ -1,0 +1,146 @@
+"""Manifold layers: the laws they fit, their shapes, and what cannot be built of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import signal, special
+
+from dim_jax import contracts, embeddings
+from dim_jax.nets import manifold
+
+RNG = jax.random.key(2)
+SIZES = dict(
+    channels=(12, 6), kernels=(5, 3), strides=(2, 1), pools=(1, 2), dimensions=(3, 2)
+)  # 15 -> 6 -> 4 -> 2 pixels
+
+
+def encoder(**changes):
+    more = dict(gain=2.0, passed="mean", hidden=(7,), features=5)
+    return manifold.manifold(**{**SIZES, **more, **changes})
+
+
+def images(n: int = 4, side: int = 15, channels: int = 1) -> jax.Array:
+    return jax.random.normal(RNG, (n, side, side, channels))
+
+
+def layer_of(x: jax.Array, gain: float = 3.0, **changes):
+    module = manifold.Manifold(
+        **{**dict(channels=6, kernel=3, stride=1, dimensions=2, gain=gain), **changes}
+    )
+    params = module.init(jax.random.key(5), x)["params"]
+    params = {**params, "bias": jax.random.normal(RNG, params["bias"].shape)}
+    return module, params, module.apply({"params": params}, x)
+
+
+def test_moments_by_loops():
+    generator = np.random.default_rng(0)
+    responses = generator.dirichlet(0.3 * np.ones(7), size=(2, 3))
+    positions = generator.normal(5.0, [2.0, 0.1], size=(7, 2))
+    mean, variance = manifold.moments(jnp.asarray(responses), jnp.asarray(positions))
+    for index in np.ndindex(2, 3):
+        for d in range(2):
+            centre = sum(responses[index][k] * positions[k, d] for k in range(7))
+            spread = sum(responses[index][k] * (positions[k, d] - centre) ** 2 for k in range(7))
+            floor = 1e-3 * np.mean((positions[:, d] - positions[:, d].mean()) ** 2)
+            assert mean[index][d] == pytest.approx(centre, rel=1e-5)
+            assert variance[index][d] == pytest.approx(spread + floor, rel=1e-4)
+
+
+def test_sure_responses_have_the_variance_of_the_floor():
+    positions = np.random.default_rng(1).normal(size=(5, 2))
+    mean, variance = manifold.moments(jnp.eye(5), jnp.asarray(positions))
+    np.testing.assert_allclose(mean, positions, atol=1e-6)
+    np.testing.assert_allclose(variance, np.tile(1e-3 * positions.var(0), (5, 1)), rtol=1e-2)
+
+
+def test_responses_are_a_softmax_of_matches_with_unit_filters():
+    x = images(2, 6)
+    _, params, layer = layer_of(x)
+    kernel = np.asarray(params["kernel"], np.float64)
+    kernel = kernel / np.sqrt((kernel**2).sum(axis=(0, 1, 2)))
+    np.testing.assert_allclose(layer.filters, kernel, rtol=1e-5, atol=1e-7)
+    for n in range(2):
+        matches = [
+            signal.correlate2d(np.asarray(x[n, ..., 0], np.float64), kernel[..., 0, k], "valid")
+            for k in range(6)
+        ]
+        matches = np.stack(matches, -1) + np.asarray(params["bias"], np.float64)
+        expected = special.softmax(3.0 * matches, axis=-1)
+        np.testing.assert_allclose(layer.responses[n], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_filters_may_have_any_norm():
+    x = images(2, 6)
+    module, params, layer = layer_of(x)
+    again = module.apply({"params": {**params, "kernel": 100 * params["kernel"]}}, x)
+    np.testing.assert_allclose(again.responses, layer.responses, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gain_is_learned_and_sharpens():
+    x = images(2, 6)
+    module, params, layer = layer_of(x, gain=1.0)
+    sharp = module.apply({"params": {**params, "log_gain": jnp.log(50.0)}}, x)
+    assert sharp.responses.max(axis=-1).mean() > 0.9 > layer.responses.max(axis=-1).mean() + 0.2
+    flat = module.apply({"params": {**params, "log_gain": jnp.log(1e-6)}}, x)
+    np.testing.assert_allclose(flat.responses, 1 / 6, rtol=1e-3)
+    np.testing.assert_allclose(flat.mean[0, 0, 0], params["positions"].mean(axis=0), atol=1e-4)
+    slope = jax.grad(
+        lambda p: jnp.sum(module.apply({"params": p}, x).mean ** 2), allow_int=False
+    )(params)["log_gain"]
+    assert np.isfinite(slope) and slope != 0
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.1, 10.0, 1e3])
+def test_information_does_not_change_with_the_scale_of_positions(factor):
+    x = images(16, 6)
+    module, params, layer = layer_of(x, gain=10.0)
+    scaled = module.apply({"params": {**params, "positions": factor * params["positions"]}}, x)
+    before, after = (
+        embeddings.layer_information(RNG, each, locations=3, negatives="patches")
+        for each in (layer, scaled)
+    )
+    assert before > 0.3
+    assert after == pytest.approx(float(before), abs=1e-3)
+
+
+def test_shapes_with_strides_and_pools():
+    net = encoder()
+    params, stats = net.init(RNG, images())
+    taps, _ = net.apply(params, stats, images(), train=False)
+    first, second = taps["embedded"]
+    assert first.responses.shape == (4, 6, 6, 12) and first.mean.shape == (4, 6, 6, 3)
+    assert second.responses.shape == (4, 4, 4, 6) and second.variance.shape == (4, 4, 4, 2)
+    assert second.filters.shape == (3, 3, 3, 6) and second.positions.shape == (6, 2)
+    assert taps["conv"].shape == taps["local"].shape == (4, 2, 2, 2)
+    assert taps["fc"].shape == (4, 7) and taps["y"].shape == (4, 5)
+    pooled = second.mean.reshape(4, 2, 2, 2, 2, 2).max(axis=(2, 4))
+    np.testing.assert_array_equal(taps["conv"], pooled)
+
+
+def test_responses_are_passed_on_where_asked():
+    net = encoder(passed="responses", hidden=())
+    params, stats = net.init(RNG, images(channels=3))
+    taps, _ = net.apply(params, stats, images(channels=3), train=True)
+    assert taps["conv"].shape == (4, 2, 2, 6) and taps["fc"].shape == (4, 24)
+    assert taps["embedded"][1].filters.shape == (3, 3, 12, 6)
+    np.testing.assert_allclose(taps["embedded"][1].responses.sum(-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(channels=(12,)), "channels 1, kernels 2"),
+        ({name: () for name in SIZES}, "one at least"),
+        (dict(passed="means"), "unknown passed 'means': did you mean 'mean'"),
+    ],
+)
+def test_what_cannot_be_built(changes, words):
+    with pytest.raises(contracts.UserError, match=words):
+        encoder(**changes)
+
+
+@pytest.mark.parametrize("side", [4, 8, 9])
+def test_images_that_are_too_small(side):
+    with pytest.raises(contracts.UserError, match=f"images of {side}x{side} pixels are too small"):
+        encoder().init(RNG, images(side=side))
