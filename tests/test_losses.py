@@ -1,5 +1,6 @@
 """Losses against NumPy float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,3 +42,20 @@ def test_a_batch_without_labels_weighs_nothing():
     assert value == 0 and accuracy == 0
     value, _ = losses.classification_loss(jnp.ones((3, 2)), jnp.full(3, -1), clip=10.0, penalty=1.0)
     assert value == 0
+
+
+def test_batch_entropy_is_of_the_mean():
+    rows = np.random.default_rng(5).dirichlet(0.2 * np.ones(6), size=(3, 4))
+    mean = rows.reshape(-1, 6).mean(axis=0)
+    value = losses.batch_entropy(jnp.asarray(rows))
+    assert value == pytest.approx(-np.sum(mean * np.log(mean)), rel=1e-5)
+    assert value > np.mean(special.entr(rows).sum(axis=-1)) + 0.1  # not the mean of entropies
+    assert losses.batch_entropy(jnp.eye(6)) == pytest.approx(np.log(6), rel=1e-6)
+
+
+def test_batch_entropy_of_one_channel_is_0_with_a_finite_gradient():
+    one = jnp.tile(jnp.eye(6)[2], (5, 1))
+    value, slope = jax.value_and_grad(losses.batch_entropy)(one)
+    assert value == pytest.approx(0, abs=1e-6)
+    assert np.isfinite(slope).all()
+    assert (slope[:, 0] > slope[:, 2]).all()  # away from the channel that is used

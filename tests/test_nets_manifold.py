@@ -85,9 +85,9 @@ def test_the_gain_is_learned_and_sharpens():
     flat = module.apply({"params": {**params, "log_gain": jnp.log(1e-6)}}, x)
     np.testing.assert_allclose(flat.responses, 1 / 6, rtol=1e-3)
     np.testing.assert_allclose(flat.mean[0, 0, 0], params["positions"].mean(axis=0), atol=1e-4)
-    slope = jax.grad(
-        lambda p: jnp.sum(module.apply({"params": p}, x).mean ** 2), allow_int=False
-    )(params)["log_gain"]
+    slope = jax.grad(lambda p: jnp.sum(module.apply({"params": p}, x).mean ** 2), allow_int=False)(
+        params
+    )["log_gain"]
     assert np.isfinite(slope) and slope != 0
 
 

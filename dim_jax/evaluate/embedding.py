@@ -26,12 +26,15 @@ FIGURES = {
     "embedding": (
         "Embedded filters",
         "The first layer's filters at the positions that it embeds them at, the more used above "
-        "the less used; those that are hardly used are left out. Each is scaled by itself, mid-grey "
-        "is zero. Of more than two dimensions the first two principal components.",
+        "the less used; those that are hardly used are left out, and those far out stand at the "
+        "edge. Each is scaled by itself, mid-grey is zero. Of more than two dimensions the first "
+        "two principal components.",
     )
 }
 
-_CANVAS, _SIDE = 800, 27  # pixels: of the picture without its margin, and of a filter about
+_CANVAS, _SIDE = 800, 27  # pixels: how far apart filters lie at most, and the side of one, about
+_LINE = 225  # the grey of the line around a filter
+_OUTER = 0.01  # of the filters on each side are moved to the picture's edge where they lie outside
 _RARE = 0.1  # a channel is used whose mean response is above this part of 1 / channels
 _NEAR = 0.01  # of the span: positions nearer than this count as one
 
@@ -175,24 +178,27 @@ def order(positions: np.ndarray, kernel: np.ndarray) -> float:
 
 
 def picture(responses: np.ndarray, positions: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The used filters f[s,s,c,k] as patches at their positions f[k,d] in the plane, u8[h,w,3]."""
+    """The used filters f[s,s,c,k] as patches at their positions f[k,d] in the plane, u8[h,h,3]."""
     used = are_used(responses)
     rising = np.argsort(responses[used], kind="stable")
     shown = filters.as_pixels(kernel[..., used])[rising]
-    places = plane(positions[used])[rising]
-    factor = max(1, round(_SIDE / kernel.shape[0]))
+    factor = max(1, round(_SIDE / max(kernel.shape[:2])))
+    corners = _corners(plane(positions[used])[rising])
     height, width = np.array(kernel.shape[:2]) * factor + 2  # with a line around it
-    centre, span = (places.max(axis=0) + places.min(axis=0)) / 2, np.ptp(places, axis=0).max()
-    places = np.round((places - centre) / (span or 1.0) * _CANVAS).astype(int)
-    corner = places - places.min(axis=0)
-    size = corner.max(axis=0)
-    canvas = np.full((size[1] + height + 2, size[0] + width + 2, 3), 255, np.uint8)
-    for image, (left, down) in zip(shown, corner, strict=True):
-        top = size[1] - down + 1
-        patch = np.full((height, width, 3), 255, np.uint8)
+    canvas = np.full((_CANVAS + height + 1, _CANVAS + width + 1, 3), 255, np.uint8)
+    for image, (left, top) in zip(shown, corners, strict=True):
+        patch = np.full((height, width, 3), _LINE, np.uint8)
         patch[1:-1, 1:-1] = drawing.enlarged(image, factor)
-        canvas[top : top + height, left + 1 : left + 1 + width] = patch
+        canvas[top : top + height, left : left + width] = patch
     return canvas
+
+
+def _corners(places: np.ndarray) -> np.ndarray:
+    """The left and upper edges i[k,2] of patches at places f[k,2]; those far out at the margin."""
+    low, high = np.quantile(places, [_OUTER, 1 - _OUTER], axis=0)
+    span = (high - low).max() or 1.0
+    places = 0.5 + (places - (low + high) / 2) / span
+    return np.round(_CANVAS * np.clip(places * [1, -1] + [0, 1], 0, 1)).astype(int)
 
 
 def plane(positions: np.ndarray) -> np.ndarray:

@@ -140,9 +140,38 @@ _METRICS = {  # name -> title, what the number is
         "Active coordinates",
         "Those whose posterior mean varies by more than 0.01 over test images",
     ),
+    "entropy": (
+        "Entropy of the mean response",
+        "Nats; at most the logarithm of the number of channels, where all are used equally often",
+    ),
+    "entropy_fraction": (
+        "The same of its maximum",
+        "Share of the logarithm of the number of channels",
+    ),
+    "information": (
+        "Information of patch and embedding",
+        "Nats: a lower bound on test images; at most the logarithm of those compared",
+    ),
+    "information_shuffled": (
+        "The same of pairs that do not belong together",
+        "Not above 0 but for chance; far below it where embeddings are sure",
+    ),
+    "information_ceiling": ("Largest such information", "The logarithm of the images compared"),
+    "used": (
+        "Channels in use",
+        "Share of those with more than a tenth of an even share of the mean response",
+    ),
+    "positions": (
+        "Distinct positions",
+        "Channels in use that lie further apart than 1 % of the span of all of them",
+    ),
+    "order": (
+        "Order of the filters",
+        "Rank correlation of the distances of positions and the unlikeness of filters; 0 = none",
+    ),
 }
 _PERMUTED = ", permuted"  # the end of `labels` in a row of that control
-_PERCENT = ("accuracy", "purity", "retrieval", "surrogate_accuracy")
+_PERCENT = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used")
 _ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
 MAJORITY = "majority"
 
