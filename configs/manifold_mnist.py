@@ -4,31 +4,42 @@
 
 Words: terms=ce_i_h | ce_i | ce | i_h, what is learned by: the cross-entropy of a classifier (ce),
 the information of patches and their embedding (i), the entropy of the mean response (h);
+passed=responses | mean, what the affine classifier reads (the poster leaves it open; only where it
+reads the responses is the embedding of `ce` arbitrary, as in the poster's figure);
 budget=paper | cpu | smoke.
+
+Metrics: those of the evaluation "embedding" at layer1. The poster has a figure and no numbers.
+Measured under `cpu`, seed 0, about 45 ms a step on one core: of ce, ce_i_h the order is 0.03, 0.43,
+the entropy 0.76, 0.99 of its maximum, the information 1.50, 3.22 of at most 4.85 nats, the test
+accuracy 98.0, 97.9 %. With passed=mean (6 epochs; at 1e-3) ce orders too: of ce, ce_i, ce_i_h order
+0.62, 0.76, 0.50, entropy 0.72, 0.63, 0.98, accuracy 96.6, 92.1, 93.4 %. `paper` was not run.
+Source: Klindt et al. 2020 (256 filters of 9x9 in 2 dimensions); all other numbers are ours.
 """
 
 from configs import common
 
 TERMS = ("ce_i_h", "ce_i", "ce", "i_h")
+PASSED = ("responses", "mean")
 
 
 def get_config(argument: str = ""):
-    words = common.parse(argument, terms=TERMS, budget=common.BUDGETS)
+    words = common.parse(argument, terms=TERMS, passed=PASSED, budget=common.BUDGETS)
     terms, budget = words["terms"].split("_"), words["budget"]
     smoke = budget == "smoke"
-    epochs = {"paper": 20, "cpu": 8, "smoke": 2}[budget]
+    epochs = {"paper": 20, "cpu": 6, "smoke": 2}[budget]
     evals = dict(
-        embedding=dict(name="embedding"),
+        embedding=dict(name="embedding", group=128, images=128 if smoke else 1024),
         classifier=dict(name="classifier"),
-        mlp=dict(name="mlp", protocol="mlp-v1", taps=("conv", "y")),
+        mlp=dict(name="mlp", protocol="mlp-v1", taps=("y",)),
         filters=dict(name="filters"),
     )
     if "ce" not in terms:
         evals.pop("classifier")
     return common.config(
         data=common.data("mnist", scaling="unit", **_splits(budget)),
-        method=_method(terms, budget),
-        players=dict(encoder=common.adam(1e-3, decay=True)),
+        method=_method(terms, words["passed"], budget),
+        # Ours: at 1e-3 positions hardly move in so few steps.
+        players=dict(encoder=common.adam(3e-3, decay=True)),
         train=common.train(
             batch_size=64 if smoke else 128,
             epochs=epochs,
@@ -36,6 +47,7 @@ def get_config(argument: str = ""):
             save_epochs=epochs,
         ),
         evals=evals,
+        compute_dtype="bfloat16" if budget == "cpu" else "float32",
     )
 
 
@@ -45,7 +57,7 @@ def _splits(budget: str) -> dict[str, str]:
     return {} if budget == "paper" else dict(train_split="train[:10000]")
 
 
-def _method(terms: list[str], budget: str) -> dict:
+def _method(terms: list[str], passed: str, budget: str) -> dict:
     encoder = dict(
         name="manifold",
         channels=(8 if budget == "smoke" else 256,),
@@ -54,7 +66,7 @@ def _method(terms: list[str], budget: str) -> dict:
         pools=(1,),
         dimensions=(2,),
         gain=4.0,
-        passed="mean",
+        passed=passed,
         hidden=(),
         features=10,
     )
