@@ -4,8 +4,8 @@
 
 The poster's figure has three panels and no numbers: by the cross-entropy alone filters have no
 structure and no order; with information they have, but many coincide; with entropy too all are used
-and lie evenly. Here the classifier reads the responses, so that the cross-entropy moves no positions.
-Our panels are drawn side by side next to the table.
+and lie evenly. Here the classifier reads the responses, so that the cross-entropy moves no
+positions. Our panels are drawn side by side next to the table.
 """
 
 import pathlib
