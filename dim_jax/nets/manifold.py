@@ -52,11 +52,11 @@ class Manifold(nn.Module):
         positions = self.param(
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
         )
-        mean, variance = moments(responses, positions)
+        mean, variance = _moments(responses, positions)
         return contracts.Embedded(responses, mean, variance, positions, filters)
 
 
-def moments(responses: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _moments(responses: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and variance f[...,d] of the channels' positions f[k,d] under responses f[...,k]."""
     # In float32 whatever the compute dtype: the variance is a difference of near equals.
     centre = positions.mean(axis=0)
