@@ -7,7 +7,7 @@ import pytest
 from scipy import signal, special
 
 from dim_jax import contracts, embeddings
-from dim_jax.nets import manifold
+from dim_jax.nets import layers, manifold
 
 RNG = jax.random.key(2)
 SIZES = dict(
@@ -37,7 +37,7 @@ def test_moments_by_loops():
     generator = np.random.default_rng(0)
     responses = generator.dirichlet(0.3 * np.ones(7), size=(2, 3))
     positions = generator.normal(5.0, [2.0, 0.1], size=(7, 2))
-    mean, variance = manifold._moments(jnp.asarray(responses), jnp.asarray(positions))
+    mean, variance = layers.moments(jnp.asarray(responses), jnp.asarray(positions), 1e-3)
     for index in np.ndindex(2, 3):
         for d in range(2):
             centre = sum(responses[index][k] * positions[k, d] for k in range(7))
@@ -49,7 +49,7 @@ def test_moments_by_loops():
 
 def test_sure_responses_have_the_variance_of_the_floor():
     positions = np.random.default_rng(1).normal(size=(5, 2))
-    mean, variance = manifold._moments(jnp.eye(5), jnp.asarray(positions))
+    mean, variance = layers.moments(jnp.eye(5), jnp.asarray(positions), 1e-3)
     np.testing.assert_allclose(mean, positions, atol=1e-6)
     np.testing.assert_allclose(variance, np.tile(1e-3 * positions.var(0), (5, 1)), rtol=1e-2)
 

@@ -52,19 +52,8 @@ class Manifold(nn.Module):
         positions = self.param(
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
         )
-        mean, variance = _moments(responses, positions)
+        mean, variance = layers.moments(responses, positions, _FLOOR)
         return contracts.Embedded(responses, mean, variance, positions, filters)
-
-
-def _moments(responses: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance f[...,d] of the channels' positions f[k,d] under responses f[...,k]."""
-    # In float32 whatever the compute dtype: the variance is a difference of near equals.
-    centre = positions.mean(axis=0)
-    offsets = positions - centre
-    sums = jnp.dot(responses, jnp.concatenate([offsets, offsets**2], axis=1))
-    mean, square = jnp.split(sums, 2, axis=-1)
-    floor = _FLOOR * jnp.mean(offsets**2, axis=0)
-    return mean + centre, jnp.maximum(square - mean**2, 0.0) + floor
 
 
 class ManifoldEncoder(nn.Module):
