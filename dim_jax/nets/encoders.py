@@ -84,11 +84,11 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
 
 
 def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
-    """Twice 3x3 convolution, ReLU and pooling, then a hidden layer, of 28x28 images; no norms.
+    """Twice 5x5 convolution, ReLU and 2x2 pooling, then a hidden layer, of 28x28 images; no norms.
 
     The 2-layer CNN of Klindt et al. 2020, Table 1, whose sizes are not published.
     """
-    blocks = tuple(Block(width * 2**i, 3, 1, 1, pool=2) for i in range(2))
+    blocks = tuple(Block(width * 2**i, 5, 1, 2, pool=2) for i in range(2))
     return _encoder("cnn28", 28, ConvEncoder(blocks, (hidden,), features, 1, "none"))
 
 
