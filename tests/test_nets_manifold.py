@@ -7,7 +7,7 @@ import pytest
 from scipy import signal, special
 
 from dim_jax import contracts, embeddings
-from dim_jax.nets import layers, manifold
+from dim_jax.nets import layers, manifold, microbatches
 
 RNG = jax.random.key(2)
 SIZES = dict(
@@ -59,7 +59,6 @@ def test_responses_are_a_softmax_of_matches_with_unit_filters():
     _, params, layer = layer_of(x)
     kernel = np.asarray(params["kernel"], np.float64)
     kernel = kernel / np.sqrt((kernel**2).sum(axis=(0, 1, 2)))
-    np.testing.assert_allclose(layer.filters, kernel, rtol=1e-5, atol=1e-7)
     for n in range(2):
         matches = [
             signal.correlate2d(np.asarray(x[n, ..., 0], np.float64), kernel[..., 0, k], "valid")
@@ -68,6 +67,17 @@ def test_responses_are_a_softmax_of_matches_with_unit_filters():
         matches = np.stack(matches, -1) + np.asarray(params["bias"], np.float64)
         expected = special.softmax(3.0 * matches, axis=-1)
         np.testing.assert_allclose(layer.responses[n], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_layers_tell_their_filters_and_positions():
+    x, net = images(2), encoder()
+    params, stats = net.init(RNG, x)
+    for index, layer in enumerate(net.apply(params, stats, x, train=False)[0]["embedded"]):
+        own = params[f"manifold{index}"]
+        kernel = np.asarray(own["kernel"], np.float64)
+        kernel = kernel / np.sqrt((kernel**2).sum(axis=(0, 1, 2)))
+        np.testing.assert_allclose(layer.filters, kernel, rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(layer.positions, own["positions"])
 
 
 def test_filters_may_have_any_norm():
@@ -144,3 +154,15 @@ def test_what_cannot_be_built(changes, words):
 def test_images_that_are_too_small(side):
     with pytest.raises(contracts.UserError, match=f"images of {side}x{side} pixels are too small"):
         encoder().init(RNG, images(side=side))
+
+
+def test_microbatches_make_the_same():
+    """Also of what the layers say of their channels, which has no axis of examples."""
+    x, net = images(8), encoder()
+    params, stats = net.init(RNG, x)
+    whole, _ = net.apply(params, stats, x, train=True)
+    with microbatches.count(4):
+        traced = jax.make_jaxpr(lambda x: net.apply(params, stats, x, train=True)[0]["y"])(x)
+        parts, _ = net.apply(params, stats, x, train=True)
+    assert "scan" in str(traced)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)

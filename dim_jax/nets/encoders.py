@@ -94,7 +94,7 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 
 def linear(*, features: int) -> pure.Net:
     """One affine map of the pixels gives y; conv is the image, of any size, and fc its pixels."""
-    return pure.net(ConvEncoder((), (), features, 0))
+    return microbatches.dividable(pure.net(ConvEncoder((), (), features, 0)))
 
 
 def dcgan28(

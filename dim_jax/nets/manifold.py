@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, products, pure
+from dim_jax.nets import layers, microbatches, products, pure
 
 _FLOOR = 1e-3  # of the variance of a point, in variances of the channels' positions
 PASSED = ("mean", "responses")
@@ -42,8 +42,7 @@ class Manifold(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array) -> contracts.Embedded:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.channels)
-        filters = self.param("kernel", nn.initializers.normal(), shape)
-        filters = filters / jnp.sqrt(jnp.sum(filters**2, axis=(0, 1, 2)) + 1e-12)
+        filters = _unit(self.param("kernel", nn.initializers.normal(), shape))
         bias = self.param("bias", nn.initializers.zeros, shape[-1:])
         # As a logarithm it stays positive.
         gain = jnp.exp(self.param("log_gain", nn.initializers.constant(jnp.log(self.gain)), ()))
@@ -53,7 +52,13 @@ class Manifold(nn.Module):
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
         )
         mean, variance = layers.moments(responses, positions, _FLOOR)
-        return contracts.Embedded(responses, mean, variance, positions, filters)
+        # Its parameters are not of single examples: `_with_parameters` adds them.
+        return contracts.Embedded(responses, mean, variance, None, None)
+
+
+def _unit(kernel: jax.Array) -> jax.Array:
+    """The filters of a kernel f[s,s,c,k], each with norm 1."""
+    return kernel / jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2)) + 1e-12)
 
 
 class ManifoldEncoder(nn.Module):
@@ -145,4 +150,19 @@ def manifold(
                 f"{tuple(pools)} leave nothing; use fewer layers or a larger data.image_size"
             )
 
-    return pure.net(module, check)
+    return _with_parameters(microbatches.dividable(pure.net(module, check)))
+
+
+def _with_parameters(net: pure.Net) -> pure.Net:
+    """The same encoder, whose `embedded` have the positions and the filters too."""
+
+    def apply(params, stats, images, *, train: bool, rng=None):
+        taps, stats = net.apply(params, stats, images, train=train, rng=rng)
+        embedded = tuple(
+            layer._replace(positions=own["positions"], filters=_unit(own["kernel"]))
+            for index, layer in enumerate(taps["embedded"])
+            for own in [params[f"manifold{index}"]]
+        )
+        return {**taps, "embedded": embedded}, stats
+
+    return net._replace(apply=apply)
