@@ -5,8 +5,9 @@
 Six models, and as a control of ours the manifold layers without their terms; five seeds; both ways
 in which the pixel may tell the class, as which of them the published table has is not known.
 Strengths of L2 and of the terms were chosen by `experiments.manifold_shiftmnist_choice`, on
-training images with the pixel alone. Beside the table three claims are judged in points: a plain CNN falls by more than 20 without the pixel; the one with
-both terms loses at most 3 with it, and falls at most half as much.
+training images with the pixel alone. Beside the table three claims are judged in points: a plain
+CNN falls by more than 20 without the pixel; the one with both terms loses at most 3 with it, and
+falls at most half as much.
 """
 
 import json
