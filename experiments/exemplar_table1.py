@@ -83,12 +83,20 @@ def directions(rows) -> list[table.Direction]:
     for probe in ("svm", "linear"):
         own = (probe, "pooled", "accuracy")
         found += [
-            table.Direction("trained above untrained", SMALL, SMALL, own, (*own, "untrained")),
             table.Direction(
-                "above raw pixels", SMALL, SMALL, own, (probe, "pixels", "accuracy", "pixels")
+                f"trained above untrained, {probe}", SMALL, SMALL, own, (*own, "untrained")
             ),
-            table.Direction("above PCA", SMALL, SMALL, own, (probe, "pca", "accuracy", "pca")),
-            table.Direction("changes help", SMALL, UNCHANGED, own),
+            table.Direction(
+                f"above raw pixels, {probe}",
+                SMALL,
+                SMALL,
+                own,
+                (probe, "pixels", "accuracy", "pixels"),
+            ),
+            table.Direction(
+                f"above PCA, {probe}", SMALL, SMALL, own, (probe, "pca", "accuracy", "pca")
+            ),
+            table.Direction(f"changes help, {probe}", SMALL, UNCHANGED, own),
         ]
     nats = ("surrogate", "logits", "bound")
     return [

@@ -21,16 +21,25 @@ TITLES = {  # in this order
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
     "quickstart_seeds": "The quick start",
 }
-EVALUATIONS = {"dim_cifar10_cpu": ("mlp",), "quickstart_seeds": ("svm_few",)}  # of several
+EVALUATIONS = {  # of several
+    "dim_cifar10_cpu": ("mlp",),
+    "manifold_embedding_cpu": ("classifier",),
+    "quickstart_seeds": ("svm_few",),
+}
 MEASURES = {  # beside accuracies, only these: the reports of the runs have the others
     "baselines_own_terms_cpu": (
         *("kolmogorov_gaussian", "kolmogorov_gaussian_passed", "reconstruction_error"),
         *("code_recovery", "code_recovery_chance", "image_error", "image_error_random"),
     ),
     "cmc_views_cpu": ("retrieval",),
+    "exemplar_table1_cpu": ("bound", "bound_ceiling"),
+    "exemplar_representations_cpu": ("bound",),
+    "manifold_embedding_cpu": (
+        *("entropy_fraction", "information", "information_ceiling", "used", "positions", "order"),
+    ),
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
 }
-FIGURES = ("dim_figure9_cpu",)
+FIGURES = ("dim_figure9_cpu", "manifold_embedding_cpu")
 _BESIDE = ("pixels", "PCA", "minutes")
 
 
@@ -75,8 +84,9 @@ def _heading(title: str, content: dict, evaluations) -> str:
     counts = {len(row["seeds"]) for row in content["rows"]}
     several = f"{'up to ' if len(counts) > 1 else ''}{max(counts)} seeds"
     spread = f", mean and deviation of {several}" if max(counts) > 1 else ", one seed"
+    how = f"`{measure['protocol']}`" if measure["protocol"] else "the methods' own classifiers"
     text = (
-        f"**{title}**: test accuracy in percent, `{measure['protocol']}`, {labels}{spread}, "
+        f"**{title}**: test accuracy in percent, {how}, {labels}{spread}, "
         f"{first['test_examples']:,} test images, {first['steps']:,} steps on {first['device']}."
     )
     if any(item.get("published_percent") for item in first["measures"]):
