@@ -107,7 +107,7 @@ def _check_examples(method: contracts.Method, examples: int) -> None:
     if method.examples not in (None, examples):
         raise contracts.UserError(
             f"the method keeps something of each of {method.examples:,} training images and the "
-            f"data has {examples:,}; set its argument examples (of exemplar: classes) to {examples}"
+            f"data has {examples:,}; set its number of them (examples or classes) to {examples}"
         )
 
 

@@ -216,7 +216,7 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
 
 
 def test_another_number_of_images_is_one_sentence(config, digits, tmp_path):
-    with pytest.raises(contracts.UserError, match=r"data has 160; set its argument examples \(of .*\) to 160"):
+    with pytest.raises(contracts.UserError, match=r"data has 160; set its number .* to 160"):
         run(config, digits, tmp_path, Outputs(), examples=512)
 
 
