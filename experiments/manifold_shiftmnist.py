@@ -61,7 +61,7 @@ def directions(rows) -> list[table.Direction]:
     del rows
     clean = ("classifier", "clean", "accuracy")
     pairs = [
-        ("linear above the CNN", "linear", PLAIN),
+        ("the linear model above the CNN", "linear", PLAIN),
         ("L2 helps the CNN", "2-layer CNN + L2", PLAIN),
         ("L2 helps the linear model", "linear + L2", "linear"),
         ("max I above the plain CNN", "2-layer CNN (max I)", PLAIN),
@@ -71,7 +71,7 @@ def directions(rows) -> list[table.Direction]:
         ("both terms above the same layers without them", TERMS, CONTROL),
     ]
     return [
-        table.Direction(claim, _label(larger, pixel), _label(smaller, pixel), clean)
+        table.Direction(f"{pixel}: {claim}", _label(larger, pixel), _label(smaller, pixel), clean)
         for pixel in PIXELS
         for claim, larger, smaller in pairs
     ]

@@ -68,7 +68,7 @@ def section(name: str, title: str, content: dict) -> str:
     claims = [f"- {table_text.verdict(direction)}." for direction in content.get("directions", ())]
     claims += [f"- {table_text.order(order)}." for order in table_text.orders(content)]
     claims += [
-        f"- Pixel by {fall['pixel']}: {fall['claim']}: {fall['points']} ({fall['verdict']})."
+        f"- {fall['pixel'].capitalize()}: {fall['claim']}: {fall['points']} ({fall['verdict']})."
         for fall in content.get("falls", ())
     ]
     lines += ["", *claims] if claims else []
