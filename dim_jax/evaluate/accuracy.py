@@ -159,7 +159,7 @@ def _features(
     if not standardise:
         return rows
     shift, scale = statistics(rows["train"])
-    return {name: _affine(part, shift, scale) for name, part in rows.items()}
+    return {name: scaled(part, shift, scale) for name, part in rows.items()}
 
 
 def summary(name: str, values: np.ndarray) -> dict[str, float]:
@@ -244,5 +244,6 @@ def statistics(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @jax.jit
-def _affine(rows: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+def scaled(rows: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+    """Rows f[n,d] by a shift f[d] and a scale f[d] of `statistics`."""
     return (rows - shift) * scale

@@ -176,7 +176,7 @@ def refitted_bound(
     rows = jnp.asarray(seen.reshape(-1, dim))
     scaling = accuracy.statistics(rows) if settings.standardise else (0.0, 1.0)
     labels = np.tile(np.arange(count, dtype=np.int32), len(seen))
-    examples = (_scaled(rows, *scaling), jnp.asarray(labels))
+    examples = (accuracy.scaled(rows, *scaling), jnp.asarray(labels))
     most, best = -math.inf, None
     for rate in settings.learning_rates:
         waited, highest = 0, -math.inf
@@ -224,9 +224,4 @@ def _bound(params, copies: np.ndarray, scaling) -> float:
 @jax.jit
 def _sum(params, rows: jax.Array, labels: jax.Array, scaling) -> jax.Array:
     one = jax.tree.map(lambda leaf: leaf[0], params)
-    return jnp.sum(_log_conditional(probes.affine(one, _scaled(rows, *scaling)), labels))
-
-
-@jax.jit
-def _scaled(rows: jax.Array, shift, scale) -> jax.Array:
-    return (rows - shift) * scale
+    return jnp.sum(_log_conditional(probes.affine(one, accuracy.scaled(rows, *scaling)), labels))

@@ -10,7 +10,7 @@ is variational information maximisation (Barber and Agakov):
 The loss of several views is that of their mean feature and what the views vary
 (`losses.surrogate_split`).
 
-Source: Dosovitskiy et al. 2014 (Exemplar-CNN), section 2.2. The reading as a bound: a seed text.
+Source: Dosovitskiy et al. 2014 (Exemplar-CNN), section 2.2; Barber and Agakov 2003 for the bound.
 Differs: copies are drawn anew in every step; the published ones are 100 or so of each image, drawn
   once.
 """
