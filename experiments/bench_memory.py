@@ -78,7 +78,11 @@ def summary(samples: list[tuple[int, float]], durations: train.Plan) -> dict:
 
 
 def saving(mib: int) -> dict:
-    """Extra peaks of saving and restoring a state of so many MiB, in MiB."""
+    """Extra peaks of saving and restoring a state of so many MiB, in MiB.
+
+    To be called first in a process: memory that was freed and is still resident would be used again
+    and not be seen.
+    """
     tree = {f"w{part}": jnp.full((mib // 8, 2**18), float(part)) for part in range(8)}
     jax.block_until_ready(tree)
     with tempfile.TemporaryDirectory() as folder:
