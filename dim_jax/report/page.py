@@ -71,12 +71,15 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
     note = f"<p class='source'>Published: {html.escape(source)}</p>" if source else ""
     sections = []
     for title, kind in (
-        ("Probes with all labels", (False, False)),
-        ("Probes with few labels", (False, True)),
-        ("Control: permuted training labels", (True, False)),
-        ("Control: few labels, permuted", (True, True)),
+        ("The method's own classifier", (True, False, False)),
+        ("Probes with all labels", (False, False, False)),
+        ("Probes with few labels", (False, False, True)),
+        ("Control: permuted training labels", (False, True, False)),
+        ("Control: few labels, permuted", (False, True, True)),
     ):
-        chosen = [group for group in groups if (group.permuted, group.few_labels) == kind]
+        chosen = [
+            group for group in groups if (group.own, group.permuted, group.few_labels) == kind
+        ]
         if chosen:
             published = note if tables.has_published(chosen) else ""
             sections.append(
@@ -90,6 +93,8 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
 
 
 def _probe_lead(groups: Sequence[tables.Group]) -> str:
+    if all(group.own for group in groups):
+        return "Accuracy in percent of the classifier that was trained together with the encoder."
     splits = " or ".join(dict.fromkeys(group.split for group in groups))
     if any(group.permuted for group in groups):
         return f"Accuracy in percent on the {splits} split, which must stay near chance."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import tables
+from dim_jax.report import tables, vocabulary
 
 _OTHERS = {
     "untrained": "the untrained encoder",
@@ -23,8 +23,8 @@ def sentence(results: Mapping[str, Any]) -> str:
         return _without_rows(results)
     tap = _tap(group)
     row = group.row("trained", tap)
-    phrase = tables.evaluation_phrase(group.evaluation)
-    few = f" on {tables.labels_title(group.labels)}" if group.few_labels else ""
+    phrase = vocabulary.evaluation_phrase(group.evaluation)
+    few = f" on {vocabulary.labels_title(group.labels)}" if group.few_labels else ""
     parts = [f"{tap}: {tables.percent(row['value'])} % with {phrase}{few}"]
     distances = _distances(group, tap, row["value"])
     if distances:

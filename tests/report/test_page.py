@@ -99,6 +99,21 @@ def test_the_permuted_control_has_a_section_of_its_own(folder):
     assert verdicts[0] == verdicts[1]
 
 
+def test_the_own_classifier_is_no_probe_of_frozen_features(folder):
+    def replace(results):
+        shared = {**results["rows"][0], "eval": "classifier", "std": None, "published": None}
+        results["rows"] = [
+            {**shared, "tap": split, "split": split, "value": value}
+            for split, value in (("test", 0.9961), ("clean", 0.6543))
+        ]
+
+    changed(folder, "results.json", replace)
+    text = written(folder)
+    assert re.findall(r"<h2>([^<]*)</h2>", text)[0] == "The method&#x27;s own classifier"
+    assert "trained together with the encoder" in text and "frozen" not in Page(text).text
+    assert "<b>99.6</b>" in text and "<b>65.4</b>" in text
+
+
 def test_one_chart_for_each_loss_and_metric(folder):
     text = written(folder)
     titles = re.findall(r"<figcaption><b>([^<]*)</b><output>", text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dim_jax.report import formats, tables, verdict
+from dim_jax.report import formats, tables, verdict, vocabulary
 
 
 def accuracy(representation, tap, value, **more):
@@ -249,7 +249,7 @@ def test_titles_of_labels_with_views():
         "all, mean of 2 views, permuted": "all labels, mean of 2 views, permuted",
         "2 of 3": "2 of 3",
     }
-    assert {labels: tables.labels_title(labels) for labels in titles} == titles
+    assert {labels: vocabulary.labels_title(labels) for labels in titles} == titles
     group = tables.Group("mlp", "mlp-v1", "all, mean of 2 views, permuted", "test", "accuracy", ())
     assert group.permuted and not group.few_labels
 

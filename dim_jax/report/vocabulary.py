@@ -1,0 +1,198 @@
+"""What the rows of results.json are called, as people write it: evaluations, metrics, labels."""
+
+_EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a sentence
+    "mlp": ("MLP probe", "an MLP probe"),
+    "linear": ("Linear probe", "a linear probe"),
+    "svm": ("Linear SVM", "a linear SVM"),
+    "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
+    "attributes": ("Binary attributes", "a linear classifier for each attribute"),
+    "classifier": ("Its own classifier", "its own classifier"),
+    "finetune": ("Fine-tuned encoder", "fine-tuning of the whole encoder"),
+}
+_METRICS = {  # name -> title, what the number is
+    "kolmogorov_uniform": (
+        "Distance to the uniform prior",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "kolmogorov_gaussian": (
+        "Distance to the Gaussian prior",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "kolmogorov_uniform_passed": (
+        "Coordinates like the uniform prior",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
+    "kolmogorov_gaussian_passed": (
+        "Coordinates like the Gaussian prior",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
+    "mine": (
+        "Information with the image, by MINE",
+        "Donsker-Varadhan value in nats on test images; compare under one protocol only",
+    ),
+    "ndm": (
+        "Dependence among coordinates, by NDM",
+        "Donsker-Varadhan value in nats on test images; 0 = independent coordinates",
+    ),
+    "ndm_of_draws": (
+        "The same of drawn codes",
+        "Of one draw from each test image's posterior, on which the prior acts, not of its mean",
+    ),
+    "ndm_after_sigmoid": (
+        "The same after the sigmoid",
+        "On which the uniform prior acts; the truth is the same, the critic sees other numbers",
+    ),
+    "retrieval": (
+        "Retrieval",
+        "Anchors whose own candidate has the highest score among those of other test images",
+    ),
+    "retrieval_chance": ("Retrieval by chance", "One in the number of candidates"),
+    "nats": (
+        "Information",
+        "Nats: InfoNCE of the critics' scores on test images, a lower bound; at most the logarithm "
+        "of the number of candidates",
+    ),
+    "bound": (
+        "Information with the seed patch",
+        "Nats: a lower bound, log N - cross-entropy of one of N patches on fresh transformations; "
+        "logits: the method's own softmax, others: a linear one fitted to the frozen features",
+    ),
+    "bound_ceiling": ("The most of that information", "Nats: the logarithm of N"),
+    "surrogate_accuracy": (
+        "Seed patches recognised",
+        "Share of the transformed patches that are classified as their own",
+    ),
+    "mean_loss": (
+        "Surrogate loss of the mean",
+        "Nats: the cross-entropy of the logits' mean over transformations; smaller is better",
+    ),
+    "variation": (
+        "Surrogate loss of the variation",
+        "Nats: what transformations add to it; 0 = logits that they do not change",
+    ),
+    "purity@4_sigmoid": (
+        "The same after the sigmoid",
+        "Neighbours among sigmoid(y), on which the uniform prior acts",
+    ),
+    "purity@4": (
+        "Class purity of four neighbours",
+        "Share of the four nearest test images that have the class of the query",
+    ),
+    "ms_ssim": (
+        "MS-SSIM of reconstructions",
+        "Likeness of test images and what a decoder makes of the features; 1 = equal",
+    ),
+    "ms_ssim_scales": ("Scales of that MS-SSIM", "As many as the size of the images admits"),
+    "ssim_dim_compat": (
+        "The released DIM code's MS-SSIM",
+        "Single-scale with a nearly flat window; the one to compare with DIM's table",
+    ),
+    "attributes_judged": (
+        "Attributes judged",
+        "Those that have both values among the training and the test images that were used",
+    ),
+    "reconstruction_error": (
+        "Reconstruction error",
+        "Mean squared error of decoded test images, pixels in [-1, 1]; smaller is better",
+    ),
+    "code_recovery": (
+        "Recovery of drawn codes",
+        "Cosine of E(G(z)) and z, mean over draws of the prior; 1 = recovered, 0 = not at all",
+    ),
+    "code_recovery_chance": (
+        "Recovery of drawn codes, by chance",
+        "The same with another code in the place of z",
+    ),
+    "code_error": (
+        "Error of recovered codes",
+        "Squared distance of E(G(z)) to z over that to another code; 0 = recovered, 1 = chance",
+    ),
+    "image_error": (
+        "Error of regenerated images",
+        "Mean squared error of a pixel of G(E(x)) against x; read it beside the next number",
+    ),
+    "image_error_random": (
+        "Error against other images",
+        "The same of G(E(x)) against another test image",
+    ),
+    "rate": ("Rate", "KL divergence of the posterior from the prior, nats for each test image"),
+    "elbo": ("Evidence lower bound", "Nats for each test image, of the model with beta 1"),
+    "importance_weighted_bound": (
+        "Importance-weighted bound",
+        "A tighter bound of the same evidence in nats, never below the ELBO of the same draws",
+    ),
+    "active_coordinates": (
+        "Active coordinates",
+        "Those whose posterior mean varies by more than 0.01 over test images",
+    ),
+    "entropy": (
+        "Entropy of the mean response",
+        "Nats; at most the logarithm of the number of channels, where all are used equally often",
+    ),
+    "entropy_fraction": (
+        "The same of its maximum",
+        "Share of the logarithm of the number of channels",
+    ),
+    "information": (
+        "Information of patch and embedding",
+        "Nats: a lower bound on test images; at most the logarithm of those compared",
+    ),
+    "information_shuffled": (
+        "The same of pairs that do not belong together",
+        "Not above 0 but for chance; far below it where embeddings are sure",
+    ),
+    "information_ceiling": ("Largest such information", "The logarithm of the images compared"),
+    "used": (
+        "Channels in use",
+        "Share of those with more than a tenth of an even share of the mean response",
+    ),
+    "positions": (
+        "Distinct positions",
+        "Channels in use that lie further apart than 1 % of the span of all of them",
+    ),
+    "order": (
+        "Order of the filters",
+        "Rank correlation of the distances of positions and the unlikeness of filters; 0 = none",
+    ),
+}
+_SHARES = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used")
+
+
+def evaluation_title(name: str) -> str:
+    """An evaluation as a heading: "MLP probe"; its plain name if it is not known here."""
+    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[0]
+
+
+def evaluation_phrase(name: str) -> str:
+    """An evaluation inside a sentence: "an MLP probe"."""
+    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[1]
+
+
+def is_own(evaluation: str) -> bool:
+    """True for an evaluation of the method's own classifier."""
+    return evaluation.partition("_")[0] == "classifier"
+
+
+def metric_title(name: str) -> str:
+    """What a metric is of, in a few words; its plain name if it is not known here."""
+    return _METRICS.get(name, (name, ""))[0]
+
+
+def metric_meaning(name: str) -> str:
+    """How to read a metric; nothing for one that is not known here."""
+    return _METRICS.get(name, ("", ""))[1]
+
+
+def is_share(metric: str) -> bool:
+    """True for a fraction that is printed in percent."""
+    return metric.startswith(_SHARES)
+
+
+def labels_title(labels: str) -> str:
+    """The label budget in words: "all labels", "10 labels per class", "all labels, permuted"."""
+    budget, comma, more = labels.partition(",")
+    if budget == "all":
+        budget = "all labels"
+    elif budget.endswith("per class"):
+        budget = f"{budget.split(' ')[0]} labels per class"
+    return budget + comma + more
