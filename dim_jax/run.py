@@ -123,6 +123,8 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
             config["train"], len(dataset.splits["train"].images), jax.device_count()
         )
         initial = train.initial_state(trained, config, dataset, durations)
+        untrained = frozen(method, initial.params, initial.state, *_look(config, judged))
+        suite.check_representations(config["evals"], _representations(untrained), judged)
         facts |= record.identity(config, dataset)
         held.take()
         if distributed.is_first():
@@ -192,8 +194,7 @@ def _export_best(folder, console, config, method, dataset, facts, best, state) -
     """Writes the encoder of the best checkpoint beside that of the last step."""
     state = steps.localise(state)
     facts["best"] = best._asdict()
-    scaling = data.scaling(dataset.facts, config["data"]["scaling"])
-    of_step = frozen(method, state.params, state.state, scaling)
+    of_step = frozen(method, state.params, state.state, *_look(config, dataset))
     record.export(folder.best_encoder, config, dataset, of_step, {**facts, "steps": best.step})
     console.log(
         f"best checkpoint: step {best.step:,}, {best.metric} {best.value:.6g}; its encoder: "
@@ -203,16 +204,13 @@ def _export_best(folder, console, config, method, dataset, facts, best, state) -
 
 def _judge(folder, console, config, method, dataset, initial, final, facts, ends) -> dict[str, Any]:
     """Evaluates the trained representation beside its controls; writes results and report."""
-    look = (data.scaling(dataset.facts, config["data"]["scaling"]), config.get("augment"))
+    look = _look(config, dataset)
     trained = frozen(method, final.params, final.state, *look)
     record.export(folder.encoder, config, dataset, trained, facts)
     began = time.perf_counter()
-    representations = {
-        "trained": trained,
-        "untrained": frozen(method, initial.params, initial.state, *look),
-        "pixels": controls.pixels(),
-        "pca": controls.pca(dataset.splits["train"].images, _width(trained, dataset)),
-    }
+    untrained = frozen(method, initial.params, initial.state, *look)
+    pca = controls.pca(dataset.splits["train"].images, _width(trained, dataset))
+    representations = _representations(untrained, trained, pca)
     rng = jax.random.key(config["seed"])
     store = finished.Store(folder.evaluations)
     rows, figures = suite.run(
@@ -245,6 +243,25 @@ def _judge(folder, console, config, method, dataset, initial, final, facts, ends
     console.log(f"report: {folder.report}")
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
     return results
+
+
+def _representations(
+    untrained: contracts.Frozen,
+    trained: contracts.Frozen | None = None,
+    pca: contracts.Frozen | None = None,
+) -> dict[str, contracts.Frozen | None]:
+    """What evaluations run on; before training the untrained encoder stands for the trained one."""
+    return {
+        suite.TRAINED: trained or untrained,
+        "untrained": untrained,
+        "pixels": controls.pixels(),
+        "pca": pca,
+    }
+
+
+def _look(config, dataset: data.Dataset) -> tuple[Any, Any]:
+    """The scaling and the changes of images that `frozen` is told."""
+    return data.scaling(dataset.facts, config["data"]["scaling"]), config.get("augment")
 
 
 def frozen(

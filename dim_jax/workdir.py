@@ -13,6 +13,8 @@ _FREE = (
     *("data.data_dir", "data.road", "data.worker_threads", "data.worker_processes"),
     *("train.max_minutes", "train.keep", "train.keep_best"),
 )
+# What is no part of the training, and so may change until the results are there.
+_OF_EVALUATION = ("evals", "published", "published_source")
 # Keys that folders of older versions lack, and what those did.
 _LATER = {
     **{"deterministic": False, "compute_dtype": "float32"},
@@ -47,7 +49,11 @@ class Workdir:
         self.profile = self.path / "profile"
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Raises UserError if the folder holds a run of another config, or something else."""
+        """Raises UserError if the folder holds a run of another config, or something else.
+
+        What is evaluated may be another until there are results: a mistake in `evals` that shows
+        late is corrected, and the training is kept.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise contracts.UserError(f"the workdir {self.path} is a file; use another --workdir")
         if not self.config.exists():
@@ -58,12 +64,17 @@ class Workdir:
             raise contracts.UserError(
                 f"{self.config} is not readable JSON; use another --workdir or delete this one"
             ) from error
-        difference = _first_difference(_flatten(there), _flatten(_plain(config)))
-        if difference:
-            raise contracts.UserError(
-                f"the workdir {self.path} belongs to another config: {difference}; "
-                "use another --workdir, or the config it was made with"
-            )
+        differences = _differences(_flatten(there), _flatten(_plain(config)))
+        training = [text for key, text in differences if not _is_of_evaluation(key)]
+        if not differences or not (training or self.results.exists()):
+            return
+        difference = (training or [differences[0][1]])[0]
+        advice = "use another --workdir, or the config it was made with"
+        if not training:
+            advice += ", or remove its results.json to evaluate the same training anew"
+        raise contracts.UserError(
+            f"the workdir {self.path} belongs to another config: {difference}; {advice}"
+        )
 
     def claim(self, config: Mapping[str, Any]) -> None:
         """Creates the folder and writes the resolved config."""
@@ -92,9 +103,16 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The keys of an experiment that are not equal, and each difference in words."""
     there = {**{key: value for key, value in _LATER.items() if key in here}, **there}
-    for key in [*here, *(key for key in there if key not in here)]:
-        if key not in _FREE and there.get(key) != here.get(key):
-            return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"
-    return None
+    unset = "not set"
+    return [
+        (key, f"{key} is {there.get(key, unset)} there and {here.get(key, unset)} here")
+        for key in [*here, *(key for key in there if key not in here)]
+        if key not in _FREE and there.get(key) != here.get(key)
+    ]
+
+
+def _is_of_evaluation(key: str) -> bool:
+    return key.partition(".")[0] in _OF_EVALUATION

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,64 @@ def test_the_workdir_of_another_config_is_refused(finished, light, capsys):
     message = capsys.readouterr().err
     assert "train.batch_size is 64 there and 32 here" in message
     assert (finished / "config.json").read_text() == before
+
+
+def judging(light, folder: pathlib.Path, **evals) -> str:
+    """The light quick start with these evaluations alone, as an argument of the command."""
+    path = folder / "judging.py"
+    path.write_text(
+        f"import sys\n\nsys.path.append({str(light)!r})\nimport light_quickstart\n\n\n"
+        "def get_config():\n"
+        "    config = light_quickstart.get_config().unlock()\n"
+        f"    config.evals = {evals!r}\n"
+        "    return config.lock()\n"
+    )
+    return f"--config={path}"
+
+
+LATE = {
+    "tap": (dict(name="knn", taps=("yy",)), "unknown tap of the trained representation 'yy'"),
+    "representation": (dict(name="knn", representations=("pac",)), "did you mean 'pca'"),
+    "classifier": (dict(name="classifier"), "no classifier of its own"),
+}
+
+
+@pytest.mark.parametrize("mistake", LATE)
+def test_what_cannot_be_evaluated_is_said_before_training(mistake, light, tmp_path, capsys):
+    spec, message = LATE[mistake]
+    config, workdir = judging(light, tmp_path, one=spec), tmp_path / "run"
+    assert main.main(["main.py", config, f"--workdir={workdir}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not workdir.exists()
+
+
+def test_a_finished_training_is_evaluated_anew(finished, light, tmp_path, capsys):
+    """Evaluations may be others once there are no results; the training stays what it was."""
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    config = judging(light, tmp_path, again=dict(name="knn", protocol="knn-v1", taps=("fc",)))
+    command = ["main.py", config, f"--workdir={workdir}"]
+    assert main.main(command) == 2
+    assert "or remove its results.json to evaluate" in capsys.readouterr().err
+    (workdir / "results.json").unlink()
+    assert main.main([*command, "--config.train.batch_size=32"]) == 2
+    assert "train.batch_size is 64 there and 32 here" in capsys.readouterr().err
+    assert main.main(command) == 0
+    old, new = (json.loads((path / "results.json").read_text()) for path in (finished, workdir))
+    assert {(row["eval"], row["tap"]) for row in new["rows"]} == {
+        *(("again", tap) for tap in ("fc", "pixels", "pca"))
+    }
+    value = {
+        name: next(
+            row["value"]
+            for row in content["rows"]
+            if (row["representation"], row["tap"], row["labels"]) == ("trained", "fc", "all")
+        )
+        for name, content in (("old", old), ("new", new))
+    }
+    assert value["old"] == value["new"]
+    assert (workdir / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
+    assert "again" in json.loads((workdir / "config.json").read_text())["evals"]
 
 
 MISTAKES = {

@@ -38,13 +38,18 @@ def evaluate(
       UserError: a method without a classifier.
     """
     del rng
-    if _LOGITS not in features.shapes(frozen, splits["test"]):
-        raise contracts.UserError(
-            "this method has no classifier of its own (no tap 'logits'); remove the evaluation "
-            "'classifier' from evals"
-        )
+    check_frozen(frozen, splits)
     found = {}
     for name in (name for name in _SPLITS if name in splits):
         logits = features.extract(frozen, splits[name], (_LOGITS,))[_LOGITS]
         found[f"{name}/accuracy"] = float(np.mean(logits.argmax(axis=1) == splits[name].labels))
     return found
+
+
+def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
+    """Raises UserError on a representation without logits."""
+    if _LOGITS not in features.shapes(frozen, splits["test"]):
+        raise contracts.UserError(
+            "this method has no classifier of its own (no tap 'logits'); remove the evaluation "
+            "'classifier' from evals"
+        )

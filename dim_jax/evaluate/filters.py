@@ -56,6 +56,11 @@ def first_kernel(params: contracts.Tree, channels: int) -> np.ndarray:
     return np.asarray(kernels[0])
 
 
+def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
+    """Raises UserError if there are no filters to draw."""
+    first_kernel(frozen.params, splits["test"].images.shape[-1])
+
+
 def as_pixels(kernel: np.ndarray) -> np.ndarray:
     """The filters of a kernel f[h,w,c,filters] as images u8[filters,h,w,3].
 

@@ -12,6 +12,7 @@ An evaluation is a module of `dim_jax.evaluate` with `evaluate(frozen, splits, r
     FIGURES          (title, caption) of each of its figures by their keys, where it draws any
     check(splits)    where it exists: raises UserError on images that it cannot be used on
     check_method(method)  likewise, on a method that lacks what it asks for
+    check_frozen(frozen, splits)  likewise, on a representation
 
 Its scalars "<tap>/<metric>" become rows, with "<tap>/<metric>_std" and "_fits" beside them; its
 images become figures.
@@ -21,7 +22,7 @@ import importlib
 import inspect
 import pkgutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -86,6 +87,31 @@ def check(
             accuracy.label_subsets(labels[labels >= 0], per_class, 1, seed=0)
 
 
+def check_representations(
+    evals: Evals,
+    representations: Mapping[str, contracts.Frozen | None],
+    data: dataset.Dataset,
+) -> None:
+    """Finds mistakes in a config's `evals` block that show on what is to be judged.
+
+    Args:
+      representations: as of `run`, the encoders at any parameters; None for one that is not made
+        yet, of which the name is known.
+
+    Raises:
+      UserError: an unknown representation, a tap that one does not have, or one that lacks what an
+        evaluation asks for.
+    """
+    planned = _with_labels([_parse(key, spec) for key, spec in evals.items()], data)
+    _check_names(planned, representations)
+    for name, frozen in representations.items():
+        if frozen is None:
+            continue
+        for evaluation, _ in _planned(planned, name, frozen, data):
+            if hasattr(evaluation.module, "check_frozen"):
+                evaluation.module.check_frozen(frozen, data.splits)
+
+
 def run(
     evals: Evals,
     representations: Mapping[str, contracts.Frozen],
@@ -113,11 +139,15 @@ def run(
       rows (the keys of `rows` in results.json) in the order of `evals`, and figures.
 
     Raises:
-      UserError: as `check`; an unknown tap or representation; too few labels.
+      UserError: as `check` and `check_representations`.
     """
     planned = _with_labels([_parse(key, spec) for key, spec in evals.items()], data, log)
     order = {evaluation.key: index for index, evaluation in enumerate(planned)}
-    plan = {name: list(_planned(planned, name, representations, data)) for name in representations}
+    _check_names(planned, representations)
+    plan = {
+        name: list(_planned(planned, name, frozen, data))
+        for name, frozen in representations.items()
+    }
     labelled = accuracy.labelled(data.splits)
     rows, figures, store = [], [], store or finished.Store()
     for name, steps in plan.items():
@@ -168,7 +198,7 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
     return _Evaluation(key, module, options, None if wanted is None else tuple(wanted))
 
 
-def _with_labels(planned, data: dataset.Dataset, log) -> list[_Evaluation]:
+def _with_labels(planned, data: dataset.Dataset, log=lambda line: None) -> list[_Evaluation]:
     """The evaluations that the data has labels for; one line says which are left out."""
     reason = accuracy.missing(data.splits)
     if reason is None:
@@ -179,15 +209,20 @@ def _with_labels(planned, data: dataset.Dataset, log) -> list[_Evaluation]:
     return [each for each in planned if not each.module.NEEDS_LABELS]
 
 
-def _planned(
-    planned: list[_Evaluation], name: str, representations, data: dataset.Dataset
-) -> Iterator[tuple[_Evaluation, tuple[str, ...]]]:
-    """The evaluations to run on one representation, each with the taps that it is to read."""
-    has = tuple(features.shapes(representations[name], data.splits["test"]))
+def _check_names(planned: list[_Evaluation], representations: Iterable[str]) -> None:
+    """Raises UserError if an evaluation is to run on a representation that there is not."""
     for evaluation in planned:
         for wanted in evaluation.representations or ():
             if wanted not in representations:
                 raise contracts.unknown("representation", wanted, representations)
+
+
+def _planned(
+    planned: list[_Evaluation], name: str, frozen: contracts.Frozen, data: dataset.Dataset
+) -> Iterator[tuple[_Evaluation, tuple[str, ...]]]:
+    """The evaluations to run on one representation, each with the taps that it is to read."""
+    has = tuple(features.shapes(frozen, data.splits["test"]))
+    for evaluation in planned:
         scope = evaluation.module.REPRESENTATIONS
         taps = tuple(evaluation.options.get("taps", evaluation.module.TAPS))
         single = len(has) == 1 and has[0] not in taps
@@ -197,7 +232,7 @@ def _planned(
             chosen = name == TRAINED or scope == "all" or (scope == "encoders" and not single)
             # Of pixels and their PCA there is no mean over what is drawn in training.
             drawn = evaluation.options.get("views") is not None
-            chosen = chosen and not (drawn and representations[name].prepare is None)
+            chosen = chosen and not (drawn and frozen.prepare is None)
         if not chosen:
             continue
         taps = has if single else taps

@@ -68,7 +68,8 @@ def evaluate(
     """
     settings = protocols.find(protocol, PROTOCOL)
     check(splits)
-    _check(frozen, splits["seeds"], transformations, fitted)
+    check_frozen(frozen, splits)
+    _check_numbers(transformations=transformations, fitted=fitted)
     seeds, taps = splits["seeds"], tuple(taps)
     frozen = contracts.Frozen(*frozen)  # no copy's features are needed twice, so none are kept
     keys = [jax.random.fold_in(rng, purpose) for purpose in (_JUDGED, _FITTED, _CHOSEN)]
@@ -93,22 +94,25 @@ def check(splits: Mapping[str, dataset.Split]) -> None:
         )
 
 
-def _check(frozen, seeds: dataset.Split, transformations: int, fitted: int) -> None:
-    for name, value in dict(transformations=transformations, fitted=fitted).items():
-        if value < 1:
-            raise contracts.UserError(
-                f"{name} is {value} in the evaluation 'surrogate'; set it to 1 or more"
-            )
-    count = len(seeds.images)
-    found = None
+def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
+    """Raises UserError unless there is a logit for each seed patch."""
+    count, found = len(splits["seeds"].images), None
     if frozen.prepare is not None:
-        found = features.shapes(frozen, seeds, views=1).get(_LOGITS)
+        found = features.shapes(frozen, splits["seeds"], views=1).get(_LOGITS)
     if found != (count,):
         given = "has no tap 'logits'" if found is None else f"has {found[0]:,} logits"
         raise contracts.UserError(
             f"the evaluation 'surrogate' needs a method with a logit for each of the {count:,} "
             f"seed patches and this one {given}; remove it from evals"
         )
+
+
+def _check_numbers(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise contracts.UserError(
+                f"{name} is {value} in the evaluation 'surrogate'; set it to 1 or more"
+            )
 
 
 def _copies(frozen, seeds: dataset.Split, taps, rng: jax.Array, count: int) -> features.Features:
