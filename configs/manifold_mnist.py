@@ -18,6 +18,7 @@ Source: Klindt et al. 2020 (256 filters of 9x9 in 2 dimensions); all other numbe
 """
 
 from configs import common
+from configs.common import manifold
 
 TERMS = ("ce_i_h", "ce_i", "ce", "i_h")
 PASSED = ("responses", "mean")
@@ -59,26 +60,16 @@ def _splits(budget: str) -> dict[str, str]:
 
 
 def _method(terms: list[str], passed: str, budget: str) -> dict:
-    encoder = dict(
-        name="manifold",
+    return manifold.method(
         channels=(8 if budget == "smoke" else 256,),
         kernels=(9,),
         strides=(1 if budget == "paper" else 2,),
         pools=(1,),
         dimensions=(2,),
-        gain=4.0,
         passed=passed,
         hidden=(),
         features=10,
-    )
-    return dict(
-        name="manifold",
-        encoder=encoder,
-        classifier=None,
-        tap="y",
         supervised=float("ce" in terms),
         information=(float("i" in terms),),
         entropy=(float("h" in terms),),
-        locations=4,
-        negatives="patches",
     )

@@ -16,6 +16,7 @@ experiments/results/manifold_shiftmnist_cpu.json. `paper` was not run.
 """
 
 from configs import common
+from configs.common import manifold
 
 MODELS = ("cnn", "cnn_l2", "linear", "linear_l2", "max_i", "max_i_h")
 PIXELS = ("location", "value")
@@ -91,29 +92,17 @@ def _method(model: str, budget: str) -> dict:
 
 def _manifold(model: str, budget: str) -> dict:
     """Two manifold layers in the place of convolution and ReLU; y are the logits."""
-    channels = {"paper": (256, 256), "cpu": (64, 64), "smoke": (8, 8)}[budget]
-    encoder = dict(
-        name="manifold",
-        channels=channels,
+    return manifold.method(
+        channels={"paper": (256, 256), "cpu": (64, 64), "smoke": (8, 8)}[budget],
         kernels=(9, 5),
         strides=(2, 1) if budget == "cpu" else (1, 1),
         pools=(1, 2) if budget == "cpu" else (2, 2),
         dimensions=(8, 16),
-        gain=4.0,
         passed="mean",
         hidden=(32 if budget == "smoke" else 128,),
         features=10,
-    )
-    return dict(
-        name="manifold",
-        encoder=encoder,
-        classifier=None,
-        tap="y",
         supervised=1.0,
-        information=WEIGHTS[model]["information"],
-        entropy=WEIGHTS[model]["entropy"],
-        locations=4,
-        negatives="patches",
+        **WEIGHTS[model],
     )
 
 
