@@ -4,11 +4,16 @@
 
 Words: data=mnist | cifar10; terms=i_h | i | ce_i_h | ce, what is learned by: the information of
 patches and their embedding (i), the entropy of the mean response (h), the cross-entropy of a
-classifier (ce); budget=paper | cpu | smoke.
+classifier (ce); passed=responses | mean, what of a layer goes on to the next one and to probes;
+budget=paper | cpu | smoke.
 
-Metric: accuracy of a linear probe of `conv`, the embedding of the third layer, beside that of the
+Metric: accuracy of a linear probe of `conv`, what the third layer passes on, beside that of the
 untrained layers. The conference abstract has three layers on these data sets and neither sizes nor
-numbers: all that stands here is ours, with more channels than a patch has numbers.
+numbers: all that stands here is ours.
+Measured under `cpu`, seed 0, in percent, trained and untrained: MNIST 93.3 and 91.4, pixels 90.5;
+CIFAR-10 27.7 and 37.6, pixels 35.3, so that there the two terms alone lose what tells the classes.
+With passed=mean, 32 and 128 numbers: MNIST 72.3 and 58.3 (i: 33.9, ce_i_h: 93.2, ce: 98.0),
+CIFAR-10 17.3 and 21.1 (ce: 37.3). `responses` became the default for that. `paper` was not run.
 Source: Klindt, Balle, Shlens and Simoncelli 2020.
 """
 
@@ -17,11 +22,14 @@ from configs.common import manifold
 
 DATA = {"mnist": "unit", "cifar10": "standardized"}  # and the scaling of its pixels
 TERMS = ("i_h", "i", "ce_i_h", "ce")
+PASSED = ("responses", "mean")
 LAYERS = 3
 
 
 def get_config(argument: str = ""):
-    words = common.parse(argument, data=tuple(DATA), terms=TERMS, budget=common.BUDGETS)
+    words = common.parse(
+        argument, data=tuple(DATA), terms=TERMS, passed=PASSED, budget=common.BUDGETS
+    )
     data, terms, budget = words["data"], words["terms"].split("_"), words["budget"]
     smoke = budget == "smoke"
     epochs = {"paper": 20, "cpu": 6, "smoke": 2}[budget]
@@ -34,7 +42,7 @@ def get_config(argument: str = ""):
         evals["classifier"] = dict(name="classifier")
     return common.config(
         data=common.data(data, scaling=DATA[data], **_splits(budget)),
-        method=_method(terms, budget),
+        method=_method(terms, words["passed"], budget),
         players=dict(encoder=common.adam(3e-3, decay=True)),
         train=common.train(
             batch_size=64 if smoke else 128,
@@ -53,7 +61,7 @@ def _splits(budget: str) -> dict[str, str]:
     return {} if budget == "paper" else dict(train_split="train[:10000]")
 
 
-def _method(terms: list[str], budget: str) -> dict:
+def _method(terms: list[str], passed: str, budget: str) -> dict:
     cpu = budget == "cpu"
     return manifold.method(
         channels=LAYERS * (8 if budget == "smoke" else 256,),
@@ -61,7 +69,7 @@ def _method(terms: list[str], budget: str) -> dict:
         strides=(2 if cpu else 1, 1, 1),
         pools=(1 if cpu else 2, 2, 1),
         dimensions=(8, 16, 32),
-        passed="mean",
+        passed=passed,
         hidden=(),
         features=10 if "ce" in terms else 32,
         supervised=float("ce" in terms),
