@@ -18,9 +18,9 @@ each layer; `all` for `table`, pictures and the control.
 Metric: test accuracy of a linear SVM on "pooled". Published, one-against-all: 76.5, 82.2 and 84.3
 on CIFAR-10, 67.1, 72.8 and 74.2 on STL-10 in ten folds of 1000 labels (from memory and third
 parties). "exemplar/bound" rises from 0 towards log N: 6.9 nats of `cpu`, 9.0 of `paper`.
-Measured under budget=cpu in bfloat16, seed 0: 4.5 nats on fresh copies (5.2 in a second run with
-another number of threads: short runs are that far apart), an SVM on "pooled" 56.8 %, on y 45.1;
-untrained 53.4 and 35.0, pixels 39.7, PCA 38.4; with changes=none 6.9 nats and 52.2 %. `paper` was
+Measured under budget=cpu in bfloat16, means of 3 seeds: 4.6 nats on fresh copies (4.4 to 5.2: short
+runs are that far apart, with another number of threads too), an SVM on "pooled" 56.8 %, on y 44.1;
+untrained 53.2 and 34.9, pixels 39.7, PCA 38.3; with changes=none 6.9 nats and 52.5 %. `paper` was
 not run.
 """
 

@@ -17,6 +17,7 @@ TITLES = {  # in this order
     "exemplar_table1_cpu": "CIFAR-10, exemplars",
     "exemplar_representations_cpu": "CIFAR-10, what to take from an exemplar network",
     "manifold_shiftmnist_cpu": "shiftMNIST (Klindt et al. 2020, Table 1)",
+    "manifold_shiftmnist_paper": "shiftMNIST on all training images",
     "manifold_embedding_cpu": "MNIST, filters on a plane",
     "dim_figure9_cpu": "CIFAR-10, number of negatives (Figure 9)",
     "quickstart_seeds": "The quick start",
