@@ -28,36 +28,17 @@ PASSED = ("responses", "mean")
 def get_config(argument: str = ""):
     words = common.parse(argument, terms=TERMS, passed=PASSED, budget=common.BUDGETS)
     terms, budget = words["terms"].split("_"), words["budget"]
-    smoke = budget == "smoke"
-    epochs = {"paper": 20, "cpu": 6, "smoke": 2}[budget]
     evals = dict(
-        embedding=dict(name="embedding", group=128, images=128 if smoke else 1024),
+        embedding=manifold.embedding(budget),
         classifier=dict(name="classifier"),
         mlp=dict(name="mlp", protocol="mlp-v1", taps=("y",)),
         filters=dict(name="filters"),
     )
     if "ce" not in terms:
         evals.pop("classifier")
-    return common.config(
-        data=common.data("mnist", scaling="unit", **_splits(budget)),
-        method=_method(terms, words["passed"], budget),
-        # Ours: at 1e-3 positions hardly move in so few steps.
-        players=dict(encoder=common.adam(3e-3, decay=True)),
-        train=common.train(
-            batch_size=64 if smoke else 128,
-            epochs=epochs,
-            steps_per_dispatch={"paper": 100, "cpu": 26, "smoke": 4}[budget],
-            save_epochs=epochs,
-        ),
-        evals=evals,
-        compute_dtype="bfloat16" if budget == "cpu" else "float32",
+    return manifold.config(
+        "mnist", budget, method=_method(terms, words["passed"], budget), evals=evals
     )
-
-
-def _splits(budget: str) -> dict[str, str]:
-    if budget == "smoke":
-        return dict(train_split="train[:512]", test_split="test[:256]")
-    return {} if budget == "paper" else dict(train_split="train[:10000]")
 
 
 def _method(terms: list[str], passed: str, budget: str) -> dict:

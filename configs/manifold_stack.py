@@ -20,7 +20,6 @@ Source: Klindt, Balle, Shlens and Simoncelli 2020.
 from configs import common
 from configs.common import manifold
 
-DATA = {"mnist": "unit", "cifar10": "standardized"}  # and the scaling of its pixels
 TERMS = ("i_h", "i", "ce_i_h", "ce")
 PASSED = ("responses", "mean")
 LAYERS = 3
@@ -28,37 +27,19 @@ LAYERS = 3
 
 def get_config(argument: str = ""):
     words = common.parse(
-        argument, data=tuple(DATA), terms=TERMS, passed=PASSED, budget=common.BUDGETS
+        argument, data=tuple(manifold.SCALINGS), terms=TERMS, passed=PASSED, budget=common.BUDGETS
     )
     data, terms, budget = words["data"], words["terms"].split("_"), words["budget"]
-    smoke = budget == "smoke"
-    epochs = {"paper": 20, "cpu": 6, "smoke": 2}[budget]
     evals = dict(
         linear=dict(name="linear", protocol="linear-v1", taps=("conv",)),
-        embedding=dict(name="embedding", group=128, images=128 if smoke else 1024),
+        embedding=manifold.embedding(budget),
         filters=dict(name="filters"),
     )
     if "ce" in terms:
         evals["classifier"] = dict(name="classifier")
-    return common.config(
-        data=common.data(data, scaling=DATA[data], **_splits(budget)),
-        method=_method(terms, words["passed"], budget),
-        players=dict(encoder=common.adam(3e-3, decay=True)),
-        train=common.train(
-            batch_size=64 if smoke else 128,
-            epochs=epochs,
-            steps_per_dispatch={"paper": 100, "cpu": 26, "smoke": 4}[budget],
-            save_epochs=epochs,
-        ),
-        evals=evals,
-        compute_dtype="bfloat16" if budget == "cpu" else "float32",
+    return manifold.config(
+        data, budget, method=_method(terms, words["passed"], budget), evals=evals
     )
-
-
-def _splits(budget: str) -> dict[str, str]:
-    if budget == "smoke":
-        return dict(train_split="train[:512]", test_split="test[:256]")
-    return {} if budget == "paper" else dict(train_split="train[:10000]")
 
 
 def _method(terms: list[str], passed: str, budget: str) -> dict:
