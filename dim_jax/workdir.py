@@ -65,10 +65,10 @@ class Workdir:
                 f"{self.config} is not readable JSON; use another --workdir or delete this one"
             ) from error
         differences = _differences(_flatten(there), _flatten(_plain(config)))
-        training = [text for key, text in differences if not _is_of_evaluation(key)]
-        if not differences or not (training or self.results.exists()):
+        training = [text for key, text in differences.items() if not _is_of_evaluation(key)]
+        if not training and not (differences and self.results.exists()):
             return
-        difference = (training or [differences[0][1]])[0]
+        difference = next(iter(training or differences.values()))
         advice = "use another --workdir, or the config it was made with"
         if not training:
             advice += ", or remove its results.json to evaluate the same training anew"
@@ -103,15 +103,15 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The keys of an experiment that are not equal, and each difference in words."""
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
+    """The keys of an experiment that are not equal: each difference in words."""
     there = {**{key: value for key, value in _LATER.items() if key in here}, **there}
     unset = "not set"
-    return [
-        (key, f"{key} is {there.get(key, unset)} there and {here.get(key, unset)} here")
+    return {
+        key: f"{key} is {there.get(key, unset)} there and {here.get(key, unset)} here"
         for key in [*here, *(key for key in there if key not in here)]
         if key not in _FREE and there.get(key) != here.get(key)
-    ]
+    }
 
 
 def _is_of_evaluation(key: str) -> bool:
