@@ -66,7 +66,7 @@ def directions(rows) -> list[table.Direction]:
     labels = [row.label for row in rows]
     claims = {
         "- colour jitter": "colour jitter helps",
-        "- random crop": "random places help",
+        "- random crop": "random translation helps",
         UNCHANGED: "two views are better than the same image twice",
     }
     return [

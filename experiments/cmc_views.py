@@ -68,15 +68,17 @@ def directions(rows) -> list[table.Direction]:
     return [
         *each,
         table.Direction("trained above untrained", PLAIN, PLAIN, y, (*y, "untrained")),
-        table.Direction("own pairs above random pairs", PLAIN, RANDOM, y),
+        table.Direction("matched pairs above random pairs", PLAIN, RANDOM, y),
         table.Direction(
-            "random pairs teach nothing: untrained above trained",
+            "random pairs do not help: untrained above trained",
             RANDOM,
             RANDOM,
             (*y, "untrained"),
             y,
         ),
-        table.Direction("retrieval of ab by L: own pairs above random", PLAIN, RANDOM, retrieval),
+        table.Direction(
+            "retrieval of ab from L: matched pairs above random", PLAIN, RANDOM, retrieval
+        ),
         table.Direction("full graph above core", FULL, CORE, y),
         table.Direction("YCbCr above Lab", YCBCR, PLAIN, y),
         table.Direction("softmax over a bank above NCE", BANK, NCE, y),

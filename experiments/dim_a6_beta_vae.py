@@ -16,8 +16,8 @@ from dim_jax.evaluate import drawing
 from experiments import table
 
 DIFFERS = {
-    "paper": "the betas are ours; ndm-v1",
-    "cpu": "1 epoch in bfloat16, rate of the cpu budget, a narrow decoder; the betas are ours",
+    "paper": "our betas; ndm-v1",
+    "cpu": "1 epoch in bfloat16, rate of the cpu budget, a narrow decoder; our betas",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 BETAS = {

@@ -10,7 +10,7 @@ from experiments import table
 
 DIFFERS = (
     "epochs, learning rate and critic width of the cpu budget; probe protocol mlp-v1; "
-    "minutes on a machine that other work shared"
+    "minutes on a shared machine"
 )
 SHORT = ("--config.train.epochs=2",)
 

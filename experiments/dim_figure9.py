@@ -14,7 +14,8 @@ from experiments import table
 
 DIFFERS = {
     "paper": "one seed instead of three; grid and probe schedule ours",
-    "cpu": "2 epochs, rate and critic width of the cpu budget, judged at y by mlp-v1; grid ours",
+    "cpu": "2 epochs, rate and critic width of the cpu budget, evaluated at y with mlp-v1; "
+    "our grid",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 SEEDS = {"paper": (0,), "cpu": (0,), "smoke": (0,)}

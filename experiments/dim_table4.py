@@ -9,11 +9,11 @@ the prior. MS-SSIM is compared in the released single-scale variant, `ssim_dim_c
 
 from experiments import table
 
-_LOCAL_CRITIC = "encode-and-dot local critic, its bound JSD; gamma of L+G ours"
+_LOCAL_CRITIC = "encode-and-dot local critic with JSD; our gamma for L+G"
 DIFFERS = {
     "paper": _LOCAL_CRITIC,
     "cpu": "2 epochs, rate and critic width of the cpu budget; svm-v1 of y only; msssim-v1 and "
-    f"ndm-v1 where a direction asks for them; no MINE; {_LOCAL_CRITIC}",
+    f"ndm-v1 where a claim needs them; no MINE; {_LOCAL_CRITIC}",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 SEEDS = {"paper": (0,), "cpu": (0, 1, 2), "smoke": (0,)}

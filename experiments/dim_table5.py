@@ -10,7 +10,8 @@ from experiments import table
 
 DIFFERS = {
     "paper": "weights of the tasks and the occluding rectangle are ours",
-    "cpu": "2 epochs, rate and critic width of the cpu budget; probe protocol mlp-v1; tasks ours",
+    "cpu": "2 epochs, rate and critic width of the cpu budget; probe protocol mlp-v1; "
+    "our task weights",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 SEEDS = {"paper": (0,), "cpu": (0, 1, 2), "smoke": (0,)}

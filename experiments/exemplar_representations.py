@@ -19,7 +19,7 @@ DIFFERS = {
     "paper": "99,200 steps, copies drawn anew in each, rates of a fixed schedule; svm-v1; no "
     "published numbers but that of all layers",
     "cpu": "1000 seed patches, half of the channels, 3000 steps of Adam in bfloat16 without "
-    "dropout; svm-v1 on 10,000 images; no published numbers but that of all layers",
+    "dropout; svm-v1 on 10,000 images; only the number for all layers is published",
     "smoke": "tiny networks, 256 seed patches, 512 images, 2 epochs",
 }
 LAYERS = ("pooled_conv1", "pooled_conv2", "pooled_fc")

@@ -96,14 +96,16 @@ def directions(rows) -> list[table.Direction]:
             table.Direction(
                 f"above PCA, {probe}", SMALL, SMALL, own, (probe, "pca", "accuracy", "pca")
             ),
-            table.Direction(f"changes help, {probe}", SMALL, UNCHANGED, own),
+            table.Direction(f"transformations help, {probe}", SMALL, UNCHANGED, own),
         ]
     nats = ("surrogate", "logits", "bound")
     return [
         *found,
-        table.Direction("unchanged patches are told apart more easily", UNCHANGED, SMALL, nats),
+        table.Direction("untransformed patches are easier to classify", UNCHANGED, SMALL, nats),
         *(
-            table.Direction(f"all changes above {kind} alone", SMALL, f"small, {kind} only", pooled)
+            table.Direction(
+                f"all transformations above {kind} alone", SMALL, f"small, {kind} only", pooled
+            )
             for kind in ("places", "colours")
         ),
     ]

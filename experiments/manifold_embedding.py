@@ -53,11 +53,11 @@ def directions(rows) -> list[table.Direction]:
         table.Direction("I orders the filters", KNOWN, PLAIN, order),
         table.Direction("I and H order the filters", ALL, PLAIN, order),
         table.Direction("ordered by training, not before", ALL, ALL, order, (*order, "untrained")),
-        table.Direction("I makes patches known by their embedding", KNOWN, PLAIN, known),
+        table.Direction("I raises the information of the embedding", KNOWN, PLAIN, known),
         table.Direction("I alone lets filters coincide", ALL, KNOWN, positions),
         table.Direction("H spreads use, against I alone", ALL, KNOWN, entropy),
         table.Direction("H spreads use, against CE", ALL, PLAIN, entropy),
-        table.Direction("own pairs above shuffled pairs", ALL, ALL, known, shuffled),
+        table.Direction("matched pairs above shuffled pairs", ALL, ALL, known, shuffled),
     ]
 
 

@@ -24,7 +24,7 @@ MODELS = {
     "2-layer CNN (max I + H)": "max_i_h",
 }
 PIXELS = ("location", "value")
-_OURS = "sizes, optimizer and strengths are not published: ours"
+_OURS = "our sizes, optimizer and strengths, as none are published"
 DIFFERS = {
     "paper": _OURS,
     "cpu": f"{_OURS}; 10,000 training images, 16 epochs, small networks, bfloat16",

@@ -1,94 +1,82 @@
-"""Writes the README's results, from experiments/results/*.json, and its table of the bounds.
+"""Writes the README's table of results, from experiments/results/*.json.
 
-python -m experiments.readme
+    python -m experiments.readme
+
+The documentation has all results (experiments/pages.py); the README has the ten rows of `ROWS`.
 """
 
 import json
 import pathlib
 
-from dim_jax import bounds
-from experiments import readme_results, table
+from experiments import fragments, table, table_text
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
-MADE_HERE = ": python -m experiments.readme -->\n"
+_START = ": python -m experiments.readme -->\n"
+
+ROWS = {  # what it is: (result file, its row, evaluation, tap)
+    "DIM(L) InfoNCE, the quick start": (*("quickstart_seeds", "DIM(L) InfoNCE", "svm_few", "y"),),
+    "DIM(L) InfoNCE": ("dim_cifar10_cpu", "DIM(L) InfoNCE", "mlp", "y"),
+    "the same, convolutional features": ("dim_cifar10_cpu", "DIM(L) InfoNCE", "mlp", "conv"),
+    "DIM(L) JSD": ("dim_table4_cpu", "DIM(L)", "svm", "y"),
+    "DIM(L) InfoNCE with occlusion": ("dim_table5_cpu", "+ occlude", "mlp", "y"),
+    "VAE": ("dim_table1_cpu", "VAE", "mlp", "y"),
+    "AMDIM": ("amdim_ablations_cpu", "AMDIM, CIFAR-10", "linear", "y"),
+    "CMC, views L and ab": ("cmc_views_cpu", "L, ab: softmax", "mlp", "y"),
+    "Exemplar-CNN": ("exemplar_table1_cpu", "small", "svm", "pooled"),
+    "Image-manifold layers, test images without the shortcut": (
+        *("manifold_shiftmnist_cpu", "2-layer CNN (max I + H), location", "classifier", "clean"),
+    ),
+}
+DATA = {"cifar10": "CIFAR-10", "digits": "8x8 digits", "mnist": "shiftMNIST"}
+HEADINGS = (
+    *("method", "data", "evaluation", "measured, %", "untrained encoder, %", "published, %"),
+    *("seeds", "steps"),
+)
 
 
-def bounds_table() -> str:
-    """What every function of `dim_jax.bounds` computes."""
-    return bounds.table() + "\n"
+def results() -> str:
+    """The table: test accuracy, beside the untrained encoder and the published number."""
+    lines = [_line(text, *where) for text, where in ROWS.items()]
+    return fragments.markdown(HEADINGS, lines) + "\n"
 
 
-def bounds_speed() -> str:
-    """Time and memory of the bounds on a CPU, from experiments/bench_bounds.py."""
-    content = json.loads((table.RESULTS / "bench_bounds_cpu.json").read_text())
-    lines = [
-        f"Value and gradient of dot-product scores, float32, {content['device']}, jax "
-        f"{content['versions']['jax']} (`python -m experiments.bench_bounds`):",
-        "",
-        "| pairs | function | dense | blockwise | dense, MiB | blockwise, MiB |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in content["rows"]:
-        if row["critic"] == "dot" and row["dtype"] == "float32" and row["batch"] >= 8192:
-            dense = "does not fit" if not row["dense_seconds"] else f"{row['dense_seconds']:.2f} s"
-            lines.append(
-                f"| {row['batch']:,} | `{row['bound']}` | {dense} | "
-                f"{row['blockwise_seconds']:.2f} s | {row['dense_temp_mib']:,.0f} | "
-                f"{row['blockwise_temp_mib']:,.0f} |"
-            )
-    return "\n".join(lines) + "\n"
+def _line(text: str, file: str, label: str, evaluation: str, tap: str) -> tuple[str, ...]:
+    content = json.loads((table.RESULTS / f"{file}.json").read_text())
+    row = next(row for row in content["rows"] if row["label"] == label)
+    trained = _cell([row], "trained", evaluation, tap)
+    # The rows of a table have one encoder; some measure it untrained in their first row only.
+    untrained = _cell([row, *content["rows"]], "untrained", evaluation, tap)
+    published = trained["published_percent"]
+    labels = "" if trained["labels"] == "all" else f", {trained['labels']}"
+    return (
+        *(text, DATA[row["dataset"]], f"`{trained['protocol'] or evaluation}`, `{tap}`{labels}"),
+        table_text.percent(trained, published=False),
+        table_text.percent(untrained, published=False),
+        "" if published is None else f"{published:.1f}",
+        *(f"{len(row['seeds'])}", f"{row['steps']:,}"),
+    )
 
 
-def steps_speed() -> str:
-    """Whole training steps beside PyTorch's on a CPU, from experiments/bench_train_step.py."""
-    content = json.loads((table.RESULTS / "bench_train_step_cpu.json").read_text())
-    cases: dict[str, dict] = {}
-    for row in content["rows"]:
-        cases.setdefault(row["case"], {})[row["step"], row["dtype"]] = row
-    dtypes = ("float32", "bfloat16")
-    lines = [
-        f"Images per second of whole DIM(L) InfoNCE steps, {content['device']}, jax "
-        f"{content['versions']['jax']} and PyTorch {content['versions']['torch']}, the faster of "
-        "eager and compiled (`python -m experiments.bench_train_step`, extra `bench`):",
-        "",
-        "| step | float32 | PyTorch | bfloat16 | PyTorch | bfloat16 over the best of PyTorch "
-        "| of the matmul rate | trainer over bare step |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for case, rows in cases.items():
-        cells = []
-        for dtype in dtypes:
-            theirs = [row for key, row in rows.items() if key == (f"pytorch {key[0][8:]}", dtype)]
-            fastest = max(row["images_per_second"] for row in theirs)
-            cells += [f"{rows['dim_jax', dtype]['images_per_second']:,.0f}", f"{fastest:,.0f}"]
-        ours, trainer = rows["dim_jax", "bfloat16"], rows["trainer", "bfloat16"]
-        cells += [f"{ours['over_best_pytorch']:.2f}", f"{ours['fraction_of_matmul']:.2f}"]
-        lines.append(f"| {case} | {' | '.join(cells)} | {trainer['trainer_over_bare']:.2f} |")
-    return "\n".join(lines) + "\n"
+def _cell(rows: list[dict], representation: str, evaluation: str, tap: str) -> dict | None:
+    wanted = (evaluation, representation, tap, "accuracy")
+    for row in rows:
+        for cell in row["measures"]:
+            if tuple(cell[key] for key in ("eval", "representation", "tap", "metric")) == wanted:
+                return cell
+    return None
 
 
 def parts(text: str, name: str) -> tuple[str, str, str]:
     """A text before, between and after the markers of a section."""
-    before, _, rest = text.partition(f"<!-- {name}{MADE_HERE}")
+    before, _, rest = text.partition(f"<!-- {name}{_START}")
     between, _, after = rest.partition(f"<!-- end of {name} -->")
     return before, between, after
 
 
-GENERATED = {
-    "bounds": bounds_table,
-    "speed": bounds_speed,
-    "steps": steps_speed,
-    "results": lambda: readme_results.results(table.RESULTS),
-}
-
-
 def write() -> None:
-    """Replaces the generated sections of the README."""
-    text = README.read_text()
-    for name, section in GENERATED.items():
-        before, _, after = parts(text, name)
-        text = f"{before}<!-- {name}{MADE_HERE}{section()}<!-- end of {name} -->{after}"
-    README.write_text(text)
+    """Replaces the table in the README."""
+    before, _, after = parts(README.read_text(), "results")
+    README.write_text(f"{before}<!-- results{_START}{results()}<!-- end of results -->{after}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rows of an experiment as text: tables for the console, cells for the README."""
+"""The rows of an experiment as text: tables for the console, cells for the documentation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def line(row: dict, evaluation: str, encoder: str, taps: Sequence[str] = TAPS) -
     }
     own = [(encoder, tap) for tap in taps]
     controls = [("pixels", "pixels"), ("pca", "pca")] if encoder == "trained" else []
-    texts = [_percent(found.get(key)) for key in [*own, *controls]]
+    texts = [percent(found.get(key)) for key in [*own, *controls]]
     texts += [""] * (2 - len(controls))
     minutes = f"{row['train_minutes']:.1f}" if encoder == "trained" else ""
     return [row["label"] if encoder == "trained" else "", encoder, *texts, minutes]
@@ -166,11 +166,12 @@ def verdict(direction: dict) -> str:
     )
 
 
-def _percent(measure: dict | None) -> str:
+def percent(measure: dict | None, published: bool = True) -> str:
+    """An accuracy in percent, its deviation, and what was published if asked for."""
     if measure is None:
         return ""
     text = f"{100 * measure['value']:.1f}{_spread(measure, 100, 1)}"
-    if measure["published_percent"] is not None:
+    if published and measure["published_percent"] is not None:
         text += f" ({measure['published_percent']:.1f}, {measure['difference_points']:+.1f})"
     return text
 

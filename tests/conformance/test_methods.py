@@ -2,9 +2,13 @@
 
 The images are the embedded digits, resized and repeated over channels: a method sees the shapes
 that its config asks for, and no data set needs to be on disk.
+
+The default tier traces every config, and runs the config with the smallest images of each method.
+The slow tier runs them all, also over eight devices and against one `jax.grad` per player.
 """
 
 import functools
+import math
 import pathlib
 
 import jax
@@ -18,7 +22,7 @@ from dim_jax.methods import probe
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "common")
-SEED = 3
+SEED, BATCH = 3, 16
 
 
 @functools.cache
@@ -34,32 +38,132 @@ def shape_of(config) -> tuple[int, int]:
     return config["augment"]["crop"] or config["data"]["image_size"] or side, channels
 
 
-class Case:
-    """One config's method with one batch of 16, built and compiled once for all its tests."""
+def wrapped(spec):
+    """The method's block inside those of probes."""
+    while "method" in spec:
+        spec = spec["method"]
+    return spec
 
-    def __init__(self, config):
-        self.config = config
-        self.method = build.make("method", config["method"])
-        images, labels = images_of(*shape_of(config))
-        self.images = images[:16]
-        pixels = data.normalise(jnp.asarray(self.images), (0.5,), (0.5,))
-        self.batch = contracts.Batch(
-            images=pixels[None], labels=jnp.asarray(labels[:16]), index=jnp.arange(16)
-        )
+
+@functools.cache
+def configs() -> dict[str, dict]:
+    from conftest import load_config
+
+    return {name: load_config(name) for name in CONFIGS}
+
+
+@functools.cache
+def representatives() -> set[str]:
+    """For each method the config with the smallest images, the first one by name."""
+    cheapest: dict[str, tuple] = {}
+    for name, config in configs().items():
+        side, channels = shape_of(config)
+        method = wrapped(config["method"])["name"]
+        cheapest[method] = min(cheapest.get(method, (math.inf,)), (side * side * channels, name))
+    return {name for _, name in cheapest.values()}
+
+
+def cases(fast):
+    """The cases of all configs, slow but for those in `fast`; one config after the other."""
+    names = [
+        pytest.param(name, marks=() if name in fast else pytest.mark.slow, id=name)
+        for name in CONFIGS
+    ]
+    return pytest.mark.parametrize("case", names, indirect=True, scope="module")
+
+
+each_method, one_method = cases(representatives()), cases({"dim_mnist"})
+
+
+def batch_of(config) -> contracts.Batch:
+    images, labels = images_of(*shape_of(config))
+    pixels = data.normalise(jnp.asarray(images[:BATCH]), (0.5,), (0.5,))
+    return contracts.Batch(
+        images=pixels[None], labels=jnp.asarray(labels[:BATCH]), index=jnp.arange(BATCH)
+    )
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_shapes_honour_the_contract(name):
+    """Traced, not compiled: losses of players, a state that keeps its structure, all taps."""
+    config = configs()[name]
+    method, batch = build.make("method", config["method"]), batch_of(config)
+    params, state = jax.eval_shape(method.init, jax.random.key(0), batch)
+    step = jax.eval_shape(method.loss, params, state, batch, jax.random.key(0), 0)
+    assert set(params) == set(step.losses) == set(config["players"])
+    assert all(loss.shape == () and loss.dtype == jnp.float32 for loss in step.losses.values())
+    assert jax.tree.structure(state) == jax.tree.structure(step.state)
+    shapes = [
+        jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, step.state)
+    ]
+    assert shapes[0] == shapes[1]
+    taps = jax.eval_shape(method.represent, params, state, batch["images"][0])
+    assert set(contracts.PROBED_TAPS) <= taps.keys()
+    assert all(tap.shape[0] == BATCH and tap.dtype == jnp.float32 for tap in taps.values())
+
+
+def record_gradients() -> optax.GradientTransformation:
+    """Passes gradients on, and keeps them as its state."""
+    return optax.GradientTransformation(
+        lambda params: jax.tree.map(jnp.zeros_like, params),
+        lambda gradients, _, params=None: (gradients, gradients),
+    )
+
+
+class Case:
+    """One config's method with one batch; each of its two programs is compiled once."""
+
+    def __init__(self, name):
+        self.config = configs()[name]
+        self.method = build.make("method", self.config["method"])
+        self.batch = batch_of(self.config)
         self.initial = steps.initial_state(
             self.method,
-            lambda params: optim.make(config["players"], total_steps=4, steps_per_epoch=2),
+            lambda params: optax.chain(
+                record_gradients(),
+                optim.make(self.config["players"], total_steps=4, steps_per_epoch=2),
+            ),
             SEED,
             self.batch,
         )
-        self.step = jax.jit(steps.train_step)
-        self.first, self.metrics = self.step(self.initial, self.batch, SEED)
+        self.players = list(self.initial.params)
+        self.first, self.metrics = self.step(self.initial)
+
+    @functools.cached_property
+    def _step(self):
+        def step(train_state, batch, factors):
+            def scaled(*arguments):
+                step = self.method.loss(*arguments)
+                losses = {name: factors[name] * value for name, value in step.losses.items()}
+                return step._replace(losses=losses)
+
+            return steps.train_step(train_state.replace(apply_fn=scaled), batch, SEED)
+
+        return jax.jit(step)
+
+    def step(self, train_state, **factors):
+        """`steps.train_step`, with the losses of some players scaled."""
+        everyone = {name: jnp.float32(factors.get(name, 1)) for name in self.players}
+        return self._step(train_state, self.batch, everyone)
+
+    @functools.cached_property
+    def represent(self):
+        """(taps that the method represents, taps of the network that is exported)."""
+        net = build.make("encoder", wrapped(self.config["method"])["encoder"])
+
+        def represent(params, state, images):
+            exported, _ = net.apply(
+                params["encoder"]["encoder"], state["encoder"], images, train=False
+            )
+            return self.method.represent(params, state, images), exported
+
+        return jax.jit(represent)
 
 
-@pytest.fixture(params=CONFIGS, scope="module")
-def case(request, config):
+@pytest.fixture(scope="module")
+def case(request):
     """One config after the other, and nothing that one compiled stays for the next."""
-    yield Case(config(request.param))
+    yield Case(request.param)
     jax.clear_caches()
 
 
@@ -69,101 +173,71 @@ def differs(before, after) -> bool:
     return not all(jax.tree.leaves(same))
 
 
+@each_method
 def test_two_steps_are_finite_and_every_player_moves(case):
-    second, metrics = case.step(case.first, case.batch, SEED)
-    for name, value in {**case.metrics, **metrics}.items():
-        assert np.isfinite(value), name
-    for player in case.initial.params:
+    second, metrics = case.step(case.first)
+    for metric, value in {**case.metrics, **metrics}.items():
+        assert np.isfinite(value), metric
+    for player in case.players:
         assert differs(case.initial.params[player], case.first.params[player]), player
         assert differs(case.first.params[player], second.params[player]), player
     assert second.step == 2
 
 
-def test_losses_belong_to_players(case):
-    assert {f"loss/{player}" for player in case.initial.params} <= case.metrics.keys()
-    assert set(case.config["players"]) == set(case.initial.params)
-
-
+@each_method
 def test_each_player_moves_under_its_own_loss_only(case):
     """With the other players' losses scaled a thousandfold, a player's gradient keeps its bits."""
-    rng = jax.random.key(1)
-    players = list(case.initial.params)
-
-    def gradients(factors):
-        def loss(*arguments):
-            step = case.method.loss(*arguments)
-            scaled = {name: factors[name] * value for name, value in step.losses.items()}
-            return step._replace(losses=scaled)
-
-        return steps.player_gradients(
-            loss, case.initial.params, case.initial.state, case.batch, rng, 0
-        )[0]
-
-    compiled = jax.jit(gradients)
-    plain = compiled({name: 1.0 for name in players})
-    for player in players:
-        found = compiled({name: 1.0 if name == player else 1000.0 for name in players})
-        assert not differs(plain[player], found[player]), player
-        if len(players) > 1:
-            other = next(name for name in players if name != player)
-            assert differs(plain[other], found[other])
+    plain = case.first.opt_state[0]
+    for player in case.players:
+        others = [other for other in case.players if other != player]
+        scaled = case.step(case.initial, **dict.fromkeys(others, 1000))[0].opt_state[0]
+        assert not differs(plain[player], scaled[player]), player
+        for other in others:
+            assert differs(plain[other], scaled[other]), (player, other)
 
 
+@each_method
+def test_one_image_does_not_depend_on_the_others(case):
+    pixels = case.batch["images"][0]
+    among_others = pixels.at[1:].set(-pixels[:0:-1])
+    taps, _ = case.represent(case.first.params, case.first.state, pixels)
+    changed, _ = case.represent(case.first.params, case.first.state, among_others)
+    for tap, features in taps.items():
+        np.testing.assert_allclose(features[0], changed[tap][0], rtol=1e-5, atol=1e-6, err_msg=tap)
+    assert differs([taps[tap][1:] for tap in taps], [changed[tap][1:] for tap in taps])
+
+
+@each_method
+def test_the_exported_encoder_is_where_the_contract_says(case):
+    taps, exported = case.represent(case.first.params, case.first.state, case.batch["images"][0])
+    for tap in contracts.PROBED_TAPS:
+        np.testing.assert_allclose(exported[tap], taps[tap], rtol=1e-5, atol=1e-6)
+
+
+@one_method
 def test_gradient_is_that_of_the_players_own_loss(case):
-    """The shared pull-back equals one jax.grad per player."""
-    rng = jax.random.key(1)
-    arguments = (case.initial.state, case.batch, rng, 0)
-    shared = jax.jit(
-        lambda params: steps.player_gradients(case.method.loss, params, *arguments)[0]
-    )(case.initial.params)
-    for player in case.initial.params:
+    """The shared pull-back equals `jax.grad` of one player's loss with respect to its params."""
 
-        def own(part, player=player):
-            params = {**case.initial.params, player: part}
-            return case.method.loss(params, *arguments).losses[player]
+    @jax.jit
+    @jax.grad
+    def gradients(params, weights):
+        rng = jax.random.fold_in(jax.random.fold_in(jax.random.key(SEED), 1), 0)
+        losses = case.method.loss(params, case.initial.state, case.batch, rng, 0).losses
+        return sum(weights[player] * value for player, value in losses.items())
 
-        alone = jax.jit(jax.grad(own))(case.initial.params[player])
+    shared = case.first.opt_state[0]
+    for player in case.players:
+        alone = gradients(
+            case.initial.params, {other: float(other == player) for other in case.players}
+        )
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5),
             shared[player],
-            alone,
+            alone[player],
         )
 
 
-def test_state_keeps_its_structure(case):
-    assert jax.tree.structure(case.initial.state) == jax.tree.structure(case.first.state)
-    shapes = [
-        jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
-        for tree in (case.initial.state, case.first.state)
-    ]
-    assert shapes[0] == shapes[1]
-
-
-def test_taps_exist_and_one_image_does_not_depend_on_the_others(case):
-    represent = jax.jit(case.method.represent)
-    pixels = case.batch["images"][0]
-    taps = represent(case.first.params, case.first.state, pixels)
-    assert set(contracts.PROBED_TAPS) <= taps.keys()
-    alone = represent(case.first.params, case.first.state, pixels[:1])
-    for name, features in taps.items():
-        assert features.shape[0] == len(pixels) and features.dtype == jnp.float32
-        np.testing.assert_allclose(features[:1], alone[name], rtol=1e-4, atol=1e-5)
-
-
-def test_the_exported_encoder_is_where_the_contract_says(case):
-    spec = case.config["method"]
-    while "method" in spec:
-        spec = spec["method"]
-    net = build.make("encoder", spec["encoder"])
-    pixels = case.batch["images"][0]
-    taps, _ = net.apply(
-        case.first.params["encoder"]["encoder"], case.first.state["encoder"], pixels, train=False
-    )
-    represented = case.method.represent(case.first.params, case.first.state, pixels)
-    for name in contracts.PROBED_TAPS:
-        np.testing.assert_allclose(taps[name], represented[name], rtol=1e-5, atol=1e-6)
-
-
+@one_method
 def test_eight_devices_equal_one(case):
     """Two steps on resident data, 16 images a batch over 1 and over 8 devices.
 
@@ -177,7 +251,7 @@ def test_eight_devices_equal_one(case):
 
     def run(devices):
         mesh = steps.mesh(devices)
-        dispatch = steps.make_dispatch(((0.5,), (0.5,)), SEED, 16, len(split.images), mesh)
+        dispatch = steps.make_dispatch(((0.5,), (0.5,)), SEED, BATCH, len(split.images), mesh)
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         state = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         arrays = jax.device_put((split.images, split.labels), whole)
@@ -185,8 +259,9 @@ def test_eight_devices_equal_one(case):
 
     one, one_metrics = run(jax.devices()[:1])
     eight, eight_metrics = run(jax.devices()[:8])
-    for name, values in one_metrics.items():
-        np.testing.assert_allclose(values, eight_metrics[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    for metric, values in one_metrics.items():
+        other = eight_metrics[metric]
+        np.testing.assert_allclose(values, other, rtol=1e-4, atol=1e-4, err_msg=metric)
     kept = jax.device_get(((one.params, one.state), (eight.params, eight.state)))
     jax.tree.map(same_but_for_rounding, *kept)
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments import readme_results, table, table_text
+from experiments import fragments, table, table_text
 
 FACTS = {
     **dict(dataset="toy", steps=10, epochs=1.0, device="CPU", commit="abc", versions={}),
@@ -157,19 +157,19 @@ def test_folders_differ_and_are_not_too_long():
     assert len(names) == 4 and max(map(len, names)) < 200
 
 
-def test_the_readme_shows_ours_published_and_the_verdict(trained):
+def test_a_fragment_shows_measured_published_and_the_verdict(trained):
     content = table.run("toy", ROWS, [CLAIM])
-    text = readme_results.section("toy", "A toy", content)
+    text = fragments.experiment("toy", content).replace("\u00a0", " ")
     assert "| plain | 52.0 ±2.0 (60.0, -8.0) | 1.0 |" in text
     assert text.count("untrained encoder") == 1 and "| untrained encoder | 40.0 ±0.0 |" in text
-    assert "- More is more: hit, +2 points in the mean, in 2 of 3 seeds." in text
-    assert "mean and deviation of 3 seeds, 4 test images, 10 steps on CPU" in text
+    assert "| More is more | hit | +2 points | 2 of 3 |" in text
+    assert "10 training steps on CPU; mean ± standard deviation over 3 seeds." in text
     assert "permuted" not in text
     control = dict(content["rows"][0]["measures"][0], eval="mlp_permuted", value=0.102)
     content["rows"][0]["measures"].append(control)
-    permuted = readme_results.section("toy", "A toy", content)
-    assert "With permuted training labels: 10.2." in permuted
-    assert permuted.count("| plain |") == 1
+    permuted = fragments.experiment("toy", content)
+    assert "Control with permuted training labels: 10.2 percent." in permuted
+    assert permuted.count("| plain | 52") == 1
 
 
 def test_the_command_line(trained, monkeypatch, capsys):

@@ -1,0 +1,111 @@
+"""What was measured of each method, beside what was published, as Markdown."""
+
+import pathlib
+from collections.abc import Iterator, Mapping
+
+from experiments import fragments, table_text
+from experiments.fragments import markdown
+
+CONFIGS = {  # of each page of docs/methods: how the names of its config files begin
+    "aae": ("aae",),
+    "ae": ("ae",),
+    "amdim": ("amdim_",),
+    "bigan": ("bigan",),
+    "cmc": ("cmc",),
+    "cpc": ("cpc_",),
+    "dim": ("dim_", "quickstart", "folder"),
+    "exemplar": ("exemplar",),
+    "manifold": ("manifold_", "shiftmnist"),
+    "nat": ("nat",),
+    "supervised": ("supervised",),
+    "vae": ("vae",),
+}
+PAGES = {  # of docs/results: the result file, its page and title
+    "dim_table1_cpu": ("dim-table1", "CIFAR-10, one epoch"),
+    "dim_cifar10_cpu": ("dim-table1", "CIFAR-10, 2 and 10 epochs"),
+    "baselines_own_terms_cpu": ("dim-table1", "Adversarial baselines"),
+    "dim_table4_cpu": ("dim-table4", "Other measures of y"),
+    "dim_table5_cpu": ("dim-table5", "Extra tasks"),
+    "dim_figure9_cpu": ("dim-figure9", "Number of negatives"),
+    "dim_a6_beta_vae_cpu": ("dim-a6", "Dependence of a beta-VAE's coordinates"),
+    "amdim_ablations_cpu": ("amdim", "Ablations of AMDIM"),
+    "cmc_views_cpu": ("cmc", "Colour channels as views"),
+    "exemplar_table1_cpu": ("exemplar", "Exemplar-CNN, Table 1"),
+    "exemplar_representations_cpu": ("exemplar", "Representations of Exemplar-CNN"),
+    "manifold_embedding_cpu": ("manifold", "Filters of the image-manifold layer"),
+    "manifold_shiftmnist_cpu": ("shiftmnist", "shiftMNIST, 10,000 training images"),
+    "manifold_shiftmnist_paper": ("shiftmnist", "shiftMNIST, all training images"),
+    "manifold_shiftmnist_choice_cpu": ("shiftmnist", "Choice of strengths on shiftMNIST"),
+    "quickstart_seeds": ("quickstart", "Quick start"),
+}
+_HEADINGS = (
+    *("row", "evaluation", "tap", "measured", "published", "difference", "untrained encoder"),
+    *("seeds", "steps"),
+)
+_MAIN_TAPS = ("clean", "y", "test")  # of evaluations without published numbers
+
+
+def method(page: str, results: Mapping[str, dict]) -> str:
+    """All rows that train with the method's configs, experiment by experiment."""
+    blocks = [block for name in PAGES if name in results for block in _of(page, name, results)]
+    return fragments.unbroken("\n\n".join(blocks or [_NOTHING]) + "\n")
+
+
+_NOTHING = "No training with these configs has been measured yet."
+
+
+def _of(page: str, name: str, results: Mapping[str, dict]) -> Iterator[str]:
+    content = results[name]
+    rows = [row for row in content["rows"] if _is_of(page, row)]
+    if not rows or name.endswith("_choice_cpu"):
+        return
+    content = {**content, "rows": rows}
+    target, title = PAGES[name]
+    yield f"{{ref}}`{title} <results-{target}>`"
+    yield fragments.summary(content)
+    lines = [line for row in rows for line in _lines(row)]
+    if lines:
+        kept = fragments.without_empty(_HEADINGS, lines)
+        yield f"Accuracies in percent:\n\n{markdown(*kept)}"
+    yield from filter(None, [fragments.measures(content, fragments.MEASURES.get(name, ()))])
+    yield from filter(None, [fragments.claims(content, [row["label"] for row in rows])])
+    yield from filter(None, [fragments.differences(content)])
+
+
+def _is_of(page: str, row: dict) -> bool:
+    return pathlib.Path(row["config"].partition(":")[0]).stem.startswith(CONFIGS[page])
+
+
+def _lines(row: dict) -> Iterator[tuple[str, ...]]:
+    """A row's accuracies that have a published number; without any, those of its main tap."""
+    cells = [
+        cell
+        for cell in row["measures"]
+        if (cell["metric"], cell["representation"]) == ("accuracy", "trained")
+        and not cell["eval"].endswith("_permuted")
+    ]
+    published = [cell for cell in cells if cell["published_percent"] is not None]
+    main = [tap for tap in _MAIN_TAPS if any(cell["tap"] == tap for cell in cells)][:1]
+    for cell in published or [cell for cell in cells if cell["tap"] in main]:
+        yield _line(row, cell)
+
+
+def _line(row: dict, cell: dict) -> tuple[str, ...]:
+    key = (cell["eval"], cell["tap"], "accuracy", "untrained")
+    untrained = [
+        table_text.percent(other, published=False)
+        for other in row["measures"]
+        if tuple(other[part] for part in ("eval", "tap", "metric", "representation")) == key
+    ]
+    published = cell["published_percent"]
+    labels = "" if cell["labels"] == "all" else f", {cell['labels']}"
+    return (
+        *(row["label"], (cell["protocol"] or cell["eval"]) + labels, f"`{cell['tap']}`"),
+        table_text.percent(cell, published=False),
+        *(
+            ("", "")
+            if published is None
+            else (f"{published:.1f}", f"{cell['difference_points']:+.1f}")
+        ),
+        *(*(untrained or [""]), f"{len(row['seeds'])}", f"{row['steps']:,}"),
+    )

@@ -1,0 +1,169 @@
+"""The benchmarks as Markdown, from experiments/results/bench_*.json."""
+
+from experiments.fragments import markdown
+
+
+def facts(content: dict, command: str) -> str:
+    """Device, versions, commit and command of a benchmark."""
+    versions = content.get("versions", {})
+    used = [f"{name} {versions[name]}" for name in ("jax", "torch", "grain") if name in versions]
+    where = ", ".join([content["device"], *used, f"commit `{content['commit'][:10]}`"])
+    return f"{where} (`python -m experiments.{command}`)."
+
+
+def bounds(content: dict) -> str:
+    """Time and memory of the bounds: dense against blockwise."""
+    dot = [row for row in content["rows"] if row["critic"] == "dot" and row["batch"] >= 8192]
+    mlp = [row for row in content["rows"] if row["critic"] == "concat"]
+    headings = (
+        *("pairs", "function", "dense", "blockwise", "dense, MiB", "blockwise, MiB"),
+        "blockwise over dense",
+    )
+    blocks = [
+        "Value and gradient, one compiled program; MiB of temporary memory. "
+        + facts(content, "bench_bounds")
+    ]
+    for title, rows in (
+        ("Dot products, float32", [row for row in dot if row["dtype"] == "float32"]),
+        ("Dot products, bfloat16", [row for row in dot if row["dtype"] == "bfloat16"]),
+        ("MLP critic with two hidden layers of 512, float32", mlp),
+    ):
+        blocks.append(f"**{title}**:\n\n{markdown(headings, map(_bound, rows))}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _bound(row: dict) -> tuple[str, ...]:
+    ratio = row["blockwise_over_dense"]
+    return (
+        *(f"{row['batch']:,}", f"`{row['bound']}`"),
+        f"{row['dense_seconds']:.2f} s" if row["dense_seconds"] else "does not fit",
+        f"{row['blockwise_seconds']:.2f} s",
+        f"{row['dense_temp_mib']:,.0f}",
+        f"{row['blockwise_temp_mib']:,.0f}",
+        f"{ratio:.2f}" if ratio else "",
+    )
+
+
+def steps(content: dict) -> str:
+    """Training steps beside PyTorch's."""
+    cases: dict[str, dict] = {}
+    for row in content["rows"]:
+        cases.setdefault(row["case"], {})[row["step"], row["dtype"]] = row
+    headings = (
+        *("step", "float32", "PyTorch, float32", "bfloat16", "PyTorch, bfloat16"),
+        *("bfloat16 over PyTorch's best", "share of the matmul rate", "trainer over bare step"),
+    )
+    rows = [_step(case, rows) for case, rows in cases.items()]
+    return (
+        "Images per second of DIM(L) InfoNCE training steps; of PyTorch the faster of eager and "
+        f"compiled. {facts(content, 'bench_train_step')}\n\n{markdown(headings, rows)}\n"
+    )
+
+
+def _step(case: str, rows: dict) -> tuple[str, ...]:
+    cells = [case]
+    for dtype in ("float32", "bfloat16"):
+        theirs = [row for (step, of), row in rows.items() if "pytorch" in step and of == dtype]
+        fastest = max(row["images_per_second"] for row in theirs)
+        cells += [f"{rows['dim_jax', dtype]['images_per_second']:,.0f}", f"{fastest:,.0f}"]
+    ours, trainer = rows["dim_jax", "bfloat16"], rows["trainer", "bfloat16"]
+    return (
+        *(*cells, f"{ours['over_best_pytorch']:.2f}", f"{ours['fraction_of_matmul']:.2f}"),
+        f"{trainer['trainer_over_bare']:.2f}",
+    )
+
+
+def inputs(content: dict) -> str:
+    """Images per second of the input pipeline."""
+    headings = (
+        *("data", "consumer", "reader", "threads", "processes", "images per second"),
+        *("slowest to fastest round", "over resident"),
+    )
+    rows = [
+        (
+            *(row["data"] + (f", {size} pixels" if (size := row["image_size"]) else ""),),
+            *(row["consumer"], row["reader"], _text(row["threads"]), _text(row["processes"])),
+            f"{row['images_per_second']:,.0f}",
+            f"{row['slowest']:,.0f} to {row['fastest']:,.0f}",
+            f"{row['over_resident']:.2f}",
+        )
+        for row in content["rows"]
+        if row["images_per_second"]
+    ]
+    absent = sorted({row["reader"] for row in content["rows"] if not row["images_per_second"]})
+    note = f" Not installed, so not measured: {', '.join(absent)}." if absent else ""
+    return f"{facts(content, 'bench_input')}{note}\n\n{markdown(headings, rows)}\n"
+
+
+def microbatches(content: dict) -> str:
+    """Memory and time of a step whose encoder runs in microbatches."""
+    headings = (
+        *("encoder", "batch", "sampled locations", "microbatches", "temporary memory, MiB"),
+        *("over one microbatch", "seconds per step", "images per second"),
+    )
+    rows = [
+        (
+            *(row["encoder"], f"{row['batch']:,}", _text(row["sampled_locations"]) or "all"),
+            *(f"{row['microbatches']}", f"{row['temp_mib']:,.0f}", f"{row['temp_over_whole']:.2f}"),
+            f"{row['step_seconds']:.2f}" if row["step_seconds"] else "compiled only",
+            f"{row['images_per_second']:,.0f}" if row["images_per_second"] else "",
+        )
+        for row in content["rows"]
+    ]
+    return f"{facts(content, 'bench_microbatches')}\n\n{markdown(headings, rows)}\n"
+
+
+def faults(content: dict) -> str:
+    """What happens to a run that is interrupted or damaged."""
+    headings = ("fault", "steps repeated", "same bits as an uninterrupted run", "remark")
+    rows = [
+        (
+            *(row["fault"], f"{row['steps_made_again']}", "yes" if row["bit_equal"] else "no"),
+            _remark(row),
+        )
+        for row in content["rows"]
+    ]
+    return f"{facts(content, 'bench_faults')}\n\n{markdown(headings, rows)}\n"
+
+
+def _remark(row: dict) -> str:
+    if "largest_relative_difference_of_losses" in row:
+        largest = row["largest_relative_difference_of_losses"]
+        return f"losses differ by at most {largest:.1g} of their size"
+    if "evaluations_kept" in row:
+        return f"{row['evaluations_kept']} finished evaluations kept"
+    return f"`{row['message']}`" if "message" in row else ""
+
+
+def memory(content: dict) -> str:
+    """Memory over a long run, and what checkpoints take."""
+    saving, growth = content["saving"], content["growth"]
+    rows = [
+        ("size of the training state", f"{saving['state_mib']:,.0f}"),
+        ("extra memory while a checkpoint is saved", f"{saving['save_extra_peak_mib']:,.0f}"),
+        ("extra memory while it is restored", f"{saving['restore_extra_peak_mib']:,.0f}"),
+        (
+            f"growth after warm-up, {growth['steps']:,} steps and "
+            f"{growth['checkpoints_saved']} checkpoints",
+            f"{growth['growth_mib']:.1f}",
+        ),
+    ]
+    tenths = ", ".join(f"{value:,.0f}" for value in growth["mib_by_tenth"])
+    return (
+        f"{facts(content, 'bench_memory')}\n\n{markdown(('', 'MiB'), rows)}\n\n"
+        f"Resident memory after each tenth of the run, in MiB: {tenths}.\n"
+    )
+
+
+def _text(value) -> str:
+    return "" if value is None else str(value)
+
+
+BENCHMARKS = {
+    "bench_bounds_cpu": bounds,
+    "bench_faults_cpu": faults,
+    "bench_input_cpu": inputs,
+    "bench_memory_cpu": memory,
+    "bench_microbatches_cpu": microbatches,
+    "bench_train_step_cpu": steps,
+}

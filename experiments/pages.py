@@ -1,0 +1,65 @@
+"""Markdown fragments of the documentation, from experiments/results/*.json and the code.
+
+    python -m experiments.pages docs/_generated
+
+The site is built with them: `results/<file>.md` for every result file, `methods/<page>.md` for
+every page of a method, and `bounds_table.md`, `bounds_speed.md`, `steps_speed.md`.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+from dim_jax import bounds
+from experiments import fragments, fragments_methods, fragments_speed, table
+
+
+def write(folder: pathlib.Path) -> None:
+    """Writes all fragments and copies the figures they show."""
+    for name, text in texts().items():
+        path = folder / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:  # a page is rebuilt if it is newer
+            path.write_text(text)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for source in table.RESULTS.glob("*.png"):
+        shutil.copy2(source, figures / source.name)
+
+
+def results() -> dict[str, dict]:
+    """The content of all result files, by name, those of smoke runs left out."""
+    paths = sorted(table.RESULTS.glob("*.json"))
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in paths
+        if not path.stem.endswith("_smoke")
+    }
+
+
+def texts() -> dict[str, str]:
+    """All fragments: {path without suffix: Markdown}."""
+    found = results()
+    return {
+        "bounds_table": bounds.table() + "\n",
+        "bounds_speed": fragments_speed.bounds(found["bench_bounds_cpu"]),
+        "steps_speed": fragments_speed.steps(found["bench_train_step_cpu"]),
+        **{f"results/{name}": _result(name, content) for name, content in found.items()},
+        **{
+            f"methods/{page}": fragments_methods.method(page, found)
+            for page in fragments_methods.CONFIGS
+        },
+    }
+
+
+def _result(name: str, content: dict) -> str:
+    if name in fragments_speed.BENCHMARKS:
+        return fragments_speed.BENCHMARKS[name](content)
+    if name == "dim_a1_jsd_vs_mi":
+        return fragments.divergences(content)
+    return fragments.experiment(name, content)
+
+
+if __name__ == "__main__":
+    write(pathlib.Path(sys.argv[1]))

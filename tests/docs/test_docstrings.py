@@ -1,0 +1,53 @@
+"""Docstrings, which are plain text, become reStructuredText that shows the same."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+PATH = pathlib.Path(__file__).parent.parent.parent / "docs" / "_extensions" / "docstrings.py"
+_SPEC = importlib.util.spec_from_file_location("docstrings", PATH)
+docstrings = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(docstrings)
+
+
+def test_sections_become_fields():
+    text = "Value.\n\nArgs:\n  a: first,\n    more of it.\n  *b, c: others.\nReturns: f32[n].\n"
+    assert docstrings.converted(text) == (
+        "Value.\n\n:param a: first, more of it.\n:param \\*b, c: others.\n:Returns: f32\\[n\\].\n"
+    )
+
+
+def test_text_after_the_sections_is_kept():
+    converted = docstrings.converted("Value.\n\nArgs:\n  a: first.\n\nMore text.")
+    assert "More text." in converted and converted.rstrip().endswith(":param a: first.")
+
+
+@pytest.mark.parametrize("text", ["|x|^2 of a*b_ and `c`s", "a_ <b> [c]_ :d: \\n"])
+def test_nothing_but_backticks_means_anything(text):
+    core = pytest.importorskip("docutils.core")
+    shown = core.publish_doctree(docstrings.plain(text)).astext()
+    assert shown == text.replace("`", "")
+
+
+def test_indented_lines_are_kept():
+    assert docstrings.converted("Is\n\n    a = b\n      + c\n\nthat.") == (
+        "Is\n\n::\n\n    a = b\n      + c\n\nthat.\n\n\n"
+    )
+
+
+def test_aligned_lines_are_terms():
+    converted = docstrings.converted(
+        "Of:\n\n    one    first,\n           more\n    three  third\n"
+    )
+    assert "``one``\n    first, more\n\n``three``\n    third" in converted
+
+
+def test_hanging_lines_are_items():
+    converted = docstrings.converted("Of.\n\ninit(x) -> y\nloss(x) -> z,\n    of all\n")
+    assert "* init(x) -\\> y\n* loss(x) -\\> z, of all" in converted
+
+
+def test_tables():
+    converted = docstrings.converted("Of.\n\n| a | b |\n| --- | --- |\n| 1 | x \\| y |\n")
+    assert ".. list-table::" in converted and "     - x \\| y" in converted

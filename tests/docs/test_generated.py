@@ -1,0 +1,75 @@
+"""What is generated from result files is complete, and the README's table is up to date."""
+
+import pathlib
+import re
+
+import pytest
+
+from experiments import fragments_methods, fragments_speed, pages, readme
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+RESULTS = pages.results()
+TEXTS = pages.texts()
+EXPERIMENTS = [name for name in RESULTS if name in fragments_methods.PAGES]
+
+
+def test_the_readme_has_the_generated_table():
+    _, between, after = readme.parts(readme.README.read_text(), "results")
+    assert between == readme.results() and after
+    assert len(readme.ROWS) <= 10
+
+
+def test_every_result_file_is_an_experiment_or_a_benchmark():
+    others = {"dim_a1_jsd_vs_mi"}
+    assert {*EXPERIMENTS, *fragments_speed.BENCHMARKS, *others} == RESULTS.keys()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_row_names_device_seeds_steps_and_commit(name):
+    runs = TEXTS[f"results/{name}"].partition(":::{dropdown}")[2]
+    for row in RESULTS[name]["rows"]:
+        assert row["device"] and row["seeds"] and row["steps"] > 0 and row["commit"]
+        line = next(line for line in runs.splitlines() if line.startswith(f"| {row['label']} |"))
+        assert f"| {row['steps']:,} |" in line and f"| {row['device']} |" in line
+        assert f"`{row['commit'][:10]}`" in line and row["config"] in line
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_row_is_on_the_page_of_a_method(name):
+    """But those that chose settings and those that only measure controls."""
+    shown = "\n".join(text for path, text in TEXTS.items() if path.startswith("methods/"))
+    target, title = fragments_methods.PAGES[name]
+    assert (f"{{ref}}`{title} <results-{target}>`" in shown) != name.endswith("_choice_cpu")
+
+
+def test_every_fragment_is_on_a_page_and_every_included_one_exists():
+    folder = ROOT / "docs"
+    sources = [
+        path for path in folder.rglob("*.md") if not {"_build", "_generated"} & {*path.parts}
+    ]
+    text = "\n".join(path.read_text() for path in sources)
+    included = set(re.findall(r"\{include\} /_generated/(\S+)\.md", text))
+    assert included <= TEXTS.keys()
+    for name in RESULTS:
+        speed = {"bench_bounds_cpu": "bounds_speed", "bench_train_step_cpu": "steps_speed"}
+        assert speed.get(name, f"results/{name}") in included, name
+
+
+@pytest.mark.parametrize("path", TEXTS)
+def test_fragments_can_be_included_anywhere(path):
+    """They have no headings, and all lines of a table have as many cells."""
+    text = TEXTS[path]
+    assert not re.search(r"^#", text, re.M)
+    for table in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
+        cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(cells) == 1, table
+
+
+def test_writing_leaves_unchanged_fragments_alone(tmp_path):
+    pages.write(tmp_path)
+    path = tmp_path / "methods" / "dim.md"
+    before = path.stat().st_mtime_ns
+    pages.write(tmp_path)
+    assert path.stat().st_mtime_ns == before
+    assert path.read_text() == TEXTS["methods/dim"]
+    assert (tmp_path / "figures" / "dim_figure9_cpu.png").exists()
