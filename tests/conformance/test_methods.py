@@ -160,8 +160,16 @@ class Case:
         return jax.jit(represent)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_optimizations():
+    """These tests wait for compilation, hardly for the programs."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module")
-def case(request):
+def case(request, few_optimizations):
     """One config after the other, and nothing that one compiled stays for the next."""
     yield Case(request.param)
     jax.clear_caches()
