@@ -1,4 +1,4 @@
-"""Deep InfoMax and its family in JAX. See README.md; `from dim_jax import bounds` for the bounds.
+"""Deep InfoMax and its family in JAX. See docs/; `from dim_jax import bounds` for the bounds.
 
 Nothing is imported here, so that `import dim_jax.bounds` costs JAX and no more.
 """

@@ -37,11 +37,11 @@ _CONTROLS = ("raw pixels", "PCA", "training minutes")
 
 def experiment(name: str, content: dict) -> str:
     """The tables of an experiment, its claims as hit or miss, its figure and its runs."""
-    found = table_text.evaluations(content)
-    permuted = [evaluation for evaluation in found if evaluation.endswith("_permuted")]
+    evaluations = table_text.evaluations(content)
+    permuted = [evaluation for evaluation in evaluations if evaluation.endswith("_permuted")]
     blocks = [
         summary(content),
-        *(accuracies(content, each) for each in found if each not in permuted),
+        *(accuracies(content, each) for each in evaluations if each not in permuted),
         permuted_labels(content, permuted),
         measures(content, MEASURES.get(name, ())),
         claims(content),
@@ -222,15 +222,15 @@ def figure(name: str) -> str:
 
 
 def differences(content: dict) -> str:
-    """How the rows differ from the published set-up."""
-    found = {row["differs"]: None for row in content["rows"] if row["differs"]}
-    if not found:
+    """The differences of the rows from the published set-up."""
+    texts = {row["differs"]: None for row in content["rows"] if row["differs"]}
+    if not texts:
         return ""
-    if len(found) == 1:
-        return f"**Differences from the published set-up**: {next(iter(found))}."
+    if len(texts) == 1:
+        return f"**Differences from the published set-up**: {next(iter(texts))}."
     lines = [
         f"- {', '.join(row['label'] for row in content['rows'] if row['differs'] == text)}: {text}."
-        for text in found
+        for text in texts
     ]
     return "**Differences from the published set-up**:\n\n" + "\n".join(lines)
 

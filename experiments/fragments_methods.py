@@ -1,4 +1,4 @@
-"""What was measured of each method, beside what was published, as Markdown."""
+"""Measured beside published results of each method, as Markdown."""
 
 import pathlib
 from collections.abc import Iterator, Mapping

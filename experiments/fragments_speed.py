@@ -114,7 +114,7 @@ def microbatches(content: dict) -> str:
 
 
 def faults(content: dict) -> str:
-    """What happens to a run that is interrupted or damaged."""
+    """Recovery of runs that are interrupted or damaged."""
     headings = ("fault", "steps repeated", "same bits as an uninterrupted run", "remark")
     rows = [
         (

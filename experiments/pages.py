@@ -40,14 +40,14 @@ def results() -> dict[str, dict]:
 
 def texts() -> dict[str, str]:
     """All fragments: {path without suffix: Markdown}."""
-    found = results()
+    contents = results()
     return {
         "bounds_table": bounds.table() + "\n",
-        "bounds_speed": fragments_speed.bounds(found["bench_bounds_cpu"]),
-        "steps_speed": fragments_speed.steps(found["bench_train_step_cpu"]),
-        **{f"results/{name}": _result(name, content) for name, content in found.items()},
+        "bounds_speed": fragments_speed.bounds(contents["bench_bounds_cpu"]),
+        "steps_speed": fragments_speed.steps(contents["bench_train_step_cpu"]),
+        **{f"results/{name}": _result(name, content) for name, content in contents.items()},
         **{
-            f"methods/{page}": fragments_methods.method(page, found)
+            f"methods/{page}": fragments_methods.method(page, contents)
             for page in fragments_methods.CONFIGS
         },
     }
