@@ -36,6 +36,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / ".jupyter_cache")
 nb_execution_timeout = 150
 nb_execution_raise_on_error = True
+nb_render_markdown_format = "myst"  # tables in outputs
 nb_ipywidgets_js = {}  # no script from a network
 
 bibtex_bibfiles = ["references.bib"]
