@@ -1,7 +1,8 @@
-"""python -m dim_jax.main --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...]
+"""dim-jax --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...]
 
-Trains, evaluates and reports. The same command again continues an interrupted run. --profile
-records where the time of a training step goes (see dim_jax.profiling).
+Trains, evaluates and reports; `python -m dim_jax.main` is the same command. Given again, it
+continues an interrupted run. --profile records where the time of a training step goes (see
+dim_jax.profiling).
 
 Several processes: the same command in each one. On TPU pods, in Slurm steps and under Open MPI
 they find each other (--distributed=off: they do not; =on: they must); elsewhere give

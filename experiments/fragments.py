@@ -228,10 +228,12 @@ def differences(content: dict) -> str:
         return ""
     if len(texts) == 1:
         return f"**Differences from the published set-up**: {next(iter(texts))}."
-    lines = [
-        f"- {', '.join(row['label'] for row in content['rows'] if row['differs'] == text)}: {text}."
+    # In italics: a label may hold commas, or begin like an item of a list.
+    labels = {
+        text: ", ".join(f"*{row['label']}*" for row in content["rows"] if row["differs"] == text)
         for text in texts
-    ]
+    }
+    lines = [f"- {labels[text]}: {text}." for text in texts]
     return "**Differences from the published set-up**:\n\n" + "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Measured beside published results of each method, as Markdown."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from experiments import fragments, table_text
 from experiments.fragments import markdown
@@ -40,7 +40,7 @@ PAGES = {  # of docs/results: the result file, its page and title
 }
 _HEADINGS = (
     *("row", "evaluation", "tap", "measured", "published", "difference", "untrained encoder"),
-    *("seeds", "steps"),
+    *("raw pixels", "PCA", "seeds", "steps"),
 )
 _MAIN_TAPS = ("clean", "y", "test")  # of evaluations without published numbers
 
@@ -63,7 +63,7 @@ def _of(page: str, name: str, results: Mapping[str, dict]) -> Iterator[str]:
     target, title = PAGES[name]
     yield f"{{ref}}`{title} <results-{target}>`"
     yield fragments.summary(content)
-    lines = [line for row in rows for line in _lines(row)]
+    lines = [line for row in rows for line in _lines(row, results[name]["rows"])]
     if lines:
         kept = fragments.without_empty(_HEADINGS, lines)
         yield f"Accuracies in percent:\n\n{markdown(*kept)}"
@@ -76,7 +76,7 @@ def _is_of(page: str, row: dict) -> bool:
     return pathlib.Path(row["config"].partition(":")[0]).stem.startswith(CONFIGS[page])
 
 
-def _lines(row: dict) -> Iterator[tuple[str, ...]]:
+def _lines(row: dict, rows: Sequence[dict]) -> Iterator[tuple[str, ...]]:
     """A row's accuracies that have a published number; without any, those of its main tap."""
     cells = [
         cell
@@ -87,15 +87,30 @@ def _lines(row: dict) -> Iterator[tuple[str, ...]]:
     published = [cell for cell in cells if cell["published_percent"] is not None]
     main = [tap for tap in _MAIN_TAPS if any(cell["tap"] == tap for cell in cells)][:1]
     for cell in published or [cell for cell in cells if cell["tap"] in main]:
-        yield _line(row, cell)
+        yield _line(row, cell, [row, *(other for other in rows if _same_encoder(row, other))])
 
 
-def _line(row: dict, cell: dict) -> tuple[str, ...]:
-    key = (cell["eval"], cell["tap"], "accuracy", "untrained")
-    untrained = [
-        table_text.percent(other, published=False)
-        for other in row["measures"]
-        if tuple(other[part] for part in ("eval", "tap", "metric", "representation")) == key
+def _same_encoder(row: dict, other: dict) -> bool:
+    """Whether another row's controls hold for this one: its data and its taps are the same.
+
+    Some experiments measure the controls of an encoder in one row only.
+    """
+    return row["dataset"] == other["dataset"] and _taps(row) <= _taps(other)
+
+
+def _taps(row: dict) -> set[tuple[str, str]]:
+    return {
+        (cell["eval"], cell["tap"])
+        for cell in row["measures"]
+        if cell["metric"] == "accuracy" and not cell["eval"].endswith("_permuted")
+    }
+
+
+def _line(row: dict, cell: dict, rows: Sequence[dict]) -> tuple[str, ...]:
+    """One accuracy beside its controls, those of the first of `rows` that has them."""
+    controls = [
+        table_text.percent(table_text.accuracy(rows, cell["eval"], *where), published=False)
+        for where in (("untrained", cell["tap"]), ("pixels", "pixels"), ("pca", "pca"))
     ]
     published = cell["published_percent"]
     labels = "" if cell["labels"] == "all" else f", {cell['labels']}"
@@ -107,5 +122,5 @@ def _line(row: dict, cell: dict) -> tuple[str, ...]:
             if published is None
             else (f"{published:.1f}", f"{cell['difference_points']:+.1f}")
         ),
-        *(*(untrained or [""]), f"{len(row['seeds'])}", f"{row['steps']:,}"),
+        *(*controls, f"{len(row['seeds'])}", f"{row['steps']:,}"),
     )

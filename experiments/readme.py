@@ -43,9 +43,9 @@ def results() -> str:
 def _line(text: str, file: str, label: str, evaluation: str, tap: str) -> tuple[str, ...]:
     content = json.loads((table.RESULTS / f"{file}.json").read_text())
     row = next(row for row in content["rows"] if row["label"] == label)
-    trained = _cell([row], "trained", evaluation, tap)
+    trained = table_text.accuracy([row], evaluation, "trained", tap)
     # The rows of a table have one encoder; some measure it untrained in their first row only.
-    untrained = _cell([row, *content["rows"]], "untrained", evaluation, tap)
+    untrained = table_text.accuracy([row, *content["rows"]], evaluation, "untrained", tap)
     published = trained["published_percent"]
     labels = "" if trained["labels"] == "all" else f", {trained['labels']}"
     return (
@@ -55,15 +55,6 @@ def _line(text: str, file: str, label: str, evaluation: str, tap: str) -> tuple[
         "" if published is None else f"{published:.1f}",
         *(f"{len(row['seeds'])}", f"{row['steps']:,}"),
     )
-
-
-def _cell(rows: list[dict], representation: str, evaluation: str, tap: str) -> dict | None:
-    wanted = (evaluation, representation, tap, "accuracy")
-    for row in rows:
-        for cell in row["measures"]:
-            if tuple(cell[key] for key in ("eval", "representation", "tap", "metric")) == wanted:
-                return cell
-    return None
 
 
 def parts(text: str, name: str) -> tuple[str, str, str]:

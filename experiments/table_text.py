@@ -143,6 +143,16 @@ def line(row: dict, evaluation: str, encoder: str, taps: Sequence[str] = TAPS) -
     return [row["label"] if encoder == "trained" else "", encoder, *texts, minutes]
 
 
+def accuracy(rows: Sequence[dict], evaluation: str, representation: str, tap: str) -> dict | None:
+    """The accuracy of a representation at a tap, of the first row that has it."""
+    wanted = (evaluation, representation, tap, "accuracy")
+    for row in rows:
+        for cell in row["measures"]:
+            if tuple(cell[key] for key in ("eval", "representation", "tap", "metric")) == wanted:
+                return cell
+    return None
+
+
 def others(row: dict, names: list[tuple[str, str, str]], encoder: str) -> list[str]:
     """The other measures of one row, as text, in the order of `names`."""
     found = {

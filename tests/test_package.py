@@ -32,6 +32,8 @@ def test_the_command_returns_its_exit_code(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["dim-jax", "--help"])
     assert command().load()() == 0
     assert capsys.readouterr().out == main.__doc__ + "\n"
+    assert main.__doc__.startswith("dim-jax --config ")
+    assert "`python -m dim_jax.main` is the same command" in main.__doc__
     monkeypatch.setattr("sys.argv", ["dim-jax", "--config=nowhere.py"])
     assert command().load()() == 2
     assert capsys.readouterr().err.startswith("dim_jax: the config file 'nowhere.py'")

@@ -42,6 +42,19 @@ def test_every_row_is_on_the_page_of_a_method(name):
     assert (f"{{ref}}`{title} <results-{target}>`" in shown) != name.endswith("_choice_cpu")
 
 
+@pytest.mark.parametrize("page", ["dim", "bigan", "amdim"])
+def test_published_accuracies_stand_beside_the_controls(page):
+    """Also those that the experiment measured in another row with the same encoder."""
+    lines = TEXTS[f"methods/{page}"].splitlines()
+    (heading, *_) = tables = [line.split(" | ") for line in lines if " | published | " in line]
+    first = heading.index("untrained encoder")
+    assert all(each[first : first + 3] == heading[first : first + 3] for each in tables)
+    assert heading[first + 1 : first + 3] == ["raw pixels", "PCA"]
+    rows = [line.split(" | ") for line in lines if re.search(r"-v1 \| `\w+` \| [\d.]+", line)]
+    shown = [row for row in rows if len(row) == len(heading)]
+    assert shown and all(all(row[first : first + 3]) for row in shown)
+
+
 def test_every_fragment_is_on_a_page_and_every_included_one_exists():
     folder = ROOT / "docs"
     sources = [
@@ -57,9 +70,9 @@ def test_every_fragment_is_on_a_page_and_every_included_one_exists():
 
 @pytest.mark.parametrize("path", TEXTS)
 def test_fragments_can_be_included_anywhere(path):
-    """They have no headings, and all lines of a table have as many cells."""
+    """They have no headings, no list in an item, and all lines of a table have as many cells."""
     text = TEXTS[path]
-    assert not re.search(r"^#", text, re.M)
+    assert not re.search(r"^#|^- [-+*] ", text, re.M)
     for table in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1, table
