@@ -102,8 +102,14 @@ def initial_state(
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
-    # One program: layer by layer, each small operation would be compiled by itself.
-    @jax.jit
+    # One program: layer by layer, each small operation would be compiled by itself. It runs once,
+    # so that on a CPU optimising its many random draws would take longer than they do. Within
+    # another program, that one's options hold.
+    nested = isinstance(rng, jax.core.Tracer)
+    unoptimised = jax.default_backend() == "cpu" and not nested
+    options = {"xla_backend_optimization_level": 0} if unoptimised else None
+
+    @functools.partial(jax.jit, compiler_options=options)
     def create(rng):
         params, state = method.init(rng, batch)
         _check_contract(method, params, state, batch)

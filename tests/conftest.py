@@ -1,6 +1,11 @@
 """Eight virtual CPU devices, and the data sets and configs that several tests share."""
 
+import gc
+import importlib.metadata
+import importlib.util
 import os
+import pathlib
+import sys
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -8,11 +13,17 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 # Many tests compile the same training step; workers and subprocesses share what is compiled.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dim_jax_xla_"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-
-import gc
-import importlib.util
-import pathlib
-import sys
+# Tests wait for compilation, hardly for the programs. A flag that jaxlib lacks ends the process.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_cpu_use_fusion_emitters=false"
+        if importlib.metadata.version("jaxlib").startswith("0.10.")
+        else "",
+    ]
+)
 
 import jax
 import pytest
@@ -38,6 +49,14 @@ def nothing_compiled_is_kept():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture
+def optimised():
+    """Compiles as users do, for tests that wait for their programs."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

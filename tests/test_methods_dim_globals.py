@@ -1,6 +1,7 @@
 """DIM with several globals per image, and dropout in its encoder, against loops."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -253,24 +254,35 @@ def test_intact_and_occluded_images_get_random_numbers_of_their_own(batch):
     assert not np.isin(intact[0], occluded[0]).any()
 
 
-@pytest.mark.parametrize("globals_", ["single", "multiple"])
-@pytest.mark.parametrize("body", ["published", "resnet", "resnet19", "alexnet"])
-@pytest.mark.parametrize("images", ["cifar10", "stl10"])
-def test_words_of_the_strided_config(config, images, body, globals_):
-    words = f"data={images},globals={globals_},body={body}"
+BODIES = ("published", "resnet", "resnet19", "alexnet")
+WORDS = list(itertools.product(("cifar10", "stl10"), BODIES, ("single", "multiple")))
+FAST = {("cifar10", "resnet19", "single"), ("stl10", "published", "multiple")}
+
+
+@pytest.mark.parametrize("budget", ["paper", "cpu", "smoke"])
+@pytest.mark.parametrize(
+    ("images", "body", "globals_"),
+    [pytest.param(*words, marks=() if words in FAST else pytest.mark.slow) for words in WORDS],
+)
+def test_words_of_the_strided_config(config, images, body, globals_, budget):
+    made = config("dim_strided", f"data={images},globals={globals_},body={body},budget={budget}")
+    method = build.make("method", made["method"])
+    side = made["augment"]["crop"] or 32
+    shapes = dict(
+        images=jax.ShapeDtypeStruct((1, 4, side, side, 3), jnp.float32),
+        labels=jax.ShapeDtypeStruct((4,), jnp.int32),
+        index=jax.ShapeDtypeStruct((4,), jnp.int32),
+    )
+    params, _ = jax.eval_shape(method.init, RNG, shapes)
+    assert params.keys() == made["players"].keys()
+
+
+@pytest.mark.parametrize(("images", "body", "globals_"), WORDS)
+def test_published_numbers_belong_to_the_published_body(config, images, body, globals_):
     for budget in ("paper", "cpu", "smoke"):
-        made = config("dim_strided", f"{words},budget={budget}")
-        method = build.make("method", made["method"])
-        side = made["augment"]["crop"] or 32
-        shapes = dict(
-            images=jax.ShapeDtypeStruct((1, 4, side, side, 3), jnp.float32),
-            labels=jax.ShapeDtypeStruct((4,), jnp.int32),
-            index=jax.ShapeDtypeStruct((4,), jnp.int32),
-        )
-        params, _ = jax.eval_shape(method.init, RNG, shapes)
-        assert params.keys() == made["players"].keys()
+        words = f"data={images},globals={globals_},body={body},budget={budget}"
+        published = config("dim_strided", words)["published"]
         family = {"cifar10": "resnet", "stl10": "alexnet"}[images]
-        known = body == "published" or body.startswith(family)
-        assert bool(made["published"]["mlp"]) == known
-    if (images, globals_) == ("cifar10", "multiple") and body != "alexnet":
-        assert made["published"]["mlp"] == dict(conv=77.51)
+        assert bool(published["mlp"]) == (body == "published" or body.startswith(family))
+        if (images, globals_) == ("cifar10", "multiple") and body != "alexnet":
+            assert published["mlp"] == dict(conv=77.51)

@@ -1,5 +1,7 @@
 """The manifold method against float64 loops over the same draws, and what its weights do."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +52,7 @@ def made(**changes):
         negatives=negatives,
         **weights,
     )
-    params, state = method.init(jax.random.key(1), batch())
+    params, state = jax.jit(method.init)(jax.random.key(1), batch())
     return method, params, state
 
 
@@ -61,6 +63,9 @@ def embedded(n: int = N, *, certain: bool = False) -> contracts.Embedded:
     variance = generator.uniform(0.1, 0.2, size=mean.shape)
     nothing = jnp.zeros((1, 1))
     return contracts.Embedded(nothing, jnp.asarray(mean), jnp.asarray(variance), nothing, nothing)
+
+
+information = jax.jit(embeddings.layer_information, static_argnames=("locations", "negatives"))
 
 
 def information_by_loops(rng, layer, locations, negatives) -> float:
@@ -88,14 +93,14 @@ def information_by_loops(rng, layer, locations, negatives) -> float:
 @pytest.mark.parametrize("negatives", embeddings.NEGATIVES)
 def test_information_by_loops(negatives):
     layer = embedded()
-    value = embeddings.layer_information(RNG, layer, locations=4, negatives=negatives)
+    value = information(RNG, layer, locations=4, negatives=negatives)
     assert value == pytest.approx(information_by_loops(RNG, layer, 4, negatives), abs=1e-4)
     assert 0 < value < np.log(N)
 
 
 def test_information_reaches_log_n_where_laws_do_not_overlap():
     layer = embedded(certain=True)
-    value = embeddings.layer_information(RNG, layer, locations=4, negatives="patches")
+    value = information(RNG, layer, locations=4, negatives="patches")
     assert value == pytest.approx(np.log(N), abs=0.05)
     assert value <= np.log(N) + 1e-5
 
@@ -103,7 +108,7 @@ def test_information_reaches_log_n_where_laws_do_not_overlap():
 def test_no_information_in_equal_laws():
     layer = embedded()
     flat = layer._replace(mean=jnp.zeros_like(layer.mean), variance=jnp.ones_like(layer.variance))
-    value = embeddings.layer_information(RNG, flat, locations=4, negatives="patches")
+    value = information(RNG, flat, locations=4, negatives="patches")
     assert value == pytest.approx(0, abs=1e-5)
 
 
@@ -121,7 +126,7 @@ def test_locations_are_shared_where_asked():
     mean = jnp.broadcast_to(100 * places, (N, 3, 3, 2))
     layer = embedded()._replace(mean=mean, variance=jnp.ones_like(mean))
     shared, free = (
-        embeddings.layer_information(RNG, layer, locations=6, negatives=negatives)
+        information(RNG, layer, locations=6, negatives=negatives)
         for negatives in ("same_location", "patches")
     )
     assert shared == pytest.approx(0, abs=1e-4)
@@ -133,7 +138,8 @@ def test_loss_by_loops(negatives):
     method, params, state = made(negatives=negatives)
     rng = jax.random.key(9)
     step = jax.jit(method.loss)(params, state, batch(), rng, 0)
-    taps, _ = net().apply(params["encoder"]["encoder"], {}, batch()["images"][0], train=False)
+    apply = jax.jit(functools.partial(net().apply, train=False))
+    taps, _ = apply(params["encoder"]["encoder"], {}, batch()["images"][0])
     logits = np.asarray(taps["y"], np.float64)[1:]  # the first image has no label
     labels = np.asarray(batch()["labels"])[1:]
     chosen = logits[np.arange(N - 1), labels]
@@ -154,31 +160,32 @@ def test_loss_by_loops(negatives):
 
 
 def gradients(method, params, state):
-    def loss(params):
-        return method.loss(params, state, batch(), RNG, 0).losses["encoder"]
-
-    return jax.jit(jax.value_and_grad(loss))(params)
+    """(gradients of the encoder's loss, the step)"""
+    return jax.jit(functools.partial(steps.player_gradients, method.loss))(
+        params, state, batch(), RNG, 0
+    )
 
 
 def test_gradients_are_finite_and_reach_all_that_a_layer_learns():
     method, params, state = made()
-    _, found = gradients(method, params, state)
+    found, _ = gradients(method, params, state)
     for path, leaf in jax.tree_util.tree_leaves_with_path(found):
         assert np.isfinite(leaf).all() and np.any(leaf != 0), path
 
 
 def test_terms_without_weight_are_metrics_only():
     method, params, state = made(information=(0.0, 0.0), entropy=(0.0, 0.0))
-    value, found = gradients(method, params, state)
-    step = method.loss(params, state, batch(), RNG, 0)
+    found, step = gradients(method, params, state)
 
+    @jax.jit
+    @jax.value_and_grad
     def cross_entropy(params):
         taps, _ = net().apply(params["encoder"]["encoder"], {}, batch()["images"][0], train=True)
         rows = jax.nn.log_softmax(taps["y"])[jnp.arange(1, N), batch()["labels"][1:]]
         return -rows.mean()
 
-    plain, expected = jax.value_and_grad(cross_entropy)(params)
-    assert value == pytest.approx(float(plain), rel=1e-5)
+    plain, expected = cross_entropy(params)
+    assert step.losses["encoder"] == pytest.approx(float(plain), rel=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), found, expected
     )
@@ -189,20 +196,22 @@ def test_terms_without_weight_are_metrics_only():
 def test_without_labels():
     """Labels change nothing, and there is no classifier to represent."""
     method, params, state = made(supervised=0.0)
-    step = method.loss(params, state, batch(), RNG, 0)
+    loss = jax.jit(method.loss)
+    step = loss(params, state, batch(), RNG, 0)
     other = {**batch(), "labels": jnp.full(N, -1)}
-    assert step.losses["encoder"] == method.loss(params, state, other, RNG, 0).losses["encoder"]
+    assert step.losses["encoder"] == loss(params, state, other, RNG, 0).losses["encoder"]
     assert "accuracy" not in step.metrics
     pixels = batch()["images"][0]
-    assert set(method.represent(params, state, pixels)) == set(contracts.PROBED_TAPS)
+    taps = jax.eval_shape(method.represent, params, state, pixels)
+    assert set(taps) == set(contracts.PROBED_TAPS)
     supervised, params, state = made()
-    taps = supervised.represent(params, state, pixels)
+    taps = jax.jit(supervised.represent)(params, state, pixels)
     np.testing.assert_array_equal(taps["logits"], taps["y"])
 
 
 def test_embedded_is_of_every_layer():
     method, params, state = made()
-    first, second = method.embedded(params, state, batch()["images"][0])
+    first, second = jax.eval_shape(method.embedded, params, state, batch()["images"][0])
     assert first.responses.shape == (N, 6, 6, 10) and second.responses.shape == (N, 1, 1, 6)
 
 
@@ -232,10 +241,9 @@ def test_entropy_alone_brings_all_channels_into_use():
 
     @jax.jit
     def step(params, chosen):
-        found, *_ = steps.player_gradients(method.loss, params, state, batch(), RNG, 0)
+        found, now = steps.player_gradients(method.loss, params, state, batch(), RNG, 0)
         updates, chosen = tx.update(found, chosen)
-        metrics = method.loss(params, state, batch(), RNG, 0).metrics
-        return optax.apply_updates(params, updates), chosen, metrics["manifold/entropy_1"]
+        return optax.apply_updates(params, updates), chosen, now.metrics["manifold/entropy_1"]
 
     entropies = []
     for _ in range(60):

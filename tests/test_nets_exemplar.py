@@ -1,5 +1,7 @@
 """Exemplar-CNN's encoders: against loops, and the two ways of running them against each other."""
 
+import functools
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -14,10 +16,21 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
 
 
 def made(images=IMAGES, **changes):
+    """(its taps, jitted: (params, images, train=False, rng=None) -> taps; initial params)"""
     net = build.make("encoder", SPEC | changes)
-    params, stats = net.init(jax.random.key(0), jnp.asarray(images))
+    params, stats = jax.jit(net.init)(jax.random.key(0), jnp.asarray(images))
     assert stats == {}
-    return net, params
+
+    @functools.partial(jax.jit, static_argnames="train")
+    def apply(params, images, train=False, rng=None):
+        return net.apply(params, {}, images, train=train, rng=rng)[0]
+
+    return apply, params
+
+
+@pytest.fixture(scope="module")
+def net():
+    return made()
 
 
 def layer(x, kernel, bias, padding):
@@ -48,9 +61,9 @@ def maps(params, image):
     return [*found, layer(x, params["fc"]["kernel"], params["fc"]["bias"], 0)]
 
 
-def test_taps_are_those_of_loops():
-    net, params = made()
-    taps, _ = net.apply(params, {}, IMAGES, train=False)
+def test_taps_are_those_of_loops(net):
+    apply, params = net
+    taps = apply(params, IMAGES)
     for index, image in enumerate(IMAGES):
         *_, conv, fc = maps(params, image)
         np.testing.assert_allclose(taps["conv"][index], conv, atol=1e-5)
@@ -58,9 +71,9 @@ def test_taps_are_those_of_loops():
         np.testing.assert_allclose(taps["y"][index], np.maximum(fc[0, 0], 0), atol=1e-5)
 
 
-def test_pooled_taps_are_the_largest_of_quadrants_of_the_enlarged_image():
-    net, params = made()
-    taps, _ = net.apply(params, {}, IMAGES, train=False)
+def test_pooled_taps_are_the_largest_of_quadrants_of_the_enlarged_image(net):
+    apply, params = net
+    taps = apply(params, IMAGES)
     names = ("pooled_conv1", "pooled_conv2", "pooled_conv3", "pooled_fc")
     # OpenCV's bilinear enlarging by 2 has the same half-pixel centres and edges.
     large = cv2.resize(IMAGES[1], (16, 16), interpolation=cv2.INTER_LINEAR)
@@ -77,13 +90,12 @@ def test_pooled_taps_are_the_largest_of_quadrants_of_the_enlarged_image():
     np.testing.assert_allclose(taps["pooled"][1], np.concatenate(row), atol=1e-5)
 
 
-def test_a_larger_image_is_not_enlarged_and_its_middle_is_the_patch():
-    net, params = made()
+def test_a_larger_image_is_not_enlarged_and_its_middle_is_the_patch(net):
+    apply, params = net
     large = np.random.default_rng(1).normal(size=(1, 16, 20, 3)).astype(np.float32)
-    taps, _ = net.apply(params, {}, large, train=False)
-    own, _ = net.apply(params, {}, large[:, 4:12, 6:14], train=False)
+    taps, patch = apply(params, large), apply(params, large[:, 4:12, 6:14])
     for name in ("conv", "fc", "y"):
-        np.testing.assert_allclose(taps[name], own[name], atol=1e-6)
+        np.testing.assert_allclose(taps[name], patch[name], atol=1e-6)
     first = maps(params, large[0])[0]  # 8x10
     wanted = [first[i : i + 4, j : j + 5].max(axis=(0, 1)) for i in (0, 4) for j in (0, 5)]
     np.testing.assert_allclose(taps["pooled_conv1"][0], np.concatenate(wanted), atol=1e-5)
@@ -93,8 +105,8 @@ def test_the_hidden_layer_is_the_same_by_product_and_by_convolution():
     """Its map on a larger last map holds what each 8x8 part of that gives as a vector."""
     net = layers.Conv(6, 2, use_bias=True)
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 5))
-    params = net.init(jax.random.key(1), x)
-    whole = net.apply(params, x)
+    params = jax.jit(net.init)(jax.random.key(1), x)
+    whole = jax.jit(net.apply)(params, x)
     for row in range(3):
         for column in range(3):
             part = x[:, row : row + 2, column : column + 2].reshape(1, -1)
@@ -122,27 +134,35 @@ def test_published_sizes(widths, hidden):
 
 
 def test_what_a_place_sees():
-    """One hidden unit sees the whole patch; a place of the last map 5 + 2 * 4 + 4 * 4 pixels."""
-    net, params = made(np.zeros((1, 32, 32, 3), np.float32), side=32)
+    """One hidden unit sees the whole patch; a place of the last map nearly as much."""
+    apply, params = made(np.zeros((1, 32, 32, 3), np.float32), side=32)
     image = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
 
-    def seen(tap):
-        gradient = jax.grad(lambda x: tap(net.apply(params, {}, x, train=True, rng=KEY)[0]))(image)
-        rows = np.flatnonzero(np.abs(gradient).sum(axis=(0, 2, 3)))
-        return rows[-1] - rows[0] + 1
+    @jax.jit
+    def rows_seen(image):
+        """Whether the hidden layer, and the place (4, 4) of the last map, see each row."""
+        taps, pull_back = jax.vjp(lambda x: apply(params, x, train=True, rng=KEY), image)
+        zeros = jax.tree.map(jnp.zeros_like, taps)
+        place = zeros["conv"].at[0, 4, 4].set(taps["conv"][0, 4, 4])
+        return [
+            jnp.any(pull_back({**zeros, **of_tap})[0] != 0, axis=(0, 2, 3))
+            for of_tap in ({"fc": jnp.ones_like(taps["fc"])}, {"conv": place})
+        ]
 
-    assert seen(lambda taps: taps["fc"].sum()) == 32
-    # Pooling lets through the gradient of one place only: at most these pixels.
-    assert 5 < seen(lambda taps: (taps["conv"][0, 4, 4] ** 2).sum()) <= 32
+    of_hidden, of_place = (np.flatnonzero(rows) for rows in rows_seen(image))
+    assert of_hidden[-1] - of_hidden[0] + 1 == 32
+    # The convolutions see 5 + 2 * 4 + 4 * 4 pixels and the pools 1 + 2; of a pool's places the
+    # gradient takes one only.
+    assert 5 < of_place[-1] - of_place[0] + 1 <= 32
 
 
 KEY = jax.random.key(7)
 
 
-def test_dropout_is_of_hidden_units_in_training_only():
-    net, params = made()
-    quiet, _ = net.apply(params, {}, IMAGES, train=False)
-    first, _ = net.apply(params, {}, IMAGES, train=True, rng=jax.random.key(0))
+def test_dropout_is_of_hidden_units_in_training_only(net):
+    apply, params = net
+    quiet = apply(params, IMAGES)
+    first = apply(params, IMAGES, train=True, rng=jax.random.key(0))
     assert "pooled" not in first
     np.testing.assert_allclose(first["fc"], quiet["fc"], atol=1e-6)
     ratio = np.asarray(first["y"])[np.asarray(quiet["y"]) > 0]
@@ -176,9 +196,12 @@ def test_pooling_by_two_is_the_general_one_and_its_gradient():
         windows = jnp.stack([x[:, i:6:2, j:6:2] for i in (0, 1) for j in (0, 1)])
         return windows.max(axis=0)
 
-    np.testing.assert_array_equal(layers.max_pool(x, 2, 2), loop(x))
-    gradients = [
-        jax.grad(lambda x, f=f: jnp.sum(jnp.sin(f(x))))(x)
-        for f in (lambda x: layers.max_pool(x, 2, 2), loop)
-    ]
-    np.testing.assert_allclose(*gradients, atol=1e-6)
+    @functools.partial(jax.jit, static_argnums=0)
+    def value_and_gradient(pool, x):
+        value, pull_back = jax.vjp(pool, x)
+        return value, pull_back(jnp.cos(value))
+
+    value, gradient = value_and_gradient(lambda x: layers.max_pool(x, 2, 2), x)
+    expected, expected_gradient = value_and_gradient(loop, x)
+    np.testing.assert_array_equal(value, expected)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)

@@ -217,7 +217,13 @@ def write_images(folder: pathlib.Path, classes: tuple[str, ...]) -> None:
         Image.fromarray(images[index, :, :, 0]).resize((70, 90)).save(into / f"{index}.png")
 
 
-@pytest.mark.parametrize("classes", [(), ("cat", "dog")], ids=["flat", "labelled"])
+@pytest.mark.parametrize(
+    "classes",
+    [
+        pytest.param((), marks=pytest.mark.slow, id="flat"),
+        pytest.param(("cat", "dog"), id="labelled"),
+    ],
+)
 def test_a_folder_of_images(classes, light, tmp_path, capsys):
     write_images(tmp_path / "pictures", classes)
     workdir = tmp_path / "run"
@@ -233,6 +239,7 @@ def test_a_folder_of_images(classes, light, tmp_path, capsys):
     assert dim_jax.load_encoder(workdir).card["image_shape"] == [64, 64, 3]
 
 
+@pytest.mark.slow
 def test_tfds_on_disk_by_one_command_without_tensorflow(light, tfds_dir, tmp_path):
     code = (
         "import sys; from dim_jax import main; code = main.main(sys.argv); "
@@ -251,6 +258,7 @@ def test_tfds_on_disk_by_one_command_without_tensorflow(light, tfds_dir, tmp_pat
     assert (facts["train_examples"], facts["test_examples"]) == (512, 256)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     command = [
         *(sys.executable, "-m", "dim_jax.main", f"--config={light}/light_quickstart.py"),
@@ -270,6 +278,7 @@ def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
 
 
+@pytest.mark.slow
 def test_seed_patches_are_trained_on_and_whole_images_evaluated(light, tmp_path, capsys):
     workdir = tmp_path / "run"
     seeds = ["--config.data.seeds=200", "--config.data.patch=24", "--config.data.context=4"]
@@ -290,6 +299,7 @@ def test_seed_patches_are_trained_on_and_whole_images_evaluated(light, tmp_path,
     assert card["image_shape"] == [32, 32, 1] and pixels == {32 * 32}
 
 
+@pytest.mark.slow
 def test_a_time_limit_and_the_best_encoder(light, tmp_path, capsys):
     workdir = tmp_path / "run"
     best = "--config.train.keep_best=loss/encoder"
@@ -318,6 +328,7 @@ def test_a_folder_in_use_is_refused_before_anything_is_written(light, finished, 
     assert [path.name for path in workdir.iterdir()] == ["lock"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_training_is_one_sentence(light, tmp_path, monkeypatch, capsys):
     append = report.JsonlWriter.append
 

@@ -1,4 +1,7 @@
-"""Block by block: the dense value and gradient, in memory that does not grow with the matrix."""
+"""Block by block: the dense value and gradient, in memory that does not grow with the matrix.
+
+A program holds all estimators: compiling is what costs.
+"""
 
 from functools import cache, partial
 
@@ -34,40 +37,57 @@ def close(ours, theirs, rtol):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * max(np.abs(b).max(), 1e-2))
 
 
+def gradients(value, parts, names=tuple(references.ESTIMATORS)):
+    """{name: (value, gradient)} of a function (name, parts) -> value, in one program."""
+
+    @jax.jit
+    def program(parts):
+        return {name: jax.value_and_grad(partial(value, name))(parts) for name in names}
+
+    return jax.device_get(program(parts))
+
+
 @cache
-def dense_results(name, dtype):
-    x, y = features(13, (3,), dtype)
+def thirteen(block, dtype):
+    """Results over blocks of some rows, or of the dense matrix (None)."""
     columns = np.random.default_rng(2).permutation(13)
 
-    def value(parts):
-        return references.call(name, bounds.dot(*parts), columns)
+    def value(name, parts):
+        if block is None:
+            return references.call(name, bounds.dot(*parts), columns)
+        return over_blocks(name, *parts, positives=columns, block=block)
 
-    return jax.jit(jax.value_and_grad(value))((x, y))
+    return gradients(value, features(13, (3,), dtype))
 
 
 @every
 @pytest.mark.parametrize("block", [4, 13, 1024])
 def test_blockwise_equals_dense(name, block):
-    columns = np.random.default_rng(2).permutation(13)
-
-    def value(parts):
-        return over_blocks(name, *parts, positives=columns, block=block)
-
-    f = jax.jit(jax.value_and_grad(value))
-    close(f(features(13, (3,))), dense_results(name, np.float32), rtol=1e-5)
+    close(thirteen(block, np.float32)[name], thirteen(None, np.float32)[name], rtol=1e-5)
     with jax.enable_x64(True):
-        parts = features(13, (3,), np.float64)
-        close(f(parts), dense_results(name, np.float64), rtol=1e-12)
+        ours, theirs = (thirteen(size, np.float64)[name] for size in (block, None))
+    close(ours, theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, e in references.ESTIMATORS.items() if not e.square])
+NOT_SQUARE = tuple(name for name, e in references.ESTIMATORS.items() if not e.square)
+
+
+@cache
+def queue(block):
+    mask = np.eye(6, 17, dtype=bool)[::-1]
+
+    def value(name, parts):
+        if block is None:
+            return references.call(name, bounds.dot(*parts), mask)
+        return over_blocks(name, *parts, positives=mask, block=block)
+
+    return gradients(value, features(6, (), candidates=17), NOT_SQUARE)
+
+
+@pytest.mark.parametrize("name", NOT_SQUARE)
 def test_a_queue_and_a_mask(name):
     """More candidates than anchors; a mask in place of columns; blocks that do not divide."""
-    x, y = features(6, (), candidates=17)
-    mask = np.eye(6, 17, dtype=bool)[::-1]
-    ours = jax.value_and_grad(lambda p: over_blocks(name, *p, positives=mask, block=4))((x, y))
-    theirs = jax.value_and_grad(lambda p: references.call(name, bounds.dot(*p), mask))((x, y))
-    close(ours, theirs, rtol=1e-5)
+    close(queue(4)[name], queue(None)[name], rtol=1e-5)
 
 
 def test_a_concat_critic_and_its_parameters():

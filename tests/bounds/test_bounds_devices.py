@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from dim_jax import bounds
 
 every = pytest.mark.parametrize("name", references.ESTIMATORS)
-RUNNERS = ("pmap", "shard_map", "shard_map unchecked")
+slow = pytest.mark.slow
 
 
 def model(batch, dtype=np.float64):
@@ -130,8 +130,17 @@ def close(ours, theirs, rtol):
 
 
 @every
-@pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("sharded", ["anchors", "candidates"])
+@pytest.mark.parametrize(
+    ("runner", "sharded"),
+    [
+        ("shard_map", "anchors"),
+        ("pmap", "candidates"),
+        pytest.param("pmap", "anchors", marks=slow),
+        pytest.param("shard_map", "candidates", marks=slow),
+        pytest.param("shard_map unchecked", "anchors", marks=slow),
+        pytest.param("shard_map unchecked", "candidates", marks=slow),
+    ],
+)
 def test_eight_devices_equal_one(name, runner, sharded):
     with jax.enable_x64(True):
         ours = on_devices(runner, "dense", sharded, 8, 16, np.float64)[name]
@@ -139,12 +148,13 @@ def test_eight_devices_equal_one(name, runner, sharded):
 
 
 @every
-@pytest.mark.parametrize("runner", ["pmap", "shard_map"])
+@pytest.mark.parametrize("runner", [pytest.param("pmap", marks=slow), "shard_map"])
 def test_eight_devices_equal_one_in_float32(name, runner):
     ours = on_devices(runner, "dense", "candidates", 8, 16, np.float32)[name]
     close(ours, on_one_device(16, np.float32)[name], rtol=1e-5)
 
 
+@slow
 @every
 @pytest.mark.parametrize("sharded", ["anchors", "candidates"])
 def test_six_devices_equal_one(name, sharded):
@@ -154,7 +164,7 @@ def test_six_devices_equal_one(name, sharded):
 
 
 @every
-@pytest.mark.parametrize("sharded", ["anchors", "candidates"])
+@pytest.mark.parametrize("sharded", [pytest.param("anchors", marks=slow), "candidates"])
 def test_one_image_per_device(name, sharded):
     """Blocks of one row or one column, some without any negative or any positive."""
     with jax.enable_x64(True):
@@ -163,7 +173,10 @@ def test_one_image_per_device(name, sharded):
 
 
 @every
-@pytest.mark.parametrize(("runner", "sharded"), [("shard_map", "anchors"), ("pmap", "candidates")])
+@pytest.mark.parametrize(
+    ("runner", "sharded"),
+    [("shard_map", "anchors"), pytest.param("pmap", "candidates", marks=slow)],
+)
 def test_blockwise_on_eight_devices_equals_dense_on_one(name, runner, sharded):
     with jax.enable_x64(True):
         ours = on_devices(runner, "blockwise", sharded, 8, 16, np.float64)[name]
@@ -171,7 +184,7 @@ def test_blockwise_on_eight_devices_equals_dense_on_one(name, runner, sharded):
 
 
 @every
-@pytest.mark.parametrize("devices", [6, 8])
+@pytest.mark.parametrize("devices", [pytest.param(6, marks=slow), 8])
 def test_global_view_jit_equals_one_device(name, devices):
     with jax.enable_x64(True):
         results = global_view(devices)

@@ -279,7 +279,7 @@ def test_wasserstein_of_two_points():
     np.testing.assert_allclose(values.mean(), 1.0, atol=0.02)
 
 
-@pytest.mark.parametrize("batch", [16, 64])
+@pytest.mark.parametrize("batch", [16, pytest.param(64, marks=pytest.mark.slow)])
 def test_mine_removes_the_bias_of_the_gradient(batch):
     """Critic theta T*, theta = 0.8: the slope in theta, mean over steps, beside the population's.
 

@@ -1,4 +1,7 @@
-"""Every estimator against float64 loops and golden values: value, gradient, numerics."""
+"""Every estimator against float64 loops and golden values: value, gradient, numerics.
+
+A program holds all estimators: compiling is what costs.
+"""
 
 import json
 import math
@@ -19,14 +22,19 @@ GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 every = pytest.mark.parametrize("name", references.ESTIMATORS)
 
 
-@cache
-def compiled(name):
-    return jax.jit(partial(references.call, name))
+@jax.jit
+def values(scores, positives=None):
+    """{name: value} of every estimator."""
+    return {name: references.call(name, scores, positives) for name in references.ESTIMATORS}
 
 
-@cache
-def compiled_gradient(name):
-    return jax.jit(jax.value_and_grad(partial(references.call, name)))
+@partial(jax.jit, static_argnames="names")
+def gradients(scores, positives=None, names=tuple(references.ESTIMATORS)):
+    """{name: (value, gradient)} of the named estimators."""
+    return {
+        name: jax.value_and_grad(partial(references.call, name))(scores, positives)
+        for name in names
+    }
 
 
 def layout(name):
@@ -55,31 +63,53 @@ CASES = [
 ]
 
 
+@cache
+def gradients_by(kind):
+    """`gradients` of all estimators that a layout fits, in float32 and in float64."""
+    scores, positives = layout(kind)
+    names = tuple(name for name, of_layout in CASES if of_layout == kind)
+    single = gradients(jnp.asarray(scores, jnp.float32), positives, names)
+    with jax.enable_x64(True):
+        return single, gradients(jnp.asarray(scores), positives, names)
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_value_and_gradient_equal_float64_loops(name, kind):
     scores, positives = layout(kind)
     expected = references.loop(name, scores, positives)
     slopes = references.slopes(name, scores, positives)
     scale = max(1.0, np.abs(slopes).max())
-    value_and_grad = jax.jit(jax.value_and_grad(partial(references.call, name)))
-    single = value_and_grad(jnp.asarray(scores, jnp.float32), positives)
+    single, double = (results[name] for results in gradients_by(kind))
     assert single[0].dtype == jnp.float32 and single[0].shape == ()
     np.testing.assert_allclose(single[0], expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(single[1], slopes, atol=1e-5 * scale)
-    with jax.enable_x64(True):
-        double = value_and_grad(jnp.asarray(scores), positives)
-        np.testing.assert_allclose(double[0], expected, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(double[1], slopes, atol=1e-8 * scale)
+    np.testing.assert_allclose(double[0], expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(double[1], slopes, atol=1e-8 * scale)
 
 
 @every
 def test_positives_as_diagonal_mask_or_columns_traced_or_not(name):
     scores, positives = layout("locations")
-    eager = references.call(name, scores)
-    for given in (positives, jnp.asarray(positives), [0, 1, 2, 3], np.arange(4)):
-        np.testing.assert_allclose(references.call(name, scores, given), eager, rtol=1e-6)
+    diagonal = values(scores)[name]
+    for given in known_positives(scores):
+        np.testing.assert_allclose(given[name], diagonal, rtol=1e-6)
     for given in (positives, np.arange(4)):
-        np.testing.assert_allclose(compiled(name)(scores, given), eager, rtol=1e-5)
+        np.testing.assert_allclose(values(scores, given)[name], diagonal, rtol=1e-5)
+
+
+@jax.jit
+def known_positives(scores):
+    """`values` with positives whose numbers are known when the program is compiled."""
+    forms = ([0, 1, 2, 3], np.arange(4), np.eye(4, dtype=bool))
+    return [values.__wrapped__(scores, form) for form in forms]
+
+
+@pytest.mark.parametrize("name", ["infonce", "donsker_varadhan"])
+def test_eager_calls_equal_compiled_ones(name):
+    scores, positives = layout("locations")
+    f = getattr(bounds, name)
+    for given in (None, jnp.asarray(positives), [0, 1, 2, 3]):
+        np.testing.assert_allclose(f(scores, given), jax.jit(f)(scores), rtol=1e-6)
 
 
 def golden_matrix():
@@ -133,12 +163,17 @@ def test_every_golden_value_but_the_wrong_partition_is_compared():
     assert set(GOLDEN["local"]) - wrong - elsewhere == set(LOCAL)
 
 
+@jax.jit
+def matrix_values(scores):
+    return {key: f(scores) for key, f in MATRIX.items()}
+
+
 @pytest.mark.parametrize("key", MATRIX)
 def test_golden_matrix(key):
-    f, expected = jax.jit(MATRIX[key]), GOLDEN["matrix"][key]
-    np.testing.assert_allclose(f(golden_matrix()), expected, rtol=1e-5)
+    expected = GOLDEN["matrix"][key]
+    np.testing.assert_allclose(matrix_values(golden_matrix())[key], expected, rtol=1e-5)
     with jax.enable_x64(True):
-        np.testing.assert_allclose(f(golden_matrix()), expected, rtol=1e-12)
+        np.testing.assert_allclose(matrix_values(golden_matrix())[key], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("key", MATRIX)
@@ -149,7 +184,7 @@ def test_golden_matrix_from_bfloat16_features(key):
     fine = jnp.asarray(scores - coarse.astype(np.float32), jnp.bfloat16)
     anchors = jnp.concatenate([coarse, fine], axis=1)
     candidates = jnp.concatenate([jnp.eye(5, dtype=jnp.bfloat16)] * 2, axis=1)
-    value = jax.jit(lambda a, c: MATRIX[key](bounds.dot(a, c)))(anchors, candidates)
+    value = matrix_values(bounds.dot(anchors, candidates))[key]
     assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, GOLDEN["matrix"][key], rtol=1e-3)
 
@@ -188,12 +223,17 @@ LOCAL = {
 }
 
 
+@jax.jit
+def local_values(scores):
+    return {key: f(scores) for key, f in LOCAL.items()}
+
+
 @pytest.mark.parametrize("key", LOCAL)
 def test_golden_local(key):
-    f, expected = jax.jit(LOCAL[key]), GOLDEN["local"][key]
-    np.testing.assert_allclose(f(golden_local()), expected, rtol=1e-5)
+    expected = GOLDEN["local"][key]
+    np.testing.assert_allclose(local_values(golden_local())[key], expected, rtol=1e-5)
     with jax.enable_x64(True):
-        np.testing.assert_allclose(f(golden_local()), expected, rtol=1e-12)
+        np.testing.assert_allclose(local_values(golden_local())[key], expected, rtol=1e-12)
 
 
 @every
@@ -201,7 +241,7 @@ def test_order_of_images_and_locations_does_not_matter(name):
     scores, _ = layout("locations")
     images, locations = np.array([2, 0, 3, 1]), np.array([1, 2, 0])
     shuffled = scores[images][:, images][:, :, locations]
-    np.testing.assert_allclose(compiled(name)(shuffled), compiled(name)(scores), rtol=1e-5)
+    np.testing.assert_allclose(values(shuffled)[name], values(scores)[name], rtol=1e-5)
 
 
 EXTREMES = {  # name: (entries, what they become)
@@ -242,7 +282,7 @@ def extreme(case):
 @pytest.mark.parametrize("case", EXTREMES)
 def test_large_scores_give_exact_values_and_finite_gradients(name, case):
     scores = extreme(case)
-    value, slopes = compiled_gradient(name)(scores)
+    value, slopes = gradients(scores)[name]
     if (name, case) in UNBOUNDED:
         assert value == -math.inf
         assert name != "js_nwj" or np.isfinite(slopes).all()
@@ -268,15 +308,16 @@ def test_no_constant_stands_in_for_a_positive_among_the_negatives(name):
     """All scores at -30: a mask by a finite constant such as -10 would weigh e^20 too much."""
     scores = np.full((4, 4, 3), -30.0)
     expected = references.loop(name, scores, np.eye(4, dtype=bool))
-    np.testing.assert_allclose(compiled(name)(scores), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(values(scores)[name], expected, rtol=1e-5, atol=1e-5)
 
 
 @every
 def test_bfloat16_scores_are_reduced_in_float32(name):
     scores = jnp.asarray(3 * np.random.default_rng(5).standard_normal((64, 64)), jnp.bfloat16)
-    value, slopes = compiled_gradient(name)(scores)
+    value, slopes = gradients(scores)[name]
     assert value.dtype == jnp.float32 and slopes.dtype == jnp.bfloat16
-    np.testing.assert_allclose(value, compiled(name)(scores.astype(jnp.float32)), rtol=1e-5)
+    in_float32 = values(scores.astype(jnp.float32))[name]
+    np.testing.assert_allclose(value, in_float32, rtol=1e-5)
 
 
 def test_interpolated_at_one_is_shift_invariant_to_1e4():
@@ -300,7 +341,7 @@ def test_leaving_out_the_largest_of_a_column_keeps_the_others():
 @every
 def test_two_images_are_enough(name):
     scores = np.random.default_rng(0).standard_normal((2, 2, 3))
-    value, slopes = compiled_gradient(name)(scores)
+    value, slopes = gradients(scores)[name]
     expected = references.loop(name, scores, np.eye(2, dtype=bool))
     np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
     assert np.isfinite(slopes).all()

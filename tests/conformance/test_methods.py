@@ -160,16 +160,8 @@ class Case:
         return jax.jit(represent)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_optimizations():
-    """These tests wait for compilation, hardly for the programs."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
-def case(request, few_optimizations):
+def case(request):
     """One config after the other, and nothing that one compiled stays for the next."""
     yield Case(request.param)
     jax.clear_caches()
@@ -267,13 +259,8 @@ def test_eight_devices_equal_one(case):
         arrays = jax.device_put((split.images, split.labels), whole)
         return dispatch(state, *arrays, count=2)
 
-    # Optimised, as users run it.
-    jax.config.update("jax_disable_most_optimizations", False)
-    try:
-        one, one_metrics = run(jax.devices()[:1])
-        eight, eight_metrics = run(jax.devices()[:8])
-    finally:
-        jax.config.update("jax_disable_most_optimizations", True)
+    one, one_metrics = run(jax.devices()[:1])
+    eight, eight_metrics = run(jax.devices()[:8])
     for metric, values in one_metrics.items():
         other = eight_metrics[metric]
         np.testing.assert_allclose(values, other, rtol=1e-4, atol=1e-4, err_msg=metric)

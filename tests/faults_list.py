@@ -1,0 +1,342 @@
+"""Single-line faults in the package, and for each the test file that should notice it.
+
+Each is a mistake that a contributor could make and that changes a result without an error message.
+They were chosen from the code alone, before it was known which of them the tests notice.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A line, or a part of one, that is replaced in a file.
+
+    line: the original text, which occurs exactly once in the file. fault: what replaces it.
+    tests: the test file that should notice; all paths are relative to the repository.
+    """
+
+    name: str
+    file: str
+    line: str
+    fault: str
+    tests: str
+
+
+FAULTS = (
+    # Losses, bounds, divergences, priors.
+    Fault(
+        "unlabelled_examples_in_loss",
+        "dim_jax/losses.py",
+        "jnp.sum(entropies, where=labelled) / count,",
+        "jnp.sum(entropies) / count,",
+        "tests/test_losses.py",
+    ),
+    Fault(
+        "infonce_mean_for_sum_over_locations",
+        "dim_jax/bounds/contrastive.py",
+        'weight = whole.locations if negatives == "locations" else 1',
+        "weight = 1",
+        "tests/bounds/test_bounds_values.py",
+    ),
+    Fault(
+        "ceiling_of_interpolated",
+        "dim_jax/bounds/kullback_leibler.py",
+        'Ceiling("log(n - 1)", lambda n: math.log(n - 1))',
+        'Ceiling("log(n - 1)", lambda n: math.log(n))',
+        "tests/bounds/test_bounds_labels.py",
+    ),
+    Fault(
+        "mine_average_without_stop_gradient",
+        "dim_jax/bounds/kullback_leibler.py",
+        "now = jax.lax.stop_gradient(log_mean) + math.log1p(-decay)",
+        "now = log_mean + math.log1p(-decay)",
+        "tests/bounds/test_bounds_truth.py",
+    ),
+    Fault(
+        "joint_mean_by_anchors_of_one_device",
+        "dim_jax/bounds/pairs.py",
+        "return total / self.anchors",
+        "return total / self.shape[0]",
+        "tests/bounds/test_bounds_devices.py",
+    ),
+    Fault(
+        "lipschitz_penalty_sign",
+        "dim_jax/divergences.py",
+        'excess = slopes - 1 if sided == "two" else jax.nn.relu(slopes - 1)',
+        'excess = slopes - 1 if sided == "two" else jax.nn.relu(1 - slopes)',
+        "tests/test_divergences.py",
+    ),
+    Fault(
+        "ball_radius_uniform",
+        "dim_jax/priors.py",
+        "radius = jax.random.uniform(distance, (shape[0], 1)) ** (1 / shape[1])",
+        "radius = jax.random.uniform(distance, (shape[0], 1))",
+        "tests/test_priors.py",
+    ),
+    # Networks.
+    Fault(
+        "rows_centred_along_the_batch",
+        "dim_jax/nets/critics.py",
+        "normed = normed - normed.mean(-1, keepdims=True)",
+        "normed = normed - normed.mean(0, keepdims=True)",
+        "tests/test_nets_critics.py",
+    ),
+    Fault(
+        "representation_in_training_mode",
+        "dim_jax/nets/pure.py",
+        'encoder.apply(own, state["encoder"], images, train=False)[0])',
+        'encoder.apply(own, state["encoder"], images, train=True)[0])',
+        "tests/conformance/test_methods.py",
+    ),
+    Fault(
+        "transposed_kernel_flipped_along_one_axis",
+        "dim_jax/nets/products.py",
+        "channels, features)[::-1, :, ::-1]",
+        "channels, features)[::-1]",
+        "tests/test_products.py",
+    ),
+    Fault(
+        "masked_conv_sees_the_row_below",
+        "dim_jax/nets/contexts.py",
+        "masked = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0)))",
+        "masked = jnp.pad(kernel, ((1, 0), (0, 0), (0, 0), (0, 0)))",
+        "tests/test_nets_contexts.py",
+    ),
+    # Methods.
+    Fault(
+        "dim_penalty_sum_for_mean",
+        "dim_jax/methods/dim.py",
+        "smoothness = 0.5 * sum(",
+        "smoothness = sum(",
+        "tests/test_methods_dim.py",
+    ),
+    Fault(
+        "amdim_scores_over_d",
+        "dim_jax/methods/amdim.py",
+        "return products.dot_of_rows(sources, targets) / sources.shape[-1] ** 0.5",
+        "return products.dot_of_rows(sources, targets) / sources.shape[-1]",
+        "tests/test_methods_amdim.py",
+    ),
+    Fault(
+        "cpc_sum_for_mean_over_offsets",
+        "dim_jax/methods/cpc.py",
+        'player_losses = {"encoder": -sum(values) / len(values)}',
+        'player_losses = {"encoder": -sum(values)}',
+        "tests/test_methods_cpc.py",
+    ),
+    Fault(
+        "cmc_without_temperature",
+        "dim_jax/methods/cmc.py",
+        "scores = dots / temperature",
+        "scores = dots",
+        "tests/test_methods_cmc.py",
+    ),
+    Fault(
+        "bigan_encoder_minimises_the_discriminator_loss",
+        "dim_jax/methods/bigan.py",
+        '"encoder": _separation(on_prior, on_data),',
+        '"encoder": _separation(on_data, on_prior),',
+        "tests/test_methods_bigan.py",
+    ),
+    Fault(
+        "nat_epoch_from_images_for_steps",
+        "dim_jax/methods/nat.py",
+        "epoch = step // (examples // len(images))",
+        "epoch = step // examples",
+        "tests/test_methods_nat.py",
+    ),
+    Fault(
+        "exemplar_labels_view_by_view",
+        "dim_jax/methods/exemplar.py",
+        'index = jnp.repeat(batch["index"], views)',
+        'index = jnp.tile(batch["index"], views)',
+        "tests/test_methods_exemplar.py",
+    ),
+    Fault(
+        "manifold_entropy_sign",
+        "dim_jax/methods/manifold.py",
+        "total -= information[index] * known + entropy[index] * used",
+        "total -= information[index] * known - entropy[index] * used",
+        "tests/test_methods_manifold.py",
+    ),
+    # Training.
+    Fault(
+        "same_random_numbers_in_every_step",
+        "dim_jax/steps.py",
+        "return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)",
+        "return jax.random.fold_in(jax.random.key(seed), stream)",
+        "tests/test_train.py",
+    ),
+    Fault(
+        "gradient_of_the_sum_of_players",
+        "dim_jax/steps.py",
+        "jnp.full_like(value, name == player)",
+        "jnp.ones_like(value)",
+        "tests/conformance/test_methods.py",
+    ),
+    Fault(
+        "images_per_second_in_batches",
+        "dim_jax/train.py",
+        "count * self._durations.batch_size / seconds",
+        "count / seconds",
+        "tests/test_train.py",
+    ),
+    Fault(
+        "schedule_of_all_steps_for_a_rare_player",
+        "dim_jax/optim.py",
+        "max(total_steps // every, 1),",
+        "total_steps,",
+        "tests/test_optim.py",
+    ),
+    Fault(
+        "checkpoint_written_in_place",
+        "dim_jax/checkpoint.py",
+        'draft = self._directory / f"{_DRAFT}{step}"',
+        "draft = self._path(step)",
+        "tests/test_checkpoint.py",
+    ),
+    Fault(
+        "best_checkpoint_is_the_worst",
+        "dim_jax/best.py",
+        "sign = -1 if metric.startswith(_SMALLER) else 1",
+        "sign = 1 if metric.startswith(_SMALLER) else -1",
+        "tests/test_best.py",
+    ),
+    # Data and augmentation.
+    Fault(
+        "epochs_spanned_from_an_epoch_start",
+        "dim_jax/data/resident.py",
+        "return (steps + steps_per_epoch - 2) // steps_per_epoch + 1",
+        "return (steps - 1) // steps_per_epoch + 1",
+        "tests/data/test_resident.py",
+    ),
+    Fault(
+        "every_process_reads_the_first_rows",
+        "dim_jax/data/streaming.py",
+        "index = index[np.asarray(settings.rows)]",
+        "index = index[: len(settings.rows)]",
+        "tests/data/test_streaming.py",
+    ),
+    Fault(
+        "seed_patches_where_little_changes",
+        "dim_jax/data/seeds.py",
+        "key = random.standard_exponential(len(weight))[lively] / weight[lively]",
+        "key = random.standard_exponential(len(weight))[lively] * weight[lively]",
+        "tests/data/test_seeds.py",
+    ),
+    Fault(
+        "contrast_around_the_mean_of_the_batch",
+        "dim_jax/augment/colour.py",
+        "jnp.where(which == 1, luma.mean(axis=(1, 2, 3), keepdims=True), 0.0)",
+        "jnp.where(which == 1, luma.mean(keepdims=True), 0.0)",
+        "tests/test_augment_colour.py",
+    ),
+    Fault(
+        "one_key_for_all_changes",
+        "dim_jax/augment/pipeline.py",
+        "key = jax.random.fold_in(rng, index)",
+        "key = rng",
+        "tests/test_augment_pipeline.py",
+    ),
+    # Evaluation.
+    Fault(
+        "deviation_of_the_population",
+        "dim_jax/evaluate/accuracy.py",
+        "float(np.std(values, ddof=1))",
+        "float(np.std(values))",
+        "tests/evaluate/test_accuracy.py",
+    ),
+    Fault(
+        "knn_queries_not_normalised",
+        "dim_jax/evaluate/knn.py",
+        "jax.lax.top_k(_unit(queries) @ rows.T, neighbours)",
+        "jax.lax.top_k(queries @ rows.T, neighbours)",
+        "tests/evaluate/test_knn.py",
+    ),
+    Fault(
+        "svm_strength_chosen_on_the_fitted_part",
+        "dim_jax/evaluate/svm.py",
+        "correct[index] += right[parts == part].sum()",
+        "correct[index] += right[parts != part].sum()",
+        "tests/evaluate/test_svm.py",
+    ),
+    Fault(
+        "retrieval_on_training_images",
+        "dim_jax/evaluate/retrieval.py",
+        'test = splits["test"].images',
+        'test = splits["train"].images',
+        "tests/evaluate/test_retrieval.py",
+    ),
+    Fault(
+        "ndm_coordinates_permuted_together",
+        "dim_jax/evaluate/ndm.py",
+        "jax.random.permutation(each, rows, axis=0, independent=True)",
+        "jax.random.permutation(each, rows, axis=0)",
+        "tests/evaluate/test_ndm.py",
+    ),
+    Fault(
+        "features_of_other_draws_reused",
+        "dim_jax/evaluate/features.py",
+        "frozen.store.setdefault((id(split.images), views, drawn)",
+        "frozen.store.setdefault((id(split.images), views)",
+        "tests/evaluate/test_features.py",
+    ),
+    # Report.
+    Fault(
+        "spread_as_a_fraction",
+        "dim_jax/report/tables.py",
+        "±{100 * row['std']:.1f}",
+        "±{row['std']:.1f}",
+        "tests/report/test_tables.py",
+    ),
+    Fault(
+        "running_mean_counts_missing_values",
+        "dim_jax/report/curves.py",
+        "np.maximum(counts[stop] - counts[start], 1)",
+        "(stop - start)",
+        "tests/report/test_curves.py",
+    ),
+    Fault(
+        "metrics_of_the_resumed_step_dropped",
+        "dim_jax/report/writers.py",
+        'row.get("step", 0) <= step]',
+        'row.get("step", 0) < step]',
+        "tests/report/test_writers.py",
+    ),
+    # Runs.
+    Fault(
+        "slurm_tasks_of_the_allocation",
+        "dim_jax/distributed.py",
+        'environment.get("SLURM_STEP_NUM_TASKS", "1")',
+        'environment.get("SLURM_NTASKS", "1")',
+        "tests/test_distributed.py",
+    ),
+    Fault(
+        "streamed_labels_and_index_swapped",
+        "dim_jax/feed.py",
+        'for key in ("images", "labels", "index"))',
+        'for key in ("images", "index", "labels"))',
+        "tests/test_feed.py",
+    ),
+    Fault(
+        "shared_lock",
+        "dim_jax/lock.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "tests/test_lock.py",
+    ),
+    Fault(
+        "removed_config_keys_ignored",
+        "dim_jax/workdir.py",
+        "for key in [*here, *(key for key in there if key not in here)]",
+        "for key in here",
+        "tests/test_run.py",
+    ),
+    Fault(
+        "untrained_control_is_trained",
+        "dim_jax/run.py",
+        "untrained = frozen(method, initial.params, initial.state, *look)",
+        "untrained = frozen(method, final.params, final.state, *look)",
+        "tests/test_run.py",
+    ),
+)
