@@ -117,7 +117,11 @@ def test_an_interrupted_streamed_run_equals_an_uninterrupted_one(whole, small, c
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("streaming", "resident"), ("resident", "streaming")]
+    ("before", "after"),
+    [
+        ("streaming", "resident"),
+        pytest.param("resident", "streaming", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_may_continue_on_the_other_road(whole, small, cifar, tmp_path, before, after):
     outputs = stopped_at_8(small, cifar[before], tmp_path)
@@ -183,6 +187,7 @@ def get_config():
 """
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_the_streaming_road_ends_with_report_and_encoder(
     tfds_dir, tmp_path, monkeypatch, pytestconfig
 ):

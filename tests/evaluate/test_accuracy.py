@@ -126,6 +126,14 @@ def test_permuted_labels_keep_features_counts_and_test_labels(digits, encoder, r
         np.testing.assert_array_equal(np.bincount(few.train.labels[members]), np.full(10, 4))
 
 
+@pytest.fixture
+def short_mlp(monkeypatch):
+    """The protocol of the MLP with one short fit."""
+    short = protocols.PROTOCOLS["mlp-v1"]._replace(fits=1, epochs=1, min_steps=60)
+    monkeypatch.setitem(protocols.PROTOCOLS, "mlp-v1", short)
+
+
+@pytest.mark.usefixtures("short_mlp")
 @pytest.mark.parametrize("probe", [knn, mlp, svm])
 def test_permuted_labels_are_at_chance_where_intact_ones_are_not(digits, encoder, rng, probe):
     intact, permuted = (
@@ -135,6 +143,7 @@ def test_permuted_labels_are_at_chance_where_intact_ones_are_not(digits, encoder
     assert intact > 0.9 and abs(permuted - 0.1) < 0.05
 
 
+@pytest.mark.usefixtures("short_mlp")
 @pytest.mark.parametrize("probe", [knn, mlp, svm])
 @pytest.mark.parametrize("options", [{}, {"labels_per_class": 5, "subsets": 2}])
 def test_unlabelled_training_images_are_as_if_they_were_not_there(
@@ -185,6 +194,7 @@ BEFORE = {
 }
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("probe", BEFORE)
 def test_protocols_give_what_they_always_gave(digits, encoder, probe):
     full, few, tolerance = BEFORE[probe]

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from experiments import bench_augment
 
 
+@pytest.mark.slow
 def test_every_change_has_a_row_beside_the_step(tmp_path):
     bench_augment.run("smoke", tmp_path)
     content = json.loads((tmp_path / "bench_augment_smoke.json").read_text())

@@ -14,6 +14,7 @@ def content(tmp_path_factory):
     return json.loads((results / "bench_bounds_smoke.json").read_text())
 
 
+@pytest.mark.slow
 def test_every_comparison_has_its_rows(content):
     expected = [
         (comparison.critic, comparison.dtype, comparison.batch, bound, block)
@@ -26,6 +27,7 @@ def test_every_comparison_has_its_rows(content):
     assert content["device"] and content["versions"]["jax"] and content["units"]
 
 
+@pytest.mark.slow
 def test_blockwise_equals_dense(content):
     timed = [row for row in content["rows"] if row["dense_seconds"] is not None]
     assert len(timed) == 9
@@ -35,6 +37,7 @@ def test_blockwise_equals_dense(content):
         assert row["gradient_difference"] < (1e-4 if row["dtype"] == "float32" else 5e-3), row
 
 
+@pytest.mark.slow
 def test_times_and_memory_are_measured(content):
     for row in content["rows"]:
         assert row["blockwise_seconds"] > 0 and row["blockwise_temp_mib"] > 0, row
@@ -43,6 +46,7 @@ def test_times_and_memory_are_measured(content):
             assert row["matmul_seconds"] > 0 and row["dense_fraction_of_matmul"] > 0, row
 
 
+@pytest.mark.slow
 def test_what_is_only_compiled_has_memory_and_no_times(content):
     (compiled,) = (x for x in bench_bounds.BUDGETS["smoke"] if x.dense == "compile")
     rows = [row for row in content["rows"] if row["batch"] == compiled.batch]

@@ -19,6 +19,7 @@ def content(tmp_path_factory, tfds_dir):
     return json.loads((results / "bench_input_smoke.json").read_text())
 
 
+@pytest.mark.slow
 def test_every_reader_has_its_rows(content):
     consumers = {
         row["consumer"] for row in content["rows"] if row["reader"] in bench_input.MEASURED
@@ -29,6 +30,7 @@ def test_every_reader_has_its_rows(content):
     assert content["versions"]["grain"] and content["device"] and content["units"]
 
 
+@pytest.mark.slow
 def test_what_runs_has_a_rate_and_what_is_not_installed_has_none(content):
     for row in content["rows"]:
         package = next(

@@ -7,6 +7,7 @@ import pytest
 from experiments import bench_microbatches
 
 
+@pytest.mark.slow
 def test_memory_falls_and_the_loss_stays(tmp_path):
     bench_microbatches.run("smoke", tmp_path)
     content = json.loads((tmp_path / "bench_microbatches_smoke.json").read_text())

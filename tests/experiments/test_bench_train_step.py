@@ -24,6 +24,7 @@ def content(tmp_path_factory):
     return json.loads((results / "bench_train_step_smoke.json").read_text())
 
 
+@pytest.mark.slow
 def test_ours_and_the_trainer_have_rows(content):
     rows = {(row["step"], row["dtype"]): row for row in content["rows"]}
     for dtype in ("float32", "bfloat16"):
