@@ -28,6 +28,9 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax
 import pytest
 
+# Tracing makes many small objects that live on: a tenth of the time went to looking at them again.
+gc.set_threshold(100_000, 50, 100)
+
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 

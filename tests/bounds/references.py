@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from dim_jax import bounds
 
@@ -15,6 +14,9 @@ from dim_jax import bounds
 def entries(positives):
     pairs = list(np.ndindex(positives.shape))
     return [p for p in pairs if positives[p]], [p for p in pairs if not positives[p]]
+
+
+logsumexp = np.logaddexp.reduce
 
 
 def log_mean_exp(values):
@@ -65,7 +67,8 @@ def interpolated(scores, positives, alpha, log_baseline=0.0):
 
         def log_a(j, k, t=t):
             mean = log_mean_exp([t[i, j] for i in range(n) if i != k])
-            return logsumexp([mean, base[j]], b=[alpha, 1 - alpha])
+            with np.errstate(divide="ignore"):
+                return np.logaddexp(np.log(alpha) + mean, np.log(1 - alpha) + base[j])
 
         pairs = [(j, k) for j in range(n) for k in range(n) if j != k]
         first = np.mean([t[j, j] - log_a(j, k) for j, k in pairs])

@@ -61,7 +61,7 @@ def thirteen(block, dtype):
 
 
 @every
-@pytest.mark.parametrize("block", [4, 13, 1024])
+@pytest.mark.parametrize("block", [4, pytest.param(13, marks=pytest.mark.slow), 1024])
 def test_blockwise_equals_dense(name, block):
     close(thirteen(block, np.float32)[name], thirteen(None, np.float32)[name], rtol=1e-5)
     with jax.enable_x64(True):
