@@ -2,7 +2,6 @@
 
 import gc
 import importlib.metadata
-import importlib.util
 import os
 import pathlib
 import sys
@@ -25,6 +24,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
+import config_files
 import jax
 import pytest
 
@@ -33,14 +33,6 @@ gc.set_threshold(100_000, 50, 100)
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-
-
-def load_config(name: str, argument: str = "smoke") -> dict:
-    """configs/<name>.py:argument as plain dicts."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(argument).to_dict()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +57,7 @@ def optimised():
 @pytest.fixture(scope="session")
 def config():
     """The function (name, argument="smoke") -> config."""
-    return load_config
+    return config_files.load
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ The slow tier runs them all, also over eight devices and against one `jax.grad` 
 
 import functools
 import math
-import pathlib
 
+import config_files
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +20,6 @@ import pytest
 from dim_jax import build, contracts, data, optim, steps
 from dim_jax.methods import probe
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "common")
 SEED, BATCH = 3, 16
 
 
@@ -47,9 +45,7 @@ def wrapped(spec):
 
 @functools.cache
 def configs() -> dict[str, dict]:
-    from conftest import load_config
-
-    return {name: load_config(name) for name in CONFIGS}
+    return {name: config_files.load(name) for name in config_files.NAMES}
 
 
 @functools.cache
@@ -67,7 +63,7 @@ def cases(fast):
     """The cases of all configs, slow but for those in `fast`; one config after the other."""
     names = [
         pytest.param(name, marks=() if name in fast else pytest.mark.slow, id=name)
-        for name in CONFIGS
+        for name in config_files.NAMES
     ]
     return pytest.mark.parametrize("case", names, indirect=True, scope="module")
 
@@ -83,7 +79,7 @@ def batch_of(config) -> contracts.Batch:
     )
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", config_files.NAMES)
 def test_shapes_honour_the_contract(name):
     """Traced, not compiled: losses of players, a state that keeps its structure, all taps."""
     config = configs()[name]

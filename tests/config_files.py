@@ -1,0 +1,15 @@
+"""The files of configs/."""
+
+import importlib.util
+import pathlib
+
+FOLDER = pathlib.Path(__file__).parent.parent / "configs"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def load(name: str, argument: str = "smoke") -> dict:
+    """configs/<name>.py:argument as plain dicts."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument).to_dict()
