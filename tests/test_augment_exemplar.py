@@ -12,6 +12,8 @@ from scipy import ndimage
 from dim_jax import augment, contracts
 from dim_jax.augment import contrasts, draws, warps
 
+affine = jax.jit(augment.affine, static_argnames="size")
+pca_contrast, hsv_power = jax.jit(contrasts.pca_contrast), jax.jit(contrasts.hsv_power)
 UNITS = np.random.default_rng(0).uniform(size=(4, 12, 10, 3)).astype(np.float32)
 ONES = np.ones(4, np.float32)
 FULL = dict(affine=(0.2, 0.7, 1.4, 20.0), pca=(0.5, 2.0), hsv=(0.25, 4.0, 0.7, 1.4, 0.1), hue=0.1)
@@ -43,7 +45,7 @@ def test_affine_is_scipys(size):
     moves = np.array([[2.0, -1.0], [0.0, 0.0], [-3.5, 4.25], [9.0, 30.0]], np.float32)
     scales = np.array([0.7, 1.4, 1.0, 0.9], np.float32)
     angles = np.array([0.3, -0.2, 1.5, 3.0], np.float32)
-    found = augment.affine(UNITS, moves, scales, angles, size=size)
+    found = affine(UNITS, moves, scales, angles, size=size)
     for index, image in enumerate(UNITS):
         wanted = warped(image, moves[index], scales[index], angles[index], size)
         np.testing.assert_allclose(found[index], wanted, atol=2e-5)
@@ -55,7 +57,7 @@ def test_the_words_of_a_warp_mean_what_they_say():
     image[0, 9:12, 14:17] = 1.0  # centre 5 to the right
 
     def place(move=(0.0, 0.0), scale=1.0, angle=0.0):
-        one = augment.affine(image, *(np.array([x], np.float32) for x in (move, scale, angle)))
+        one = affine(image, *(np.array([x], np.float32) for x in (move, scale, angle)))
         return np.array(ndimage.center_of_mass(np.asarray(one)[0, :, :, 0])) - 10
 
     np.testing.assert_allclose(place(), [0, 5], atol=1e-5)
@@ -68,13 +70,13 @@ def test_a_warp_shows_what_is_around_the_patch():
     """The middle of the larger image, moved, is the patch cut out elsewhere."""
     image = np.random.default_rng(1).uniform(size=(1, 16, 16, 3)).astype(np.float32)
     one = np.ones(1, np.float32)
-    found = augment.affine(image, np.array([[2.0, -3.0]], np.float32), one, 0 * one, size=(8, 8))
+    found = affine(image, np.array([[2.0, -3.0]], np.float32), one, 0 * one, size=(8, 8))
     np.testing.assert_allclose(found[0], image[0, 7:15, 2:10], atol=1e-5)
 
 
 def test_pca_contrast_is_that_of_loops():
     factors = np.random.default_rng(2).uniform(0.5, 2.0, (4, 3)).astype(np.float32)
-    found = contrasts.pca_contrast(UNITS, factors)
+    found = pca_contrast(UNITS, factors)
     for image, own, result in zip(UNITS.astype(np.float64), factors, found, strict=True):
         pixels = image.reshape(-1, 3)
         mean = pixels.mean(axis=0)
@@ -93,7 +95,7 @@ def test_hsv_power_is_that_of_loops():
     powers = rng.uniform(0.25, 4, (4, 2)).astype(np.float32)
     factors = rng.uniform(0.7, 1.4, (4, 2)).astype(np.float32)
     shifts = rng.uniform(-0.1, 0.1, (4, 2)).astype(np.float32)
-    found = contrasts.hsv_power(UNITS, powers, factors, shifts)
+    found = hsv_power(UNITS, powers, factors, shifts)
     for index in np.ndindex(*UNITS.shape[:3]):
         own, (h, s, v) = index[0], colorsys.rgb_to_hsv(*map(float, UNITS[index]))
         s, v = (
@@ -105,26 +107,25 @@ def test_hsv_power_is_that_of_loops():
 
 def test_grey_and_black_pixels_stay_grey():
     grey = np.tile(np.linspace(0, 1, 30, dtype=np.float32).reshape(1, 5, 6, 1), (4, 1, 1, 3))
-    found = contrasts.hsv_power(grey, *(np.full((4, 2), x, np.float32) for x in (0.5, 1.4, 0.1)))
+    found = hsv_power(grey, *(np.full((4, 2), x, np.float32) for x in (0.5, 1.4, 0.1)))
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[..., 0], found[..., 2])
 
 
 def test_identity_parameters_change_nothing():
     ones, zeros = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
+    nothing = dict(affine=(0.0, 1.0, 1.0, 0.0), pca=(1.0, 1.0), hsv=(1.0, 1.0, 1.0, 1.0, 0.0))
     for found in (
-        augment.affine(UNITS, zeros, ONES, 0 * ONES),
-        contrasts.pca_contrast(UNITS, ones),
-        contrasts.hsv_power(UNITS, ones[:, :2], ones[:, :2], zeros),
-        augment.pipeline(
-            affine=(0.0, 1.0, 1.0, 0.0), pca=(1.0, 1.0), hsv=(1.0, 1.0, 1.0, 1.0, 0.0)
-        )(jax.random.key(0), UNITS),
+        affine(UNITS, zeros, ONES, 0 * ONES),
+        pca_contrast(UNITS, ones),
+        hsv_power(UNITS, ones[:, :2], ones[:, :2], zeros),
+        jax.jit(augment.pipeline(**nothing))(jax.random.key(0), UNITS),
     ):
         np.testing.assert_allclose(found, UNITS, atol=1e-5)
 
 
 def test_a_warp_that_moves_nothing_is_the_middle():
-    change = augment.pipeline(crop=8, affine=(0.0, 1.0, 1.0, 0.0))
+    change = jax.jit(augment.pipeline(crop=8, affine=(0.0, 1.0, 1.0, 0.0)))
     np.testing.assert_allclose(change(jax.random.key(0), UNITS), UNITS[:, 2:10, 1:9], atol=1e-6)
 
 
@@ -143,7 +144,7 @@ def test_every_image_has_its_own_draw(word):
 
 def test_views_differ_and_bytes_are_taken():
     images = (255 * UNITS).astype(np.uint8)
-    found = augment.pipeline(views=2, crop=8, **FULL)(jax.random.key(0), images)
+    found = jax.jit(augment.pipeline(views=2, crop=8, **FULL))(jax.random.key(0), images)
     assert found.shape == (2, 4, 8, 8, 3) and found.dtype == jnp.float32
     assert np.abs(found[0] - found[1]).max() > 0.01
 
@@ -188,7 +189,8 @@ def test_a_log_uniform_factor_is_as_often_above_as_below():
 
 def test_hue_moves_within_its_range():
     red = np.tile(np.array([0.8, 0.2, 0.2], np.float32), (2000, 1, 1, 1))
-    found = np.asarray(contrasts.random_hue(jax.random.key(0), red, shift=0.1))[:, 0, 0]
+    change = jax.jit(functools.partial(contrasts.random_hue, shift=0.1))
+    found = np.asarray(change(jax.random.key(0), red))[:, 0, 0]
     hues = np.array([(colorsys.rgb_to_hsv(*pixel)[0] + 0.5) % 1 - 0.5 for pixel in found])
     assert -0.1001 <= hues.min() < -0.098 and 0.098 < hues.max() <= 0.1001
 

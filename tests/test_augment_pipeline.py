@@ -43,7 +43,8 @@ def test_without_new_words_the_bits_are_as_before(crop, flip):
     expected = before(rng, jnp.asarray(IMAGES), crop, flip)
     assert found.dtype == jnp.uint8
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(found, augment.pipeline(crop=crop, flip=flip)(rng, IMAGES))
+    alone = jax.jit(augment.pipeline(crop=crop, flip=flip))
+    np.testing.assert_array_equal(found, alone(rng, jnp.asarray(IMAGES)))
     halves = ((0.5,) * 3, (0.5,) * 3)
     np.testing.assert_array_equal(
         steps.prepare_images(found, *halves), data.normalise(expected, *halves)[None]
@@ -60,7 +61,9 @@ def test_folders_without_the_new_words_continue(tmp_path):
         folder.check(here)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param("amdim", marks=pytest.mark.slow), "simclr", "randaugment"]
+)
 def test_two_views_of_every_image(recipe):
     change = jax.jit(augment.pipeline(**RECIPES[recipe]))
     views = change(jax.random.key(0), jnp.asarray(IMAGES))
@@ -78,7 +81,7 @@ def test_two_views_of_every_image(recipe):
 @pytest.mark.parametrize("shared", [True, False])
 def test_flips_are_shared_only_where_asked(shared):
     images = jnp.asarray(np.tile(np.arange(8, dtype=np.uint8)[None, None, :, None], (400, 8, 1, 1)))
-    change = augment.pipeline(flip=True, flip_shared=shared, views=2, translate=1)
+    change = jax.jit(augment.pipeline(flip=True, flip_shared=shared, views=2, translate=1))
     left, right = np.asarray(change(jax.random.key(0), images))
     flipped = [view[:, 0, 2, 0] > view[:, 0, 5, 0] for view in (left, right)]
     agreeing = (flipped[0] == flipped[1]).mean()
@@ -92,7 +95,7 @@ def test_views_of_one_draw_are_independent():
     images = jnp.asarray(
         np.tile(np.arange(12, dtype=np.uint8)[None, None, :, None], (4000, 12, 1, 1))
     )
-    views = augment.pipeline(views=2, translate=2)(jax.random.key(1), images)
+    views = jax.jit(augment.pipeline(views=2, translate=2))(jax.random.key(1), images)
     places = np.asarray(views[:, :, 0, 6, 0]).astype(int) - 4
     table = np.zeros((5, 5))
     np.add.at(table, tuple(places), 1)
@@ -104,9 +107,10 @@ def test_resized_crops_have_the_side_of_the_crop_or_the_images():
     images = jnp.asarray(IMAGES[:, :, :10])
     for crop, shape in ((None, (12, 10)), (6, (6, 6))):
         change = augment.pipeline(crop=crop, resized_crop=[0.3, 1.0], aspect=[0.7, 1.4])
-        assert change(jax.random.key(0), images).shape == (64, *shape, 3)
+        assert jax.eval_shape(change, jax.random.key(0), images).shape == (64, *shape, 3)
     one = augment.pipeline(resized_crop=(0.3, 1.0), blur=1.0, solarise=1.0)
-    assert one(jax.random.key(0), images[..., :1]).shape == (64, 12, 10, 1)
+    grey = jax.eval_shape(one, jax.random.key(0), images[..., :1])
+    assert grey.shape == (64, 12, 10, 1)
 
 
 def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
@@ -125,11 +129,14 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
         _, metrics = dispatch(steps.replicate(state, mesh), *arrays, count=1)
         seen[len(devices)] = np.asarray(metrics["images"][0])
     assert seen[1].shape == (2, 64, 12, 12, 3)
-    np.testing.assert_allclose(seen[1], seen[8], atol=2e-6)
+    # Hue divides by a pixel's chroma: a rounding becomes 1e-6 there, twice that normalised.
+    np.testing.assert_allclose(seen[1], seen[8], atol=32 * np.finfo(np.float32).eps)
     assert (seen[1] != seen[1][:, :1]).any()
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param("amdim", marks=pytest.mark.slow), "simclr", "randaugment"]
+)
 def test_changes_stay_on_the_device_of_their_image(recipe):
     """The program for eight devices sends nothing from one to another."""
     mesh = steps.mesh(jax.devices()[:8])

@@ -8,25 +8,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+import training
 
-from dim_jax import build, checkpoint, contracts, data, encoder, feed, main, steps, train
-
-
-class Outputs:
-    """Keeps the rows in memory; a run begins again after the last one that was saved."""
-
-    def __init__(self):
-        self.rows, self.lines = [], []
-
-    def begin(self, step, plan):
-        self.rows = [row for row in self.rows if row["step"] <= step]
-        return self.rows[-1] if self.rows else {}
-
-    def append(self, row):
-        self.rows.append(row)
-
-    def log(self, line):
-        self.lines.append(line)
+from dim_jax import checkpoint, contracts, data, encoder, feed, main, steps, train
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +35,9 @@ def small(config) -> dict:
     return changed(config)
 
 
-def run(config, dataset, folder, outputs=None, devices=1):
-    """Trains in this process; returns (final state, outputs)."""
-    method = build.make("method", config["method"])
-    durations = train.plan(config["train"], len(dataset.splits["train"].images), devices)
-    initial = train.initial_state(method, config, dataset, durations)
-    outputs = outputs or Outputs()
-    checkpoints = checkpoint.Checkpoints(folder, keep=2)
-    loop = train.Loop.of(
-        initial, config, dataset, durations, checkpoints, outputs, jax.devices()[:devices]
-    )
-    return loop.run(), outputs
-
-
-def stopped_at_8(config, dataset, folder) -> Outputs:
+def stopped_at_8(run, config, dataset, folder) -> training.Outputs:
     """A run that a signal ends in its second epoch."""
-    outputs = Outputs()
+    outputs = training.Outputs()
     append = outputs.append
 
     def signal_at_8(row):
@@ -81,16 +52,13 @@ def stopped_at_8(config, dataset, folder) -> Outputs:
     return outputs
 
 
-def same(one, other) -> None:
-    jax.tree.map(np.testing.assert_array_equal, train._kept(one), train._kept(other))
-
-
-def losses(outputs) -> list[dict]:
-    return [{key: row[key] for key in row if not key.startswith("time/")} for row in outputs.rows]
+@pytest.fixture(scope="module")
+def run():
+    return training.Trainer()
 
 
 @pytest.fixture(scope="module")
-def whole(cifar, config, tmp_path_factory):
+def whole(run, cifar, config, tmp_path_factory):
     """Uninterrupted runs by road."""
     folder = tmp_path_factory.mktemp("whole")
     return {road: run(changed(config), each, folder / road) for road, each in cifar.items()}
@@ -99,21 +67,23 @@ def whole(cifar, config, tmp_path_factory):
 def test_both_roads_train_alike_on_changed_images(whole):
     (one, first), (other, second) = whole["resident"], whole["streaming"]
     assert [row["step"] for row in second.rows] == [4, 8, 12, 16, 20, 24]
-    for a, b in zip(losses(first), losses(second), strict=True):
+    for a, b in zip(training.untimed(first), training.untimed(second), strict=True):
         for name, value in a.items():
             assert b[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params, other.params)
 
 
-def test_an_interrupted_streamed_run_equals_an_uninterrupted_one(whole, small, cifar, tmp_path):
-    outputs = stopped_at_8(small, cifar["streaming"], tmp_path)
+def test_an_interrupted_streamed_run_equals_an_uninterrupted_one(
+    run, whole, small, cifar, tmp_path
+):
+    outputs = stopped_at_8(run, small, cifar["streaming"], tmp_path)
     newest = checkpoint.Checkpoints(tmp_path).steps()[-1]
     assert newest % 5, "saved in the middle of an epoch"
     notes = json.loads((tmp_path / str(newest) / "notes.json").read_text())
     assert notes["stream"]["first"] + notes["stream"]["grain"]["next_index"] == newest
-    continued, _ = run(small, cifar["streaming"], tmp_path, outputs)
-    same(whole["streaming"][0], continued)
-    assert losses(whole["streaming"][1]) == losses(outputs)
+    continued, _ = run(small, cifar["streaming"], tmp_path, outputs, anew=True)
+    training.same(whole["streaming"][0], continued)
+    assert training.untimed(whole["streaming"][1]) == training.untimed(outputs)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +93,10 @@ def test_an_interrupted_streamed_run_equals_an_uninterrupted_one(whole, small, c
         pytest.param("resident", "streaming", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_may_continue_on_the_other_road(whole, small, cifar, tmp_path, before, after):
-    outputs = stopped_at_8(small, cifar[before], tmp_path)
+def test_a_run_may_continue_on_the_other_road(run, whole, small, cifar, tmp_path, before, after):
+    outputs = stopped_at_8(run, small, cifar[before], tmp_path)
     continued, _ = run(small, cifar[after], tmp_path, outputs)
-    for a, b in zip(losses(whole[after][1]), losses(outputs), strict=True):
+    for a, b in zip(training.untimed(whole[after][1]), training.untimed(outputs), strict=True):
         assert b["loss/encoder"] == pytest.approx(a["loss/encoder"], rel=1e-5)
     assert int(continued.step) == 24
 
@@ -153,7 +123,7 @@ def started(one):
 
 
 def test_a_record_that_cannot_be_read_ends_the_run_and_loses_nothing(
-    small, cifar, tmp_path, monkeypatch
+    run, small, cifar, tmp_path, monkeypatch
 ):
     source = cifar["streaming"].splits["train"].images.source
     read = type(source).read

@@ -1,5 +1,7 @@
 """AMDIM: its loss as a loop over pairs, the clip, views, scores, what crosses devices, mistakes."""
 
+import functools
+import itertools
 import re
 
 import jax
@@ -113,17 +115,27 @@ def expected(views: np.ndarray, terms, penalty: float, clip) -> tuple[float, dic
     return total + squares, {**metrics, "penalty": squares, "clip/largest": largest}
 
 
+FORMS = {
+    "published": (TERMS, 0.3, 2.0),
+    "ablated": (("1_to_7",), 0.0, None),
+    "other": (("7_to_5", "5_to_1"), 0.05, 1.0),
+}
+FAST = {(1, "published"), (2, "ablated"), (2, "other"), (3, "published")}
+
+
 @pytest.mark.parametrize(
-    ("terms", "penalty", "clip"),
-    [(TERMS, 0.3, 2.0), (("1_to_7",), 0.0, None), (("7_to_5", "5_to_1"), 0.05, 1.0)],
-    ids=["published", "ablated", "other"],
+    ("views", "form"),
+    [
+        pytest.param(*case, marks=() if case in FAST else pytest.mark.slow)
+        for case in itertools.product((1, 2, 3), FORMS)
+    ],
 )
-@pytest.mark.parametrize("views", [1, 2, 3])
-def test_loss_is_that_of_a_loop_over_pairs(terms, penalty, clip, views):
+def test_loss_is_that_of_a_loop_over_pairs(views, form):
     """In float64; one view is that view twice, of three the first and the last count."""
+    terms, penalty, clip = FORMS[form]
     method = made(terms=terms, penalty=penalty, clip=clip)
     values = rows(views)
-    params, state = method.init(RNG, batch_of(values))
+    params, state = jax.jit(method.init)(RNG, batch_of(values))
     step = jax.jit(method.loss)(params, state, batch_of(values), RNG, 0)
     total, metrics = expected(values, terms, penalty, clip)
     assert step.losses.keys() == {"encoder"}
@@ -137,7 +149,7 @@ def test_loss_is_that_of_a_loop_over_pairs(terms, penalty, clip, views):
 
 def test_what_is_never_compared_has_no_embedding():
     method = made(terms=("1_to_7",))
-    params, state = method.init(RNG, batch_of(rows()))
+    params, state = jax.eval_shape(method.init, RNG, batch_of(rows()))
     assert params["encoder"].keys() == state.keys() == {"encoder", "7"}
 
 
@@ -145,7 +157,7 @@ def test_nothing_known_costs_the_logarithm_of_all_candidates():
     """24.9 for 128 images: the sum of three losses at scores of 0."""
     values = np.zeros((2, 128, 75, D), np.float32)
     method = made()
-    params, state = method.init(RNG, batch_of(values))
+    params, state = jax.jit(method.init)(RNG, batch_of(values))
     step = jax.jit(method.loss)(params, state, batch_of(values), RNG, 0)
     chance = 2 * np.log(1 + 127 * 25) + np.log(1 + 127 * 49)
     np.testing.assert_allclose(step.losses["encoder"], chance, rtol=1e-5)
@@ -156,14 +168,11 @@ def test_scores_keep_within_the_clip_and_their_gradient_lives():
     values = 1e3 * rows()
     for clip, bounded in ((20.0, True), (None, False)):
         method = made(clip=clip, penalty=0.05)
-        params, state = method.init(RNG, batch_of(values))
-        gradient, metrics = jax.grad(
-            lambda p, method=method, state=state: (lambda s: (s.losses["encoder"], s.metrics))(
-                method.loss(p, state, batch_of(values), RNG, 0)
-            ),
-            has_aux=True,
-        )(params)
-        assert (metrics["clip/largest"] <= 20.0) == bounded
+        params, state = jax.jit(method.init)(RNG, batch_of(values))
+        gradient, step = jax.jit(functools.partial(steps.player_gradients, method.loss))(
+            params, state, batch_of(values), RNG, 0
+        )
+        assert (step.metrics["clip/largest"] <= 20.0) == bounded
         assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(gradient))
         # Where the clip is flat the penalty, of unclipped scores, still pulls back.
         assert abs(gradient["encoder"]["encoder"]["scale"]) > 1
@@ -174,11 +183,11 @@ def test_antecedents_are_any_location_and_others_in_each_view():
     places = jnp.broadcast_to(jnp.arange(25.0)[None, :, None], (N, 25, 1))
     maps = {"1": places[:, :1], "5": places}
     keys = jax.random.split(RNG, 400)
-    drawn = jax.vmap(lambda key: amdim._antecedents(maps, key)["5"][:, 0])(keys)
+    drawn = jax.jit(jax.vmap(lambda key: amdim._antecedents(maps, key)["5"][:, 0]))(keys)
     counts = np.bincount(np.asarray(drawn, int).ravel(), minlength=25)
     assert counts.shape == (25,) and ((counts - 80) ** 2 / 80).sum() < 52  # 1 in 1,000, 24 degrees
     assert 0.01 < (drawn[:, 0] == drawn[:, 1]).mean() < 0.1  # of two images: 1 in 25
-    params, state = made().init(RNG, batch_of(rows()))
+    params, state = jax.jit(made().init)(RNG, batch_of(rows()))
     loss = jax.jit(made(terms=("5_to_5",)).loss)
     once, again = (loss(params, state, batch_of(rows(1)), key, 0) for key in keys[:2])
     assert once.losses["encoder"] != again.losses["encoder"]
@@ -187,7 +196,7 @@ def test_antecedents_are_any_location_and_others_in_each_view():
 def test_scores_in_evaluation_mode():
     values = rows(3)
     method = made(clip=2.0)
-    params, state = method.init(RNG, batch_of(values))
+    params, state = jax.jit(method.init)(RNG, batch_of(values))
     found = jax.jit(method.scores)(params, state, batch_of(values)["images"])
     first, last = maps(values[0]), maps(values[-1])
     assert {name: scores.shape for name, scores in found.items()} == {
@@ -199,7 +208,7 @@ def test_scores_in_evaluation_mode():
         sources, targets = first[term[0]], last[term[-1]]
         raw = np.einsum("nd,mld->nml", sources[:, sources.shape[1] // 2], targets) / D**0.5
         np.testing.assert_allclose(scores, 2 * np.tanh(raw / 2), rtol=1e-4, atol=1e-5)
-    alone = method.scores(params, state, batch_of(values)["images"][:, :1])
+    alone = jax.jit(method.scores)(params, state, batch_of(values)["images"][:, :1])
     np.testing.assert_allclose(alone["5_to_5"], found["5_to_5"][:1, :1], rtol=1e-5)
 
 
@@ -251,19 +260,19 @@ def test_two_probes_of_other_names_leave_the_method_alone():
         classifier=heads.affine(outputs=N),
         **dict(taps=("y",), player="linear_probe", clip=10.0, penalty=1e-3),
     )
-    params, state = watched.init(RNG, batch)
+    params, state = jax.jit(watched.init)(RNG, batch)
     assert params.keys() == {"encoder", "mlp_probe", "linear_probe"}
     step = jax.jit(watched.loss)(params, state, batch, RNG, 0)
     assert step.losses.keys() == params.keys() and step.state.keys() == state.keys()
     assert {"mlp_probe/y_accuracy", "linear_probe/y_accuracy"} <= step.metrics.keys()
-    logits, _ = heads.affine(outputs=N).apply(
-        params["linear_probe"]["y"], {}, step.features["y"], train=True
+    logits, _ = jax.jit(functools.partial(heads.affine(outputs=N).apply, train=True))(
+        params["linear_probe"]["y"], {}, step.features["y"]
     )
     wanted, _ = losses.classification_loss(logits, batch["labels"], clip=10.0, penalty=1e-3)
     np.testing.assert_allclose(step.losses["linear_probe"], wanted, rtol=1e-5)
     own = ({"encoder": params["encoder"]}, {side: state[side] for side in ("encoder", "5", "7")})
-    alone = inner.scores(*own, batch["images"])
-    for name, scores in watched.scores(params, state, batch["images"]).items():
+    alone = jax.jit(inner.scores)(*own, batch["images"])
+    for name, scores in jax.jit(watched.scores)(params, state, batch["images"]).items():
         np.testing.assert_array_equal(scores, alone[name])
 
 
@@ -272,7 +281,7 @@ def test_a_probe_of_a_name_that_is_taken():
     inner = probe.make(method=made(), classifier=linear, taps=("y",))
     twice = probe.make(method=inner, classifier=linear, taps=("y",))
     with pytest.raises(contracts.UserError, match=r"player 'probe' already; set method\.player"):
-        twice.init(RNG, batch_of(rows()))
+        jax.eval_shape(twice.init, RNG, batch_of(rows()))
 
 
 @pytest.mark.parametrize(

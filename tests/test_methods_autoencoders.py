@@ -78,8 +78,8 @@ def weights(params):
 
 def test_the_autoencoder_minimises_the_squared_error(batch):
     method = make()
-    params, state = method.init(RNG, batch)
-    step = method.loss(params, state, batch, RNG, 0)
+    params, state = jax.jit(method.init)(RNG, batch)
+    step = jax.jit(method.loss)(params, state, batch, RNG, 0)
     x = np.asarray(batch["images"][0], np.float64).reshape(N, -1)
     down, up = weights(params)
     errors = ((x @ down @ up - x) ** 2).sum(axis=1)
@@ -92,9 +92,10 @@ def test_the_autoencoder_minimises_the_squared_error(batch):
 def test_the_variational_loss_is_the_mean_over_its_draws(batch, beta):
     """In expectation: error of the mean, plus what the noise adds through a linear decoder."""
     method = make(posterior="gaussian", beta=beta)
-    params, state = method.init(RNG, batch)
+    params, state = jax.jit(method.init)(RNG, batch)
     rngs = jax.random.split(RNG, 4000)
-    found = jax.vmap(lambda rng: method.loss(params, state, batch, rng, 0).losses["encoder"])(rngs)
+    step = jax.jit(jax.vmap(lambda rng: method.loss(params, state, batch, rng, 0)))(rngs)
+    found = step.losses["encoder"]
     x = np.asarray(batch["images"][0], np.float64).reshape(N, -1)
     down, up = weights(params)
     affine = params["encoder"]["deviation"]["linear"]
@@ -104,24 +105,23 @@ def test_the_variational_loss_is_the_mean_over_its_draws(batch, beta):
     rate = (variance + (x @ down) ** 2 - 1 - 2 * log_deviation).sum(axis=1) / 2
     expected = (errors + beta * rate).mean()
     assert abs(np.mean(found) - expected) < 5 * np.std(found) / np.sqrt(len(rngs))
-    np.testing.assert_allclose(
-        method.loss(params, state, batch, RNG, 0).metrics["rate"], rate.mean(), rtol=1e-5
-    )
-    images = batch["images"][0]
-    np.testing.assert_allclose(method.generative.rate(params, state, images), rate, rtol=1e-4)
+    np.testing.assert_allclose(step.metrics["rate"], rate.mean(), rtol=1e-5)
+    of_images = jax.jit(method.generative.rate)(params, state, batch["images"][0])
+    np.testing.assert_allclose(of_images, rate, rtol=1e-4)
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.3])
 def test_bounds_of_the_evidence_of_a_linear_model(batch, weight):
     """The evidence is known: ELBO < importance-weighted bound < it, and many draws reach it."""
     method = make(posterior="gaussian", beta=1.0, reconstruction=weight)
-    params, state = method.init(RNG, batch)
+    params, state = jax.jit(method.init)(RNG, batch)
     images = batch["images"][0]
     x = np.asarray(images, np.float64).reshape(N, -1)
     _, up = weights(params)
     covariance = up.T @ up + np.eye(16) / (2 * weight)
     evidence = stats.multivariate_normal(np.zeros(16), covariance).logpdf(x)
-    logs = np.asarray(method.generative.log_weights(params, state, RNG, images, 20_000), np.float64)
+    weigh = jax.jit(method.generative.log_weights, static_argnums=4)
+    logs = np.asarray(weigh(params, state, RNG, images, 20_000), np.float64)
     assert logs.shape == (20_000, N)
     bound = special.logsumexp(logs, axis=0) - np.log(len(logs))
     few = special.logsumexp(logs.reshape(-1, 10, N), axis=1).mean(axis=0) - np.log(10)
@@ -132,8 +132,8 @@ def test_bounds_of_the_evidence_of_a_linear_model(batch, weight):
 @pytest.mark.parametrize("prior", ["gaussian", "uniform"])
 def test_the_adversarial_losses_from_the_discriminators_scores(batch, prior):
     method = adversarial(prior, penalty=0.0)
-    params, state = method.init(RNG, batch)
-    step = method.loss(params, state, batch, RNG, 0)
+    params, state = jax.jit(method.init)(RNG, batch)
+    step = jax.jit(method.loss)(params, state, batch, RNG, 0)
     x = np.asarray(batch["images"][0], np.float64).reshape(N, -1)
     down, up = weights(params)
     codes = special.expit(x @ down) if prior == "uniform" else x @ down
@@ -149,12 +149,14 @@ def test_the_adversarial_losses_from_the_discriminators_scores(batch, prior):
 def test_the_penalty_is_on_samples_of_the_prior(batch):
     """It adds half the squared slope there, and nothing to the encoder's loss."""
     plain, smooth = adversarial("gaussian", 0.0), adversarial("gaussian", 0.5)
-    params, state = plain.init(RNG, batch)
-    before, after = (method.loss(params, state, batch, RNG, 0).losses for method in (plain, smooth))
+    params, state = jax.jit(plain.init)(RNG, batch)
+    before, after = (
+        jax.jit(method.loss)(params, state, batch, RNG, 0).losses for method in (plain, smooth)
+    )
     net = build.make("discriminator", dict(name="discriminator", widths=(16, 8)))
     real = smooth.generative.draw(jax.random.fold_in(RNG, 2), (N, D))
     slopes = jax.vmap(jax.grad(lambda z: net.apply(params["discriminator"], {}, z, train=True)[0]))
-    expected = 0.5 * np.mean(np.sum(np.asarray(slopes(real)) ** 2, axis=1))
+    expected = 0.5 * np.mean(np.sum(np.asarray(jax.jit(slopes)(real)) ** 2, axis=1))
     added = after["discriminator"] - before["discriminator"]
     np.testing.assert_allclose(added, expected, rtol=1e-3)
     assert after["encoder"] == before["encoder"]
@@ -178,7 +180,7 @@ def test_a_decoder_of_another_size_is_refused(batch):
     with pytest.raises(
         contracts.UserError, match=r"decoder makes images of 2x8x1 .* set .* shape .*\(4, 4, 1\)"
     ):
-        make(decoder=linear_decoder((2, 8, 1))).init(RNG, batch)
+        jax.eval_shape(make(decoder=linear_decoder((2, 8, 1))).init, RNG, batch)
 
 
 def test_the_rate_falls_as_beta_grows():
@@ -188,7 +190,7 @@ def test_the_rate_falls_as_beta_grows():
     rates = []
     for beta in (0.1, 1.0, 10.0):
         method = make(posterior="gaussian", beta=beta)
-        params, state = method.init(RNG, batch)
+        params, state = jax.jit(method.init)(RNG, batch)
 
         @jax.jit
         def descend(params, rng, method=method, state=state):
@@ -199,21 +201,22 @@ def test_the_rate_falls_as_beta_grows():
 
         for number in range(300):
             params = descend(params, jax.random.fold_in(RNG, number))
-        rates.append(float(np.mean(method.generative.rate(params, state, images[0]))))
+        rate = jax.jit(method.generative.rate)(params, state, images[0])
+        rates.append(float(np.mean(rate)))
     assert rates[0] > rates[1] > rates[2] >= 0
     assert losses.gaussian_kl(jnp.ones((1, 1)), jnp.zeros((1, 1)))[0] == pytest.approx(0.5)
 
 
 def test_codes_are_drawn_from_the_posterior(batch):
     method = make(posterior="gaussian", beta=1.0)
-    params, state = method.init(RNG, batch)
+    params, state = jax.jit(method.init)(RNG, batch)
     images = batch["images"][0]
     draw = jax.jit(jax.vmap(lambda rng: method.generative.infer(params, state, rng, images)))
     drawn = np.asarray(draw(jax.random.split(RNG, 20_000)), np.float64)
     mean, variance = drawn.mean(axis=0), drawn.var(axis=0)
-    np.testing.assert_allclose(mean, method.represent(params, state, images)["y"], atol=0.05)
+    expected = jax.jit(method.represent)(params, state, images)["y"]
+    np.testing.assert_allclose(mean, expected, atol=0.05)
     rate = (variance + mean**2 - 1 - np.log(variance)).sum(axis=1) / 2
-    np.testing.assert_allclose(
-        method.generative.rate(params, state, images), rate, rtol=0.03, atol=0.02
-    )
+    of_images = jax.jit(method.generative.rate)(params, state, images)
+    np.testing.assert_allclose(of_images, rate, rtol=0.03, atol=0.02)
     assert make().generative.infer is None

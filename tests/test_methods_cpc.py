@@ -1,6 +1,7 @@
 """CPC's loss by loops over anchors and candidates, what it learns, devices, mistakes, words."""
 
 import functools
+import itertools
 
 import flax.linen as nn
 import jax
@@ -42,6 +43,9 @@ def batch_of(images: int = IMAGES) -> contracts.Batch:
     return contracts.Batch(images=pixels, labels=jnp.zeros(images, int), index=jnp.arange(images))
 
 
+taps_of = jax.jit(lambda params, images: ENCODER.apply(params, {}, images, train=True)[0])
+
+
 def make(**changes) -> contracts.Method:
     arguments = dict(
         encoder=ENCODER,
@@ -57,14 +61,14 @@ def make(**changes) -> contracts.Method:
 def started(negatives, images: int = IMAGES):
     """(method, params whose scores differ by some nats, state, batch)."""
     method, batch = make(negatives=negatives), batch_of(images)
-    params, state = method.init(jax.random.key(0), batch)
+    params, state = jax.jit(method.init)(jax.random.key(0), batch)
     return method, jax.tree.map(lambda leaf: 3 * leaf, params), state, batch
 
 
 def scored(params, batch, offset: int) -> tuple[np.ndarray, list]:
     """Scores [n,p,n,q] in float64 of each context and each feature, by loops, and the places."""
     own = params["encoder"]
-    taps = ENCODER.apply(own["encoder"], {}, batch["images"][0], train=True)[0]
+    taps = taps_of(own["encoder"], batch["images"][0])
     context, local = (np.asarray(taps[name], np.float64) for name in ("context", "local"))
     matrix = np.asarray(own[f"k{offset}"]["matrix"]["kernel"], np.float64)
     places = list(np.ndindex(SIDE - offset, SIDE))
@@ -126,7 +130,7 @@ def test_loss_is_that_of_a_loop_over_anchors_and_candidates(negatives):
 def test_other_bounds_are_averaged_over_places():
     _, params, state, batch = started("images")
     method = make(bound=bounds.nwj, offsets=(3,))
-    step = method.loss(params, state, batch, RNG, 0)
+    step = jax.jit(method.loss)(params, state, batch, RNG, 0)
     scores, places = scored(params, batch, 3)
     values = []
     for p in range(len(places)):
@@ -152,21 +156,21 @@ def test_scores_are_those_of_the_places_that_are_predicted(critic):
     arguments = dict(width=8, norm_anchors=True) if critic == "encode_and_dot" else {}
     made = build.make("local_critic", dict(name=critic, **arguments))
     method, batch = make(local_critic=made), batch_of()
-    params, state = method.init(jax.random.key(0), batch)
+    params, state = jax.jit(method.init)(jax.random.key(0), batch)
     scores = jax.jit(method.scores)(params, state, batch["images"])
     assert scores.keys() == {"k1", "k3"}
-    taps = ENCODER.apply(params["encoder"]["encoder"], {}, batch["images"][0], train=False)[0]
+    taps = taps_of(params["encoder"]["encoder"], batch["images"][0])
+    all_pairs = jax.jit(functools.partial(made.all_pairs, train=False))
     for offset in OFFSETS:
         name, places = f"k{offset}", (SIDE - offset) * SIDE
         assert scores[name].shape == (IMAGES, IMAGES, places)
         for place in (0, 7, places - 1):
             row, column = divmod(place, SIDE)
-            alone, _ = made.all_pairs(
+            alone, _ = all_pairs(
                 params["encoder"][name],
                 state[name],
                 taps["context"][:, row, column],
                 taps["local"][:, row + offset, column],
-                train=False,
             )
             np.testing.assert_allclose(scores[name][..., place], alone, rtol=1e-4, atol=1e-4)
 
@@ -183,11 +187,13 @@ def predictable(key: jax.Array, images: int) -> jax.Array:
     return jnp.stack(rows, axis=1).reshape(1, images, SIDE, SIDE, 4)
 
 
-@pytest.mark.parametrize("negatives", KINDS)
+@pytest.mark.parametrize(
+    "negatives", ["images", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_contexts_learn_to_find_the_rows_below(negatives):
     method = make(encoder=pure.net(Maps(features=4)), negatives=negatives)
     held_out = predictable(jax.random.key(100), 16)
-    params, state = method.init(jax.random.key(0), batch_of(16))
+    params, state = jax.jit(method.init)(jax.random.key(0), batch_of(16))
     optimizer = optax.adam(0.03)
 
     def update(carry, key):
@@ -202,9 +208,10 @@ def test_contexts_learn_to_find_the_rows_below(negatives):
         keys = jax.random.split(jax.random.key(1), 200)
         return jax.lax.scan(update, (params, optimizer.init(params)), keys)[0][0]
 
+    @jax.jit
     def found(params):
         scores = method.scores(params, state, held_out)
-        return {name: float(retrieval.retrieved(matrix)) for name, matrix in scores.items()}
+        return {name: retrieval.retrieved(matrix) for name, matrix in scores.items()}
 
     before, after = found(params), found(trained(params))
     for name in before:
@@ -259,25 +266,34 @@ def test_mistakes(changes, message):
         jax.eval_shape(make(**changes).init, RNG, batch)
 
 
-@pytest.mark.parametrize("recipe", ["dim", "gim"])
-@pytest.mark.parametrize("images", ["cifar10", "stl10"])
-def test_words_of_the_config(config, images, recipe):
-    for budget in ("paper", "cpu", "smoke"):
-        made = config("cpc_strided", f"data={images},recipe={recipe},budget={budget}")
-        method = build.make("method", made["method"])
-        side, size = made["augment"]["crop"] or 32, made["train"]["batch_size"]
-        shapes = dict(
-            images=jax.ShapeDtypeStruct((1, size, side, side, 3), jnp.float32),
-            labels=jax.ShapeDtypeStruct((size,), jnp.int32),
-            index=jax.ShapeDtypeStruct((size,), jnp.int32),
+FAST = {("cifar10", "dim", "smoke"), ("stl10", "gim", "paper")}
+
+
+@pytest.mark.parametrize(
+    ("images", "recipe", "budget"),
+    [
+        pytest.param(*words, marks=() if words in FAST else pytest.mark.slow)
+        for words in itertools.product(
+            ("cifar10", "stl10"), ("dim", "gim"), ("paper", "cpu", "smoke")
         )
-        params, _ = jax.eval_shape(method.init, RNG, shapes)
-        assert params.keys() == made["players"].keys()
-        offsets = (1, 2, 3) if recipe == "dim" else (2, 3, 4, 5, 6)
-        assert params["encoder"].keys() == {"encoder", *(f"k{offset}" for offset in offsets)}
-        leaves = jax.tree_util.tree_leaves_with_path(params["encoder"]["encoder"])
-        normed = any("scale" in jax.tree_util.keystr(path) for path, _ in leaves)
-        assert normed == (recipe == "dim")
+    ],
+)
+def test_words_of_the_config(config, images, recipe, budget):
+    made = config("cpc_strided", f"data={images},recipe={recipe},budget={budget}")
+    method = build.make("method", made["method"])
+    side, size = made["augment"]["crop"] or 32, made["train"]["batch_size"]
+    shapes = dict(
+        images=jax.ShapeDtypeStruct((1, size, side, side, 3), jnp.float32),
+        labels=jax.ShapeDtypeStruct((size,), jnp.int32),
+        index=jax.ShapeDtypeStruct((size,), jnp.int32),
+    )
+    params, _ = jax.eval_shape(method.init, RNG, shapes)
+    assert params.keys() == made["players"].keys()
+    offsets = (1, 2, 3) if recipe == "dim" else (2, 3, 4, 5, 6)
+    assert params["encoder"].keys() == {"encoder", *(f"k{offset}" for offset in offsets)}
+    leaves = jax.tree_util.tree_leaves_with_path(params["encoder"]["encoder"])
+    normed = any("scale" in jax.tree_util.keystr(path) for path, _ in leaves)
+    assert normed == (recipe == "dim")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from dim_jax import build, contracts
+from dim_jax import build, contracts, steps
 from dim_jax.methods import exemplar
 
 CLASSES = 16
@@ -32,7 +32,7 @@ def batch(views=1, count=4):
 def started(views=1, **changes):
     method = build.make("method", SPEC | changes)
     given = batch(views)
-    params, state = method.init(jax.random.key(0), given)
+    params, state = jax.jit(method.init)(jax.random.key(0), given)
     return method, params, state, given
 
 
@@ -47,8 +47,10 @@ def cross_entropy(logits, index):
 def test_loss_bound_and_split(views):
     """All views of all images count alike, each as its own image's index."""
     method, params, state, given = started(views)
-    step = method.loss(params, state, given, RNG, 0)
-    rows = [method.represent(params, state, view)["logits"] for view in given["images"]]
+    step = jax.jit(method.loss)(params, state, given, RNG, 0)
+    represent = jax.jit(method.represent)
+    taps = [represent(params, state, view) for view in given["images"]]
+    rows = [each["logits"] for each in taps]
     wanted = np.mean([cross_entropy(row, given["index"]) for row in rows])
     np.testing.assert_allclose(step.losses["encoder"], wanted, rtol=1e-5)
     np.testing.assert_allclose(
@@ -61,9 +63,7 @@ def test_loss_bound_and_split(views):
         parts = [step.metrics[f"exemplar/{name}"] for name in ("mean_loss", "variation")]
         np.testing.assert_allclose(sum(parts), step.losses["encoder"], atol=1e-5)
         # The first is the loss of the mean feature.
-        features = np.mean(
-            [method.represent(params, state, view)["y"] for view in given["images"]], axis=0
-        )
+        features = np.mean([each["y"] for each in taps], axis=0)
         kernel, bias = jax.tree.leaves(params["encoder"]["surrogate"])[::-1]
         kernel, bias = (kernel, bias) if kernel.ndim == 2 else (bias, kernel)
         of_mean = cross_entropy(features @ np.asarray(kernel) + np.asarray(bias), given["index"])
@@ -73,7 +73,8 @@ def test_loss_bound_and_split(views):
 
 def test_the_split_adds_up_under_dropout():
     method, params, state, given = started(2, encoder=SPEC["encoder"] | dict(dropout=0.5))
-    found = [method.loss(params, state, given, jax.random.key(i), 0) for i in range(2)]
+    loss = jax.jit(method.loss)
+    found = [loss(params, state, given, jax.random.key(i), 0) for i in range(2)]
     for step in found:
         parts = [step.metrics[f"exemplar/{name}"] for name in ("mean_loss", "variation")]
         np.testing.assert_allclose(sum(parts), step.losses["encoder"], atol=1e-5)
@@ -89,12 +90,18 @@ def test_nothing_is_known_at_zero_weights():
 
 def test_steps_raise_the_bound_towards_its_ceiling():
     method, params, state, given = started()
-    gradient = jax.jit(jax.grad(lambda p: method.loss(p, state, given, RNG, 0).losses["encoder"]))
-    before = method.loss(params, state, given, RNG, 0).metrics["exemplar/bound"]
-    for _ in range(150):
-        params = jax.tree.map(lambda p, g: p - 0.2 * g, params, gradient(params))
-    after = method.loss(params, state, given, RNG, 0).metrics["exemplar/bound"]
-    assert before < 1.0 < after <= math.log(CLASSES)
+
+    @jax.jit
+    def descended(params):
+        gradient, step = steps.player_gradients(method.loss, params, state, given, RNG, 0)
+        params = jax.tree.map(lambda p, g: p - 0.2 * g, params, gradient)
+        return params, step.metrics["exemplar/bound"]
+
+    values = []
+    for _ in range(151):
+        params, value = descended(params)
+        values.append(value)
+    assert values[0] < 1.0 < values[-1] <= math.log(CLASSES)
 
 
 @pytest.mark.parametrize("mapped", ["shard_map", "pmap"])
@@ -112,7 +119,7 @@ def test_classes_over_devices_are_the_dense_ones(mapped):
     def here(features, weights, bias):
         return -exemplar.surrogate_bound(features @ weights + bias, index, axis_name="classes")
 
-    wanted = jax.value_and_grad(dense, argnums=(0, 1, 2))(features, weights, bias)
+    wanted = jax.jit(jax.value_and_grad(dense, argnums=(0, 1, 2)))(features, weights, bias)
     each = jax.value_and_grad(here, argnums=(0, 1, 2))
     if mapped == "shard_map":
         auto = (jax.sharding.AxisType.Auto,)
@@ -156,18 +163,19 @@ def test_no_device_holds_more_than_its_classes():
 
 def test_taps():
     method, params, state, given = started()
-    taps = method.represent(params, state, given["images"][0])
+    taps = jax.eval_shape(method.represent, params, state, given["images"][0])
     names = {"conv", "fc", "y", "logits", "pooled", "pooled_conv1", "pooled_conv2", "pooled_fc"}
     assert taps.keys() == names and taps["logits"].shape == (4, CLASSES)
     without = build.make("method", SPEC | dict(pooled=False))
-    assert without.represent(params, state, given["images"][0]).keys() == {
-        *("conv", "fc", "y", "logits")
-    }
+    taps = jax.eval_shape(without.represent, params, state, given["images"][0])
+    assert taps.keys() == {"conv", "fc", "y", "logits"}
     assert method.examples == CLASSES and method.per_example
 
 
 def test_halves_of_a_batch_make_the_loss_of_the_whole():
     method, params, state, given = started(2)
+
+    loss = jax.jit(method.loss)
 
     def of(rows):
         part = contracts.Batch(
@@ -175,9 +183,9 @@ def test_halves_of_a_batch_make_the_loss_of_the_whole():
             labels=given["labels"][rows],
             index=given["index"][rows],
         )
-        return method.loss(params, state, part, RNG, 0)
+        return loss(params, state, part, RNG, 0)
 
-    whole = method.loss(params, state, given, RNG, 0)
+    whole = loss(params, state, given, RNG, 0)
     halves = [of(slice(0, 2)), of(slice(2, 4))]
     for name in ("exemplar/bound", "exemplar/variation"):
         mean = np.mean([half.metrics[name] for half in halves])
@@ -192,4 +200,4 @@ def test_what_cannot_be():
     given = batch()
     images = jnp.zeros((1, 4, 28, 28, 3))
     with pytest.raises(contracts.UserError, match="pooled"):
-        method.init(jax.random.key(0), given | dict(images=images))
+        jax.eval_shape(method.init, RNG, given | dict(images=images))

@@ -51,13 +51,15 @@ def test_local_receptive_field(name, side, field):
     """The gradient of one location of `local` touches exactly field x field pixels."""
     net = getattr(encoders, name)(width=4, hidden=8, features=4)
     images = jax.random.normal(RNG, (1, side, side, 1))
-    params, stats = net.init(RNG, images)
+    params, stats = jax.jit(net.init)(RNG, images)
 
-    def middle(images):
+    @jax.jit
+    @jax.grad
+    def gradient(images):
         local = net.apply(params, stats, images, train=False)[0]["local"]
         return jnp.sum(local[0, local.shape[1] // 2, local.shape[2] // 2])
 
-    touched = np.abs(jax.grad(middle)(images)[0, :, :, 0]) > 0
+    touched = np.abs(gradient(images)[0, :, :, 0]) > 0
     rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
     # Dead ReLUs can thin the border of the field, never widen it.
     for line in (rows, columns):
@@ -67,7 +69,7 @@ def test_local_receptive_field(name, side, field):
 def test_wrong_image_size_is_one_sentence():
     net = encoders.dcgan32(width=4, hidden=8, features=4)
     with pytest.raises(contracts.UserError, match=r"28x28.*32x32.*image_size=32"):
-        net.init(RNG, jnp.zeros((2, 28, 28, 1)))
+        jax.eval_shape(net.init, RNG, jnp.zeros((2, 28, 28, 1)))
 
 
 def value_and_gradients(form, inputs, kernel):
@@ -86,7 +88,7 @@ def value_and_gradients(form, inputs, kernel):
 def test_transposed_convolution_is_that_of_pytorch_and_of_lax(kernel, stride, padding):
     layer = layers.ConvTranspose(3, kernel, stride, padding)
     inputs = jax.random.normal(RNG, (2, 4, 6, 5))
-    weights = layer.init(RNG, inputs)["params"]["kernel"]
+    weights = jax.jit(layer.init)(RNG, inputs)["params"]["kernel"]
     assert weights.shape == (kernel, kernel, 5, 3)
 
     def ours(x, w):
@@ -148,14 +150,15 @@ def test_decoder_has_the_published_size():
 
 def test_initialisation_is_that_of_the_originals():
     linear = layers.Linear(4096)
-    params = linear.init(RNG, jnp.zeros((1, 100)))["params"]
+    params = jax.jit(linear.init)(RNG, jnp.zeros((1, 100)))["params"]
     for leaf in (params["kernel"], params["bias"]):
         assert np.abs(leaf).max() == pytest.approx(0.1, rel=0.01)
         assert np.std(leaf) == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
-    kernel = layers.Conv(512, 4).init(RNG, jnp.zeros((1, 8, 8, 4)))["params"]["kernel"]
+    kernel = jax.jit(layers.Conv(512, 4).init)(RNG, jnp.zeros((1, 8, 8, 4)))["params"]["kernel"]
     assert np.abs(kernel).max() == pytest.approx(1 / 8, rel=0.01)  # fan-in 4 * 4 * 4
     # PyTorch counts the output channels of a transposed convolution as its fan-in.
-    wide = layers.ConvTranspose(4, 4).init(RNG, jnp.zeros((1, 8, 8, 512)))["params"]["kernel"]
+    transposed = jax.jit(layers.ConvTranspose(4, 4).init)
+    wide = transposed(RNG, jnp.zeros((1, 8, 8, 512)))["params"]["kernel"]
     assert np.abs(wide).max() == pytest.approx(1 / 8, rel=0.01)
     shortcut = layers.noisy_identity(RNG, (64, 256))
     np.testing.assert_array_equal(np.diag(shortcut), 1)
@@ -166,9 +169,9 @@ def test_batch_norm_averages_like_the_originals():
     """PyTorch's momentum 0.1: running = 0.9 * running + 0.1 * batch."""
     net = encoders.dcgan32(width=4, hidden=8, features=4)
     images = jax.random.normal(RNG, (8, 32, 32, 1))
-    params, stats = net.init(RNG, images)
-    _, after = net.apply(params, stats, images, train=True)
-    raw = layers.Conv(4, 4, 2, 1).apply({"params": params["conv0"]}, images)
+    params, stats = jax.jit(net.init)(RNG, images)
+    _, after = jax.jit(partial(net.apply, train=True))(params, stats, images)
+    raw = jax.jit(layers.Conv(4, 4, 2, 1).apply)({"params": params["conv0"]}, images)
     expected = 0.1 * np.asarray(raw, np.float64).mean((0, 1, 2))
     np.testing.assert_allclose(after["conv0_norm"]["mean"], expected, rtol=1e-4, atol=1e-6)
 
@@ -176,12 +179,13 @@ def test_batch_norm_averages_like_the_originals():
 def test_classifier_drops_out_only_in_training():
     head = heads.classifier(hidden=32, dropout=0.5, classes=3)
     features = jax.random.normal(RNG, (16, 2, 2, 4))
-    params, stats = head.init(RNG, features)
-    still = [head.apply(params, stats, features, train=False)[0] for _ in range(2)]
+    params, stats = jax.jit(head.init)(RNG, features)
+    apply = jax.jit(head.apply, static_argnames="train")
+    still, moved = (
+        [apply(params, stats, features, train=train, rng=jax.random.key(i))[0] for i in (1, 2)]
+        for train in (False, True)
+    )
     np.testing.assert_array_equal(*still)
-    moved = [
-        head.apply(params, stats, features, train=True, rng=jax.random.key(i))[0] for i in (1, 2)
-    ]
     assert np.abs(moved[0] - moved[1]).max() > 1e-3
     assert still[0].shape == (16, 3)
 
@@ -189,7 +193,7 @@ def test_classifier_drops_out_only_in_training():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gradients_are_the_sobel_derivatives_of_the_grey_image(channels):
     images = np.random.default_rng(0).uniform(-1, 1, (2, 9, 7, channels)).astype(np.float32)
-    found = layers.gradients(jnp.asarray(images))
+    found = jax.jit(layers.gradients)(jnp.asarray(images))
     assert found.shape == (2, 9, 7, 2)
     for image, derivatives in zip(images.astype(np.float64), found, strict=True):
         grey = image.mean(axis=-1)
@@ -221,7 +225,7 @@ def test_joint_discriminator_is_a_convolutional_network_and_an_mlp():
     net = heads.joint_discriminator(width=3, features=5, widths=(4,))
     random = np.random.default_rng(0)
     images, codes = random.normal(size=(2, 8, 8, 1)), random.normal(size=(2, 3, 2))
-    params, stats = net.init(jax.random.key(0), jnp.float32(images), jnp.float32(codes[:, 0]))
+    params, stats = jax.jit(net.init)(RNG, jnp.float32(images), jnp.float32(codes[:, 0]))
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # convolutions start without bias
     assert stats == {} and sorted(params) == [
         *("conv0", "conv0_bias", "image", "linear0", "score"),
@@ -240,7 +244,9 @@ def test_joint_discriminator_is_a_convolutional_network_and_an_mlp():
     sides = np.concatenate([np.repeat(encoded[:, None], 3, axis=1), codes], axis=-1)
     expected = linear("score", np.maximum(linear("linear0", sides), 0))[..., 0]
     for some in (codes, codes[:, 1]):
-        scores, _ = net.apply(params, {}, jnp.float32(images), jnp.float32(some), train=True)
+        scores, _ = jax.jit(partial(net.apply, train=True))(
+            params, {}, jnp.float32(images), jnp.float32(some)
+        )
         wanted = expected if some is codes else expected[:, 1]
         assert scores.shape == wanted.shape
         np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-6)

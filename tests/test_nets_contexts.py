@@ -25,7 +25,7 @@ def network(name: str):
     """(apply(params, maps) jitted, params, maps f[2,7,7,5])."""
     net = pure.net(NETWORKS[name])
     maps = jax.random.normal(jax.random.key(1), (2, SIDE, SIDE, DEPTH))
-    params, stats = net.init(jax.random.key(0), maps)
+    params, stats = jax.jit(net.init)(jax.random.key(0), maps)
     assert stats == {}
     return jax.jit(lambda p, x: net.apply(p, {}, x, train=True)[0]), params, maps
 

@@ -6,20 +6,32 @@ import numpy as np
 import pytest
 
 from dim_jax import divergences
-from dim_jax.nets import critics
+from dim_jax.nets import critics, pure
 
 RNG = jax.random.key(0)
+
+
+def compiled(critic: pure.Critic) -> pure.Critic:
+    """The same functions, jitted."""
+    return pure.Critic(
+        jax.jit(critic.init), *(jax.jit(form, static_argnames="train") for form in critic[1:])
+    )
+
+
 CRITICS = {
-    "concat": critics.concat(widths=(16, 16)),
-    "concat_spectral": critics.concat(widths=(16, 16), spectral_norm=True),
-    "encode_and_dot": critics.encode_and_dot(width=16, norm_anchors=True),
-    "encode_and_dot_one_norm": critics.encode_and_dot(width=16, norm_anchors=False),
-    "bilinear": critics.bilinear(),
+    name: compiled(critic)
+    for name, critic in {
+        "concat": critics.concat(widths=(16, 16)),
+        "concat_spectral": critics.concat(widths=(16, 16), spectral_norm=True),
+        "encode_and_dot": critics.encode_and_dot(width=16, norm_anchors=True),
+        "encode_and_dot_one_norm": critics.encode_and_dot(width=16, norm_anchors=False),
+        "bilinear": critics.bilinear(),
+    }.items()
 }
 
 
 @pytest.mark.parametrize("name", CRITICS)
-@pytest.mark.parametrize("locations", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("locations", [(), pytest.param((3,), marks=pytest.mark.slow), (2, 3)])
 def test_pairs_are_the_entries_of_all_pairs(name, locations):
     critic = CRITICS[name]
     anchors = jax.random.normal(RNG, (4, 6))
@@ -33,7 +45,7 @@ def test_pairs_are_the_entries_of_all_pairs(name, locations):
 
 
 @pytest.mark.parametrize("name", CRITICS)
-@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("train", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_same_location_are_the_entries_of_all_pairs(name, train):
     critic = CRITICS[name]
     anchors = jax.random.normal(RNG, (4, 2, 3, 6))
@@ -77,23 +89,31 @@ def test_concat_critic_is_an_mlp_on_the_concatenation():
 
 def _spectral_critic(widths, scale, calls):
     """After training calls on constant parameters, `scale` times the initial ones."""
-    critic = critics.concat(widths=widths, spectral_norm=True)
+    critic = compiled(critics.concat(widths=widths, spectral_norm=True))
     # The sides differ in size, so that normalising them apart would be seen.
     anchors = jax.random.normal(RNG, (32, 3))
     candidates = jax.random.normal(jax.random.key(1), (32, 8))
     params, stats = critic.init(RNG, anchors, candidates)
     params = jax.tree.map(lambda x: scale * x, params)
 
-    # A scan also demands that the state keeps its structure, shapes and dtypes.
-    def call(stats, _):
-        return critic.all_pairs(params, stats, anchors[:1], candidates[:1], train=True)[::-1]
+    @jax.jit
+    def trained(params, stats):
+        # A scan also demands that the state keeps its structure, shapes and dtypes.
+        def call(stats, _):
+            return critic.all_pairs(params, stats, anchors[:1], candidates[:1], train=True)[::-1]
 
-    stats, _ = jax.lax.scan(call, stats, length=calls)
-    return critic, params, stats, (anchors, candidates)
+        return jax.lax.scan(call, stats, length=calls)[0]
+
+    return critic, params, trained(params, stats), (anchors, candidates)
 
 
 def _score_fn(critic, params, stats):
     return lambda pair: critic.pairs(params, stats, pair[0], pair[1][:, None], train=False)[0]
+
+
+def _one_sided(score_fn, pair):
+    """(penalty, mean slope)"""
+    return jax.jit(lambda pair: divergences.lipschitz_penalty(score_fn, pair, sided="one"))(pair)
 
 
 @pytest.mark.parametrize(("scale", "calls", "excess"), [(0.1, 30, 0.05), (30.0, 600, 1e-3)])
@@ -101,7 +121,7 @@ def test_spectral_norm_makes_the_concat_critic_1_lipschitz(scale, calls, excess)
     critic, params, stats, (anchors, candidates) = _spectral_critic((16, 12), scale, calls)
     score_fn = _score_fn(critic, params, stats)
     pair, other = (anchors, candidates), (anchors[::-1], candidates[::-1])
-    slope = divergences.lipschitz_penalty(score_fn, pair, sided="one")[1]
+    _, slope = _one_sided(score_fn, pair)
     assert 0.05 < slope <= 1 + 1e-3
     change = (score_fn(pair) - score_fn(other))[:, 0]
     moved = sum(np.sum((x - y) ** 2, axis=1) for x, y in zip(pair, other, strict=True))
@@ -116,9 +136,9 @@ def test_spectral_concat_critic_reaches_slope_1():
     """One hidden unit: where it is active the slope is |w| / |w|, over both sides together."""
     critic, params, stats, pair = _spectral_critic((1,), 3.0, 5)
     score_fn = _score_fn(critic, params, stats)
-    penalty, slope = divergences.lipschitz_penalty(score_fn, pair, sided="one")
+    penalty, slope = _one_sided(score_fn, pair)
     assert slope == pytest.approx(1, abs=1e-5) and penalty < 1e-9
-    slopes = jax.grad(lambda pair: score_fn(pair).sum())(pair)
+    slopes = jax.jit(jax.grad(lambda pair: score_fn(pair).sum()))(pair)
     row = int(np.argmax(np.abs(slopes[0][:, 0])))
     kernel = np.ravel(params["first"]["kernel"])
     found = np.concatenate([slopes[1][row], slopes[0][row]])
@@ -132,7 +152,7 @@ def test_spectral_concat_critic_learns_and_keeps_its_state_in_evaluation():
         scores, after = critic.all_pairs(params, stats, *pair, train=True)
         return jnp.mean(jnp.sin(scores)), after
 
-    slopes, after = jax.grad(loss, has_aux=True)(params)
+    slopes, after = jax.jit(jax.grad(loss, has_aux=True))(params)
     for leaf in jax.tree.leaves(slopes):
         assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0
     # A normalised kernel does not change along itself.
@@ -145,7 +165,7 @@ def test_spectral_concat_critic_learns_and_keeps_its_state_in_evaluation():
 
 def test_concat_without_spectral_norm_has_the_parameters_it_always_had():
     critic = critics.concat(widths=(16, 12), spectral_norm=False)
-    params, stats = critic.init(RNG, jnp.zeros((2, 3)), jnp.zeros((2, 8)))
+    params, stats = jax.eval_shape(critic.init, RNG, jnp.zeros((2, 3)), jnp.zeros((2, 8)))
     assert stats == {}
     assert jax.tree.map(jnp.shape, params) == {
         "of_anchor": {"kernel": (3, 16)},
@@ -157,7 +177,7 @@ def test_concat_without_spectral_norm_has_the_parameters_it_always_had():
 
 def test_encode_and_dot_starts_near_the_square_root_of_its_width():
     """Two layer-normed vectors: mean square 1 per coordinate, so scores spread like sqrt(U)."""
-    critic = critics.encode_and_dot(width=512, norm_anchors=True)
+    critic = compiled(critics.encode_and_dot(width=512, norm_anchors=True))
     anchors = jax.random.normal(RNG, (64, 64))
     candidates = jax.random.normal(jax.random.key(1), (64, 128))
     params, stats = critic.init(RNG, anchors, candidates)

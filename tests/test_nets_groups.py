@@ -23,14 +23,19 @@ def close(one, other, tolerance=1e-5):
     )
 
 
+def applied(layer):
+    """The layer's outputs and running averages, compiled."""
+    return jax.jit(functools.partial(layer.apply, mutable=["batch_stats"]))
+
+
 @pytest.mark.parametrize("locations", [(), (3,), (2, 3)])
 def test_every_group_of_consecutive_examples_has_its_own_statistics(locations):
     drift = jnp.arange(12.0).reshape(12, *(1,) * len(locations), 1)
     inputs = jax.random.normal(RNG, (12, *locations, 5)) * (1 + drift) + drift
     layer = layers.batch_norm(True, groups=4)
-    variables = layer.init(RNG, inputs)
+    variables = jax.jit(layer.init)(RNG, inputs)
     variables["params"] = {"scale": jnp.linspace(0.5, 2, 5), "bias": jnp.linspace(-1, 1, 5)}
-    outputs, after = layer.apply(variables, inputs, mutable=["batch_stats"])
+    outputs, after = applied(layer)(variables, inputs)
     x = np.asarray(inputs, np.float64).reshape(4, -1, 5)
     mean, variance = x.mean(1, keepdims=True), x.var(1, keepdims=True)
     scale, bias = (np.asarray(variables["params"][name]) for name in ("scale", "bias"))
@@ -44,25 +49,19 @@ def test_every_group_of_consecutive_examples_has_its_own_statistics(locations):
 def test_one_group_is_flax_batch_norm_and_all_have_its_parameters_and_state():
     inputs = jax.random.normal(RNG, (12, 3, 5))
     flax = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
-    variables = flax.init(RNG, inputs)
-    expected = flax.apply(variables, inputs, mutable=["batch_stats"])
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        layers.batch_norm(True).apply(variables, inputs, mutable=["batch_stats"]),
-        expected,
-    )
-    grouped = layers.batch_norm(True, groups=3).init(RNG, inputs)
+    variables = jax.jit(flax.init)(RNG, inputs)
+    expected = applied(flax)(variables, inputs)
+    one = applied(layers.batch_norm(True))(variables, inputs)
+    jax.tree.map(np.testing.assert_array_equal, one, expected)
+    grouped = jax.jit(layers.batch_norm(True, groups=3).init)(RNG, inputs)
     jax.tree.map(np.testing.assert_array_equal, grouped, variables)
     # A group of everything, by the other module.
-    close(
-        layers._GroupedBatchNorm(1).apply(variables, inputs, mutable=["batch_stats"]),
-        expected,
-    )
+    close(applied(layers._GroupedBatchNorm(1))(variables, inputs), expected)
 
 
 def test_groups_that_do_not_divide_are_one_sentence():
     with pytest.raises(contracts.UserError, match=r"5 groups got 12 examples.*norm_groups to a"):
-        layers.batch_norm(True, groups=5).init(RNG, jnp.zeros((12, 3)))
+        jax.eval_shape(layers.batch_norm(True, groups=5).init, RNG, jnp.zeros((12, 3)))
 
 
 NETS = {

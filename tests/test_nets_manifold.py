@@ -1,5 +1,7 @@
 """Manifold layers: the laws they fit, their shapes, and what cannot be built of them."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,12 +27,20 @@ def images(n: int = 4, side: int = 15, channels: int = 1) -> jax.Array:
 
 
 def layer_of(x: jax.Array, gain: float = 3.0, **changes):
+    """(apply: params -> the layer's laws for x, jitted; params; their laws)"""
     module = manifold.Manifold(
         **{**dict(channels=6, kernel=3, stride=1, dimensions=2, gain=gain), **changes}
     )
-    params = module.init(jax.random.key(5), x)["params"]
+    params = jax.jit(module.init)(jax.random.key(5), x)["params"]
     params = {**params, "bias": jax.random.normal(RNG, params["bias"].shape)}
-    return module, params, module.apply({"params": params}, x)
+    apply = jax.jit(lambda params: module.apply({"params": params}, x))
+    return apply, params, apply(params)
+
+
+def started(net, x):
+    """(params, taps of x in training mode)"""
+    params, stats = jax.jit(net.init)(RNG, x)
+    return params, jax.jit(functools.partial(net.apply, train=True))(params, stats, x)[0]
 
 
 def test_moments_by_loops():
@@ -71,8 +81,8 @@ def test_responses_are_a_softmax_of_matches_with_unit_filters():
 
 def test_layers_tell_their_filters_and_positions():
     x, net = images(2), encoder()
-    params, stats = net.init(RNG, x)
-    for index, layer in enumerate(net.apply(params, stats, x, train=False)[0]["embedded"]):
+    params, taps = started(net, x)
+    for index, layer in enumerate(taps["embedded"]):
         own = params[f"manifold{index}"]
         kernel = np.asarray(own["kernel"], np.float64)
         kernel = kernel / np.sqrt((kernel**2).sum(axis=(0, 1, 2)))
@@ -82,33 +92,31 @@ def test_layers_tell_their_filters_and_positions():
 
 def test_filters_may_have_any_norm():
     x = images(2, 6)
-    module, params, layer = layer_of(x)
-    again = module.apply({"params": {**params, "kernel": 100 * params["kernel"]}}, x)
+    apply, params, layer = layer_of(x)
+    again = apply({**params, "kernel": 100 * params["kernel"]})
     np.testing.assert_allclose(again.responses, layer.responses, rtol=1e-4, atol=1e-6)
 
 
 def test_the_gain_is_learned_and_sharpens():
     x = images(2, 6)
-    module, params, layer = layer_of(x, gain=1.0)
-    sharp = module.apply({"params": {**params, "log_gain": jnp.log(50.0)}}, x)
+    apply, params, layer = layer_of(x, gain=1.0)
+    sharp = apply({**params, "log_gain": jnp.log(50.0)})
     assert sharp.responses.max(axis=-1).mean() > 0.9 > layer.responses.max(axis=-1).mean() + 0.2
-    flat = module.apply({"params": {**params, "log_gain": jnp.log(1e-6)}}, x)
+    flat = apply({**params, "log_gain": jnp.log(1e-6)})
     np.testing.assert_allclose(flat.responses, 1 / 6, rtol=1e-3)
     np.testing.assert_allclose(flat.mean[0, 0, 0], params["positions"].mean(axis=0), atol=1e-4)
-    slope = jax.grad(lambda p: jnp.sum(module.apply({"params": p}, x).mean ** 2), allow_int=False)(
-        params
-    )["log_gain"]
+    slope = jax.jit(jax.grad(lambda params: jnp.sum(apply(params).mean ** 2)))(params)["log_gain"]
     assert np.isfinite(slope) and slope != 0
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.1, 10.0, 1e3])
 def test_information_does_not_change_with_the_scale_of_positions(factor):
     x = images(16, 6)
-    module, params, layer = layer_of(x, gain=10.0)
-    scaled = module.apply({"params": {**params, "positions": factor * params["positions"]}}, x)
+    apply, params, layer = layer_of(x, gain=10.0)
+    scaled = apply({**params, "positions": factor * params["positions"]})
+    information = jax.jit(embeddings.layer_information, static_argnames=("locations", "negatives"))
     before, after = (
-        embeddings.layer_information(RNG, each, locations=3, negatives="patches")
-        for each in (layer, scaled)
+        information(RNG, each, locations=3, negatives="patches") for each in (layer, scaled)
     )
     assert before > 0.3
     assert after == pytest.approx(float(before), abs=1e-3)
@@ -116,8 +124,7 @@ def test_information_does_not_change_with_the_scale_of_positions(factor):
 
 def test_shapes_with_strides_and_pools():
     net = encoder()
-    params, stats = net.init(RNG, images())
-    taps, _ = net.apply(params, stats, images(), train=False)
+    _, taps = started(net, images())
     first, second = taps["embedded"]
     assert first.responses.shape == (4, 6, 6, 12) and first.mean.shape == (4, 6, 6, 3)
     assert second.responses.shape == (4, 4, 4, 6) and second.variance.shape == (4, 4, 4, 2)
@@ -130,8 +137,7 @@ def test_shapes_with_strides_and_pools():
 
 def test_responses_are_passed_on_where_asked():
     net = encoder(passed="responses", hidden=())
-    params, stats = net.init(RNG, images(channels=3))
-    taps, _ = net.apply(params, stats, images(channels=3), train=True)
+    _, taps = started(net, images(channels=3))
     assert taps["conv"].shape == (4, 2, 2, 6) and taps["fc"].shape == (4, 24)
     assert taps["embedded"][1].filters.shape == (3, 3, 12, 6)
     np.testing.assert_allclose(taps["embedded"][1].responses.sum(-1), 1.0, rtol=1e-5)
@@ -153,16 +159,15 @@ def test_what_cannot_be_built(changes, words):
 @pytest.mark.parametrize("side", [4, 8, 9])
 def test_images_that_are_too_small(side):
     with pytest.raises(contracts.UserError, match=f"images of {side}x{side} pixels are too small"):
-        encoder().init(RNG, images(side=side))
+        jax.eval_shape(encoder().init, RNG, images(side=side))
 
 
 def test_microbatches_make_the_same():
     """Also of what the layers say of their channels, which has no axis of examples."""
     x, net = images(8), encoder()
-    params, stats = net.init(RNG, x)
-    whole, _ = net.apply(params, stats, x, train=True)
+    params, whole = started(net, x)
     with microbatches.count(4):
-        traced = jax.make_jaxpr(lambda x: net.apply(params, stats, x, train=True)[0]["y"])(x)
-        parts, _ = net.apply(params, stats, x, train=True)
-    assert "scan" in str(traced)
+        in_parts = jax.jit(lambda params: net.apply(params, {}, x, train=True)[0]).trace(params)
+        parts = in_parts.lower().compile()(params)
+    assert "scan" in str(in_parts.jaxpr)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), whole, parts)

@@ -32,14 +32,15 @@ def seen() -> pure.Net:
     return pure.Net(lambda rng, views: ({}, {}), apply)
 
 
-def nothing(views=("L", "ab")) -> dict:
-    """The parameters of such encoders, or their statistics."""
-    return {view: {} for view in views}
-
-
 def made(views=("L", "ab"), space="lab", encoder=None) -> pure.Net:
     encoder = encoder or encoders.dcgan32(width=4, hidden=16, features=6)
     return multiview.colour_views(space=space, views=views, encoder=encoder)
+
+
+def shown(pixels, views=("L", "ab"), space="lab"):
+    """What encoders of these views are shown, as taps."""
+    net, nothing = made(views, space, seen()), {view: {} for view in views}
+    return jax.jit(functools.partial(net.apply, train=False))(nothing, nothing, pixels)[0]
 
 
 def started(net: pure.Net):
@@ -64,7 +65,7 @@ def test_views_are_scikit_images_channels_scaled(space, views, channels):
     convert, centre, half_range = SCALED[space]
     pixels = images()
     expected = (convert(np.asarray(pixels, np.float64)) - centre) / half_range
-    taps, _ = made(views, space, seen()).apply(nothing(views), nothing(views), pixels, train=False)
+    taps = shown(pixels, views, space)
     for view, of_view in zip(views, channels, strict=True):
         np.testing.assert_allclose(taps[f"y_{view}"], expected[..., of_view], atol=2e-5)
     assert max(np.abs(expected).max(axis=(0, 1, 2))) <= 1.02
@@ -76,10 +77,7 @@ def test_the_range_of_all_colours_is_one_in_each_channel():
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 33, -1, 3)
     for space in SCALED:
         views = multiview.SPACES[space].channels
-        net = made(views, space, seen())
-        taps, _ = net.apply(
-            nothing(views), nothing(views), jnp.asarray(cube, jnp.float32), train=False
-        )
+        taps = shown(jnp.asarray(cube, jnp.float32), views, space)
         np.testing.assert_allclose(taps["y"].min(axis=(0, 1, 2)), -1, atol=2e-3)
         np.testing.assert_allclose(taps["y"].max(axis=(0, 1, 2)), 1, atol=2e-3)
 
@@ -90,9 +88,9 @@ def test_taps_are_those_of_single_encoders_side_by_side():
     taps, after = trained(net)(params, stats, images())
     shapes = {tap: rows.shape[1:] for tap, rows in taps.items()}
     assert shapes == dict(local=(8, 8, 16), conv=(4, 4, 32), fc=(32,), y=(12,), y_L=(6,), y_ab=(6,))
-    shown, _ = made(encoder=seen()).apply(nothing(), nothing(), images(), train=True)
+    views = shown(images())
     for number, view in enumerate(("L", "ab")):
-        alone, alone_stats = trained(single)(params[view], stats[view], shown[f"y_{view}"])
+        alone, alone_stats = trained(single)(params[view], stats[view], views[f"y_{view}"])
         np.testing.assert_allclose(taps[f"y_{view}"], alone["y"], atol=1e-4)
         for tap in ("local", "conv", "fc", "y"):
             width = taps[tap].shape[-1] // 2
@@ -110,7 +108,8 @@ def test_a_view_does_not_depend_on_the_other_views_channels():
     luminance = skimage.color.rgb2lab(np.asarray(images(), np.float64))
     luminance[..., 1:] = 0
     grey = jnp.asarray(skimage.color.lab2rgb(luminance), jnp.float32)
-    taps = [net.apply(params, stats, x, train=False)[0] for x in (images(), grey)]
+    apply = jax.jit(functools.partial(net.apply, train=False))
+    taps = [apply(params, stats, x)[0] for x in (images(), grey)]
     apart = {view: np.abs(taps[0][view] - taps[1][view]).max() for view in ("y_L", "y_ab")}
     assert apart["y_L"] < 1e-4 < 1e-3 < apart["y_ab"]
 
@@ -127,14 +126,14 @@ def test_channels_of_one_image_show_the_same_crop():
 
     Red grows down the image and green across it, so that colours say where a pixel came from.
     """
-    change = augment.pipeline(resized_crop=(0.2, 1.0), flip=True)
+    change = jax.jit(augment.pipeline(resized_crop=(0.2, 1.0), flip=True))
     ramp = np.linspace(0, 1, 32)
     rows, columns = np.meshgrid(ramp, ramp, indexing="ij")
     places = np.stack([rows, columns, 0 * rows], axis=-1)
     pixels = jnp.asarray(np.repeat(places[None], 8, axis=0), jnp.float32)
     changed = np.asarray(change(jax.random.key(1), pixels))
     assert changed.shape == (8, 32, 32, 3)
-    taps, _ = made(encoder=seen()).apply(nothing(), nothing(), jnp.asarray(changed), train=True)
+    taps = shown(jnp.asarray(changed))
     lab = np.concatenate([taps["y_L"], taps["y_ab"]], axis=-1) * (50, 92.208, 101.1675)
     back = skimage.color.lab2rgb(np.float64(lab + np.array((50, 6.025, -6.6895))))
     np.testing.assert_allclose(back, changed, atol=2e-3)
@@ -193,7 +192,8 @@ def test_it_is_built_by_name_with_an_encoder_inside():
     net = build.make(
         "encoder", dict(name="colour_views", space="lab", views=["L", "ab"], encoder=spec)
     )
-    assert set(started(net)[0]) == {"L", "ab"}
+    params, _ = jax.eval_shape(net.init, RNG, images())
+    assert set(params) == {"L", "ab"}
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_mistakes_are_one_sentence(wrong, message):
 
 def test_images_without_three_channels_are_refused():
     with pytest.raises(contracts.UserError, match=r"\[2, 32, 32, 1\] and an encoder of colour"):
-        made().init(RNG, jnp.zeros((2, 32, 32, 1)))
+        jax.eval_shape(made().init, RNG, jnp.zeros((2, 32, 32, 1)))
     with pytest.raises(contracts.UserError, match="needs 32x32"):
-        made().init(RNG, jnp.zeros((2, 28, 28, 3)))
+        jax.eval_shape(made().init, RNG, jnp.zeros((2, 28, 28, 3)))
 
 
 def test_a_width_that_alexnet_cannot_have():

@@ -17,6 +17,7 @@ import dim_jax
 from dim_jax import distributed, report
 from dim_jax.data import digits
 
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parent.parent
 # The published rate, a third of it: Adam divides the rounding of tiny gradients by itself, and a
 # unit at the threshold of its ReLU may round either way. 20 steps at 1e-3 drift apart by 2e-3.
@@ -135,7 +136,6 @@ def touched(config, whole, tmp_path_factory) -> dict[str, Run]:
     return runs
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("other", ["8", "2x2"])
 def test_losses_and_features_equal_those_of_one_device(whole, other):
     for run in whole.values():
@@ -152,7 +152,6 @@ def test_losses_and_features_equal_those_of_one_device(whole, other):
         np.testing.assert_allclose(features[tap], expected[tap], atol=1e-4, err_msg=tap)
 
 
-@pytest.mark.slow
 def test_the_first_process_alone_writes(whole):
     run = whole["2x2"]
     assert "on 4 x CPU" in run.outputs[0] and "in 2 processes (16 each)" in run.outputs[0]
@@ -163,7 +162,6 @@ def test_the_first_process_alone_writes(whole):
     assert (facts["processes"], facts["devices"]) == (2, 4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("event", "survivor", "lost"),
     [("1 killed", 0, "process 1 of this run"), ("0 killed", 1, "process 0 of this run")],
@@ -180,7 +178,6 @@ def test_a_lost_process_ends_the_other_with_one_sentence(touched, event, survivo
     )
 
 
-@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_the_same_step(touched):
     run = touched["1 signalled"]
     assert run.codes == [143, 143]
@@ -189,7 +186,6 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(touched):
     assert run.saved == int(steps[0])
 
 
-@pytest.mark.slow
 def test_reruns_end_where_an_untouched_run_ends(touched, whole):
     assert touched["end"].codes == [0, 0]
     np.testing.assert_array_equal(losses(touched["end"]), losses(whole["2x2"]))

@@ -1,5 +1,7 @@
 """Products in a compute dtype: exact for rounded operands, in both passes; and what is built on."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -137,7 +139,8 @@ def test_second_derivatives_pass_through():
 
         return jnp.sum(jax.grad(products.computed_in(score, dtype))(x) ** 2)
 
-    exact, low = (jax.grad(penalty)(w, dtype) for dtype in products.DTYPES)
+    slope = jax.jit(jax.grad(penalty), static_argnums=1)
+    exact, low = (slope(w, dtype) for dtype in products.DTYPES)
     np.testing.assert_allclose(low, exact, rtol=0.05, atol=0.02 * np.abs(exact).max())
 
 
@@ -163,9 +166,10 @@ class _Folded(nn.Module):
 def test_normed_linear_is_linear_and_batch_norm(train):
     """Values, gradients and running averages, of inputs whose mean is far from zero."""
     x, weights = normal(5, 9, 4) + 3, normal(5, 9, 12)
-    variables = _Plain().init(jax.random.key(0), x, True)
+    init = functools.partial(jax.jit, static_argnums=2)
+    variables = init(_Plain().init)(jax.random.key(0), x, True)
     assert jax.tree.structure(variables) == jax.tree.structure(
-        _Folded().init(jax.random.key(0), x, True)
+        init(_Folded().init)(jax.random.key(0), x, True)
     )
     variables["params"]["norm"] = {"scale": normal(12) + 2, "bias": normal(12)}
     stats = {"norm": {"mean": normal(12), "var": normal(12) ** 2}}
@@ -177,7 +181,7 @@ def test_normed_linear_is_linear_and_batch_norm(train):
         return jnp.sum(outputs * weights), updates
 
     plain, folded = (
-        jax.value_and_grad(lambda p, x, m=module: run(m, p, x), (0, 1), has_aux=True)(
+        jax.jit(jax.value_and_grad(functools.partial(run, module), (0, 1), has_aux=True))(
             variables["params"], x
         )
         for module in (_Plain(), _Folded())
@@ -200,8 +204,9 @@ def test_scores_of_normed_columns_are_those_of_a_layer_norm():
         return jnp.sum(jnp.einsum("nd,mld->nml", rows, normed) * weights)
 
     arguments = rows, columns, scale, bias
-    value, gradients = jax.value_and_grad(ours, (0, 1, 2, 3))(*arguments)
-    expected, slopes = jax.value_and_grad(defined, (0, 1, 2, 3))(*arguments)
+    (value, gradients), (expected, slopes) = (
+        jax.jit(jax.value_and_grad(form, (0, 1, 2, 3)))(*arguments) for form in (ours, defined)
+    )
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
         close(gradient, slope)

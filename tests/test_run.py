@@ -217,13 +217,8 @@ def write_images(folder: pathlib.Path, classes: tuple[str, ...]) -> None:
         Image.fromarray(images[index, :, :, 0]).resize((70, 90)).save(into / f"{index}.png")
 
 
-@pytest.mark.parametrize(
-    "classes",
-    [
-        pytest.param((), marks=pytest.mark.slow, id="flat"),
-        pytest.param(("cat", "dog"), id="labelled"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [(), ("cat", "dog")], ids=["flat", "labelled"])
 def test_a_folder_of_images(classes, light, tmp_path, capsys):
     write_images(tmp_path / "pictures", classes)
     workdir = tmp_path / "run"

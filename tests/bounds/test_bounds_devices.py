@@ -147,8 +147,9 @@ def test_eight_devices_equal_one(name, runner, sharded):
         close(ours, on_one_device(16, np.float64)[name], rtol=1e-12)
 
 
+@slow
 @every
-@pytest.mark.parametrize("runner", [pytest.param("pmap", marks=slow), "shard_map"])
+@pytest.mark.parametrize("runner", ["pmap", "shard_map"])
 def test_eight_devices_equal_one_in_float32(name, runner):
     ours = on_devices(runner, "dense", "candidates", 8, 16, np.float32)[name]
     close(ours, on_one_device(16, np.float32)[name], rtol=1e-5)

@@ -68,7 +68,7 @@ def cases(fast):
     return pytest.mark.parametrize("case", names, indirect=True, scope="module")
 
 
-each_method, one_method = cases(representatives()), cases({"dim_mnist"})
+each_method, every_config = cases(representatives()), cases(())
 
 
 def batch_of(config) -> contracts.Batch:
@@ -210,7 +210,7 @@ def test_the_exported_encoder_is_where_the_contract_says(case):
         np.testing.assert_allclose(exported[tap], taps[tap], rtol=1e-5, atol=1e-6)
 
 
-@one_method
+@every_config
 def test_gradient_is_that_of_the_players_own_loss(case):
     """The shared pull-back equals `jax.grad` of one player's loss with respect to its params."""
 
@@ -235,7 +235,7 @@ def same_gradient(shared, alone) -> None:
     np.testing.assert_allclose(shared, alone, rtol=2e-3, atol=1e-4 * scale)
 
 
-@one_method
+@every_config
 def test_eight_devices_equal_one(case):
     """Two steps on resident data, 16 images a batch over 1 and over 8 devices.
 
@@ -275,6 +275,7 @@ def same_but_for_rounding(one, eight) -> None:
     assert np.mean(apart > 1e-5 + 1e-3 * np.abs(eight)) <= 0.01
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_the_wrapped_method_bit_equal(config):
     """The monitored method's own parameters move exactly as without the monitor."""
     plain = config("quickstart")["method"]["method"]

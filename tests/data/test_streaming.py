@@ -98,7 +98,7 @@ def test_processes_read_the_rows_of_their_devices_and_nothing_else(records, monk
     assert set(read) == {BATCH // 2}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_worker_processes_make_the_same_batches(records, workers):
     same(batches(records, 3, 15, worker_processes=workers), batches(records, 3, 15))
 

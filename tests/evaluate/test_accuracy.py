@@ -195,7 +195,7 @@ BEFORE = {
 
 
 @pytest.mark.usefixtures("optimised")
-@pytest.mark.parametrize("probe", BEFORE)
+@pytest.mark.parametrize("probe", [knn, pytest.param(mlp, marks=pytest.mark.slow), svm])
 def test_protocols_give_what_they_always_gave(digits, encoder, probe):
     full, few, tolerance = BEFORE[probe]
     key = jax.random.key(3)

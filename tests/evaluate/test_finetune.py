@@ -1,5 +1,7 @@
 """Fine-tuning, on a method small enough to be checked by hand, and on DIM itself."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,7 +179,9 @@ def test_gradients_are_those_of_each_players_own_loss(frozen, digits, weight):
     labels = jnp.where(jnp.arange(32) < 20, digits.splits["train"].labels[:32], -1)
     batch = contracts.Batch(images=prepare(images), labels=labels, index=jnp.arange(32))
     rng = jax.random.key(2)
-    found, _ = finetune._gradient(plan, frozen.params, tuned, batch, rng, 0)
+    found, _ = jax.jit(functools.partial(finetune._gradient, plan))(
+        frozen.params, tuned, batch, rng, 0
+    )
 
     def encoder_loss(encoder, head):
         params = {**frozen.params, "encoder": {**frozen.params["encoder"], **encoder}}
@@ -194,12 +198,12 @@ def test_gradients_are_those_of_each_players_own_loss(frozen, digits, weight):
             * loss({**frozen.params, "critic": critic}, frozen.state, batch, rng, 0)[0]["critic"]
         )
 
-    encoder, head = jax.grad(encoder_loss, (0, 1))(
+    encoder, head = jax.jit(jax.grad(encoder_loss, (0, 1)))(
         tuned.own["players"]["encoder"], tuned.own["head"]
     )
     expected = {"head": head, "players": {"encoder": encoder}}
     if weight:
-        expected["players"]["critic"] = jax.grad(critic_loss)(frozen.params["critic"])
+        expected["players"]["critic"] = jax.jit(jax.grad(critic_loss))(frozen.params["critic"])
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected
@@ -231,7 +235,11 @@ def test_mistakes_say_what_to_change(frozen, digits, unlabelled, rng):
         finetune.evaluate(frozen._replace(method=method), digits.splits, rng, protocol="tiny")
 
 
-def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch):
+@pytest.mark.parametrize(
+    ("protocol", "gamma"), [("tiny", 0.0), pytest.param("joint", 0.1, marks=pytest.mark.slow)]
+)
+def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch, protocol, gamma):
+    """With a prior, whose discriminator goes on too, where the objective does."""
     monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY._replace(epochs=1))
     monkeypatch.setitem(protocols.PROTOCOLS, "joint", JOINT)
     few = data.load("digits", image_size=32)
@@ -241,28 +249,22 @@ def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch):
         "train": dataset.Split(train.images[:256], labels),
         "test": dataset.Split(test.images[:64], test.labels[:64]),
     }
-    method = build.make("method", config("quickstart")["method"])
+    spec = config("quickstart")["method"]
+    spec["method"]["gamma"] = gamma
+    method = build.make("method", spec)
     pixels = data.normalise(jnp.asarray(train.images[:16]), (0.5,), (0.5,))
     batch = contracts.Batch(images=pixels[None], labels=jnp.zeros(16, int), index=jnp.arange(16))
     params, state = jax.jit(method.init)(jax.random.key(0), batch)
     trained = run.frozen(method, params, state, ((0.5,), (0.5,)))
     np.testing.assert_allclose(trained.normalise(train.images[:16]), pixels, atol=1e-6)
     np.testing.assert_allclose(trained.prepare(train.images[:16]), batch["images"], atol=1e-6)
-    evals = {
-        name: {"name": "finetune", "protocol": name, **more}
-        for name, more in (("tiny", {}), ("joint", {"representations": ("trained",)}))
-    }
     rows, _ = suite.run(
-        evals,
+        {"tuned": {"name": "finetune", "protocol": protocol}},
         {"trained": trained, "untrained": trained, "pixels": controls.pixels()},
         few._replace(splits=splits),
         jax.random.key(0),
         lambda line: None,
     )
     found = [(row["eval"], row["representation"], row["tap"], row["labels"]) for row in rows]
-    assert found == [
-        ("tiny", "trained", "conv", "all"),
-        ("tiny", "untrained", "conv", "all"),
-        ("joint", "trained", "conv", "all"),
-    ]
+    assert found == [("tuned", name, "conv", "all") for name in ("trained", "untrained")]
     assert rows[0]["value"] == rows[1]["value"] and rows[0]["dim"] > 0

@@ -60,6 +60,7 @@ def test_loss_agrees_with_numpy():
     assert float(clipped) == pytest.approx(expected + 0.1 * np.mean(logits**2), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_protocols_of_amdim(digits):
     """Few passes of the published settings on digits, linear and not."""
     for module, kind in ((linear, "linear"), (mlp, "mlp")):

@@ -46,6 +46,7 @@ def test_as_good_as_scikit_learn_on_pixels(digits):
     assert len(set(found.tolist())) > 1  # independent initialisations
 
 
+@pytest.mark.slow
 def test_permuted_labels_stay_at_chance(digits):
     random = np.random.default_rng(0)
     shuffled = task(digits, train_labels=random.permutation(digits.splits["train"].labels))

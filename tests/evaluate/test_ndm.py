@@ -51,6 +51,7 @@ def test_shuffled_coordinates_are_independent():
     assert ndm.total_correlation(settings, rows, 0) == pytest.approx(0.0, abs=0.02)
 
 
+@pytest.mark.slow
 def test_trained_on_the_reported_rows_the_value_is_inflated():
     rows = both(0.0, train=300, test=300)
     own = short(PAPER, learning_rate=1e-3, steps=150)  # learns in few steps what 1e-4 learns later

@@ -14,6 +14,12 @@ from dim_jax.evaluate import controls, protocols, suite, surrogate
 
 COUNT = 24
 SETTINGS = protocols.PROTOCOLS["surrogate-v1"]
+QUICK = SETTINGS._replace(learning_rates=(0.3,), min_steps=100)
+
+
+@pytest.fixture(autouse=True)
+def _named(monkeypatch):
+    monkeypatch.setitem(protocols.PROTOCOLS, "quick", QUICK)
 
 
 @pytest.fixture
@@ -64,7 +70,8 @@ def lost(images, rng, rate=0.5):
 @pytest.mark.parametrize("strength", [0.0, 3.0, 50.0])
 def test_patches_that_nothing_changes(patches, rng, strength):
     images = patches.splits["seeds"].images
-    found = surrogate.evaluate(made(images, strength), patches.splits, rng, transformations=3)
+    options = dict(transformations=3, protocol="quick")
+    found = surrogate.evaluate(made(images, strength), patches.splits, rng, **options)
     expected = math.log(COUNT) - math.log(1 + (COUNT - 1) * math.exp(-strength))
     assert found["logits/bound"] == pytest.approx(expected, abs=1e-5)
     assert found["logits/bound_ceiling"] == pytest.approx(math.log(COUNT))
@@ -169,10 +176,11 @@ def test_in_a_suite_as_rows(patches, rng):
 def test_copies_of_patches_in_groups_are_those_of_all(patches, rng, monkeypatch):
     images = patches.splits["seeds"].images
     frozen = made(images, change=functools.partial(lost, rate=0.0))
-    whole = surrogate.evaluate(frozen, patches.splits, rng, taps=("fc",))
+    options = dict(taps=("fc",), protocol="quick")
+    whole = surrogate.evaluate(frozen, patches.splits, rng, **options)
     monkeypatch.setattr(surrogate, "_SEEDS", 10)
     monkeypatch.setattr(surrogate, "_ROWS", 7)
-    parts = surrogate.evaluate(frozen, patches.splits, rng, taps=("fc",))
+    parts = surrogate.evaluate(frozen, patches.splits, rng, **options)
     assert whole == pytest.approx(parts, abs=1e-4)
 
 

@@ -68,6 +68,20 @@ def test_strength_is_chosen_on_held_out_training_examples():
         np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
 
 
+def test_strength_is_not_chosen_on_the_examples_that_are_fitted():
+    # 120 noisy features of 200 examples: a weak penalty fits all of them and generalises worse.
+    random = np.random.default_rng(0)
+    labels = np.arange(200, dtype=np.int32) % 2
+    rows = random.normal(size=(200, 120))
+    rows[:, :10] += 0.45 * labels[:, None]
+    rows = jnp.asarray(rows - rows.mean(0), jnp.float32)
+    expected = svm.fitted(SETTINGS._replace(strengths=(1e-3,)), rows, labels, 2, seed=0)
+    for strengths in ((1e-3, 100.0), (100.0, 1e-3)):
+        settings = SETTINGS._replace(strengths=strengths)
+        chosen = svm.fitted(settings, rows, labels, 2, seed=0)
+        np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
+
+
 def test_few_labels_and_permuted_labels(digits, rng):
     frozen = controls.pixels()
     few = svm.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5, subsets=2)
