@@ -163,6 +163,7 @@ def descent(params):
     return optim.make(dict.fromkeys(params, spec), 4, 2)
 
 
+@pytest.mark.slow
 def test_every_device_has_a_part_of_each_microbatch(config):
     """Two steps on 8 devices equal those on one, and no device is sent another one's images."""
     method = build.make("method", dim(config, "layer"))

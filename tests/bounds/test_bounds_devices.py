@@ -165,7 +165,8 @@ def test_six_devices_equal_one(name, sharded):
 
 
 @every
-@pytest.mark.parametrize("sharded", [pytest.param("anchors", marks=slow), "candidates"])
+@slow
+@pytest.mark.parametrize("sharded", ["anchors", "candidates"])
 def test_one_image_per_device(name, sharded):
     """Blocks of one row or one column, some without any negative or any positive."""
     with jax.enable_x64(True):

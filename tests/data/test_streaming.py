@@ -103,6 +103,7 @@ def test_worker_processes_make_the_same_batches(records, workers):
     same(batches(records, 3, 15, worker_processes=workers), batches(records, 3, 15))
 
 
+@pytest.mark.slow
 def test_worker_processes_go_on_where_they_were_and_name_a_damaged_record(write_tfds, images):
     examples = [{"image": png(image)} for image in images]
     examples[int(streaming.indices(SEED, 4, COUNT, BATCH)[0])]["image"] = b"no image"

@@ -254,22 +254,22 @@ def test_a_failed_preparation_is_one_sentence(tmp_path, monkeypatch):
         data.load("minst", data_dir=str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "train", "test"),
     [
-        pytest.param("cifar10", None, [5000] * 10, [1000] * 10, marks=pytest.mark.slow),
+        ("cifar10", None, [5000] * 10, [1000] * 10),
         (
             "mnist",
             None,
             [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
             [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
         ),
-        pytest.param(
+        (
             "imagenette/128px-v2",
             128,
             [963, 955, 993, 858, 941, 956, 961, 931, 951, 960],
             [387, 395, 357, 386, 409, 394, 389, 419, 399, 390],
-            marks=pytest.mark.slow,
         ),
     ],
 )

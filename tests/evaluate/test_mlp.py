@@ -27,6 +27,7 @@ def task(digits, subsets=None, train_labels=None, test_labels=None):
     )
 
 
+@pytest.mark.slow
 def test_as_good_as_scikit_learn_on_pixels(digits):
     ours = task(digits)
     references = [

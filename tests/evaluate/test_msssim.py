@@ -16,7 +16,7 @@ TINY = kinds.Decoder(
     milestones=None,
     batch=64,
     epochs=1,
-    min_steps=120,
+    min_steps=60,
 )
 
 
