@@ -53,7 +53,8 @@ def test_more_dimensions_keep_more_of_an_image(enlarged, rng):
     assert few["y/reconstruction_error"] < variance  # better than the mean image
 
 
-def test_suite_runs_it_and_keeps_the_figures_apart(enlarged, rng):
+def test_suite_runs_it_and_keeps_the_figures_apart(enlarged, rng, monkeypatch):
+    monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY._replace(min_steps=5))
     evals = {"decoder": {"name": "msssim", "protocol": "tiny"}}
     suite.check(evals, enlarged)
     both = {"trained": projection(8), "untrained": projection(8)}

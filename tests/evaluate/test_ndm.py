@@ -100,6 +100,7 @@ def quick(monkeypatch):
     monkeypatch.setitem(protocols.PROTOCOLS, "ndm-v1", short(V1, steps=20, check_every=10))
 
 
+@pytest.mark.slow
 def test_rows_of_a_suite(quick, encoder, unlabelled, rng):
     evals = {"dependence": {"name": "ndm"}}
     suite.check(evals, unlabelled)
