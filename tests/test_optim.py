@@ -89,6 +89,21 @@ def test_players_are_partitioned():
     np.testing.assert_array_equal(after["encoder"]["w"], alone["encoder"]["w"])
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (dict(name="cosine", warmup_epochs=0.0), [1.0, 0.5]),
+        (dict(name="multistep", at_epochs=(1,), factor=0.1), [1.0, 0.1]),
+    ],
+)
+def test_schedules_of_a_player_that_moves_on_every_kth_step_are_read_in_time(schedule, expected):
+    """Four steps, two an epoch, of which it moves on the first and on the third."""
+    spec = dict(name="sgd", learning_rate=1.0, schedule=schedule, every=2)
+    tx = optim.player(spec, total_steps=4, steps_per_epoch=2)
+    path = [0.0, *map(float, moves(tx, 4, jnp.array(0.0), jnp.array(-1.0)))]
+    np.testing.assert_allclose(np.diff(path), [expected[0], 0, expected[1], 0], rtol=1e-6)
+
+
 def test_every_moves_a_player_on_every_kth_step_only():
     spec = dict(name="sgd", learning_rate=1.0, schedule=dict(name="constant"), every=3)
     tx = optim.player(spec, total_steps=9, steps_per_epoch=3)

@@ -1,5 +1,6 @@
 """The trainer: plans, resuming to the bit, stopping, diverging, randomness from (seed, step)."""
 
+import itertools
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import time
 
 import jax
 import numpy as np
+import optax
 import pytest
 import training
 
@@ -118,6 +120,40 @@ def test_a_batch_depends_on_seed_and_step_only(run, untouched, small, digits, tm
     np.testing.assert_allclose(y, single.params["encoder"]["encoder"]["y"]["kernel"], atol=1e-4)
     reseeded, _ = run(small, digits, tmp_path / "seed", seed=1, train=other)
     assert np.abs(reseeded.params["encoder"]["encoder"]["y"]["kernel"] - y).max() > 1e-2
+
+
+@pytest.mark.parametrize("stream", ["loss", "change"])
+def test_random_numbers_are_those_of_the_seed_and_the_step(stream):
+    """Those of the loss, and those of the changes of images."""
+
+    def loss(params, state, batch, rng, step):
+        numbers = {"loss": jax.random.uniform(rng), "change": batch["images"].mean()}
+        return contracts.Step({"encoder": params["encoder"] * 0.0}, numbers, state, {})
+
+    def change(rng, images):
+        return jax.random.uniform(rng, images.shape)
+
+    def numbers(seed, first):
+        """One number in each of two steps, from step `first` on."""
+        state = steps.TrainState.create(
+            apply_fn=loss, params={"encoder": jax.numpy.zeros(())}, tx=optax.sgd(0.1), state={}
+        ).replace(step=jax.numpy.array(first))
+        dispatch = steps.make_dispatch(((0.0,), (1.0,)), seed, 8, 8, steps.mesh(), change)
+        images = np.zeros((8, 2, 2, 1), np.uint8)
+        _, metrics = dispatch(state, images, np.zeros(8, np.int32), count=2)
+        return metrics[stream].tolist()
+
+    zero, one, two = (numbers(0, first) for first in (0, 1, 2))
+    assert len({*zero, *two, *numbers(1, 0)}) == 6
+    assert one == [zero[1], two[0]]
+
+
+def test_images_per_second_are_of_the_images_and_the_seconds_of_a_row(untouched):
+    rows = untouched[1].rows
+    for before, row in itertools.pairwise(rows):
+        images = 32 * (row["step"] - before["step"])
+        seconds = row["time/seconds"] - before["time/seconds"]
+        assert row["time/images_per_second"] * seconds == pytest.approx(images)
 
 
 def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
