@@ -83,6 +83,13 @@ def test_the_running_mean_does_not_bridge_a_gap():
     assert thin.count("M") == strong.count("M") == 2
 
 
+def test_the_running_mean_beside_a_gap_is_of_the_values_there_are():
+    values = [None if 40 <= step < 60 else 1.0 for step in range(100)]
+    values[0] = 0.0
+    thin, strong = (numbers(path)[1::2] for path in paths(curves.chart("x", STEPS, values)))
+    np.testing.assert_allclose(strong[20:], thin[20:], atol=0.1)
+
+
 def test_larger_values_are_higher_and_later_steps_to_the_right():
     pixels = points(curves.chart("x", [1, 2, 3], [1.0, 5.0, 3.0]))
     assert pixels[0][0] < pixels[1][0] < pixels[2][0]

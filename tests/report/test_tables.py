@@ -58,6 +58,11 @@ def test_groups_do_not_depend_on_the_order_of_the_rows(finished):
     assert ("trained", "untrained", "pixels", "pca") in names
 
 
+@pytest.mark.parametrize(("deviation", "text"), [(0.0123, "±1.2"), (0.0, "±0.0"), (None, "")])
+def test_the_spread_is_in_points_of_a_percentage(deviation, text):
+    assert tables.spread(accuracy("trained", "y", 0.5, std=deviation)) == text
+
+
 def of_attributes():
     """Rows as the evaluation of binary attributes gives them."""
     values = [
