@@ -330,7 +330,7 @@ FAULTS = (
         "dim_jax/workdir.py",
         "for key in [*here, *(key for key in there if key not in here)]",
         "for key in here",
-        "tests/test_run.py",
+        "tests/test_workdir.py",
     ),
     Fault(
         "untrained_control_is_trained",

@@ -87,6 +87,18 @@ def test_the_run_folder_is_complete(finished):
     assert "quickstart" in page and "http" + "://" not in page.replace("http://www.w3.org", "")
 
 
+def test_the_untrained_encoder_is_the_one_before_training(finished):
+    rows = json.loads((finished / "results.json").read_text())["rows"]
+    values = {
+        name: [
+            row["value"] for row in rows if (row["representation"], row["eval"]) == (name, "knn")
+        ]
+        for name in ("trained", "untrained")
+    }
+    assert len(values["trained"]) == len(values["untrained"]) > 0
+    assert values["trained"] != values["untrained"]
+
+
 def test_the_encoder_of_a_run_is_that_of_the_evaluation(finished):
     encoder = dim_jax.load_encoder(finished)
     images = digits.load(32, 0.2).splits["test"].images[:8]

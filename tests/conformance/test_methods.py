@@ -237,7 +237,9 @@ def same_gradient(shared, alone) -> None:
 
 @every_config
 def test_eight_devices_equal_one(case):
-    """Two steps on resident data, 16 images a batch over 1 and over 8 devices.
+    """Metrics of two steps on resident data, and the state between them.
+
+    16 images a batch over 1 and over 8 devices.
 
     By gradient descent, not Adam: its first step is the sign of the gradient, so that a weight
     whose gradient is rounding noise moves either way. Clipped: a loss that is a sum over pixels
@@ -253,15 +255,16 @@ def test_eight_devices_equal_one(case):
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         state = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         arrays = jax.device_put((split.images, split.labels), whole)
-        return dispatch(state, *arrays, count=2)
+        state, first = dispatch(state, *arrays, count=1)
+        between = jax.device_get((state.params, state.state))
+        return between, (first, dispatch(state, *arrays, count=1)[1])
 
     one, one_metrics = run(jax.devices()[:1])
     eight, eight_metrics = run(jax.devices()[:8])
-    for metric, values in one_metrics.items():
-        other = eight_metrics[metric]
-        np.testing.assert_allclose(values, other, rtol=1e-4, atol=1e-4, err_msg=metric)
-    kept = jax.device_get(((one.params, one.state), (eight.params, eight.state)))
-    jax.tree.map(same_but_for_rounding, *kept)
+    for ours, theirs in zip(one_metrics, eight_metrics, strict=True):
+        for metric, value in ours.items():
+            np.testing.assert_allclose(value, theirs[metric], rtol=1e-4, atol=1e-4, err_msg=metric)
+    jax.tree.map(same_but_for_rounding, one, eight)
 
 
 def same_but_for_rounding(one, eight) -> None:
