@@ -104,9 +104,8 @@ def test_the_penalty_is_the_slope_at_pairs_of_the_data(config, batch, posterior)
     assert step.losses["encoder"] == plain.losses["encoder"]
 
 
-@pytest.mark.parametrize(
-    "posterior", ["deterministic", pytest.param("gaussian", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
 def test_each_player_pulls_its_own_way(config, batch, posterior):
     """On one batch with the same codes: first the discriminator alone, then the other one alone."""
     method, _ = make(config, f",posterior={posterior}")

@@ -193,6 +193,7 @@ def whole(config, digits, tmp_path_factory):
     return initial, final, outputs.rows
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
     config, digits, whole, tmp_path, monkeypatch
 ):

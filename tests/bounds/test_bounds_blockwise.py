@@ -61,7 +61,9 @@ def thirteen(block, dtype):
 
 
 @every
-@pytest.mark.parametrize("block", [4, pytest.param(13, marks=pytest.mark.slow), 1024])
+@pytest.mark.parametrize(
+    "block", [4, *(pytest.param(size, marks=pytest.mark.slow) for size in (13, 1024))]
+)
 def test_blockwise_equals_dense(name, block):
     with jax.enable_x64(True):
         ours, theirs = (thirteen(size, np.float64)[name] for size in (block, None))

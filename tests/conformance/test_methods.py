@@ -3,8 +3,8 @@
 The images are the embedded digits, resized and repeated over channels: a method sees the shapes
 that its config asks for, and no data set needs to be on disk.
 
-The default tier traces every config, and runs the config with the smallest images of each method.
-The slow tier runs them all, also over eight devices and against one `jax.grad` per player.
+The default tier runs the config with the smallest images of each method, the slow tier all of them,
+also over eight devices and against one `jax.grad` per player.
 """
 
 import functools
@@ -48,24 +48,32 @@ def configs() -> dict[str, dict]:
     return {name: config_files.load(name) for name in config_files.NAMES}
 
 
+# They compile longest, and their methods' tests compare losses and gradients with loops.
+COSTLY = {"cmc", "cpc_strided"}
+
+
 @functools.cache
 def representatives() -> set[str]:
-    """For each method the config with the smallest images, the first one by name."""
+    """For each method but a few the config with the smallest images, the first one by name."""
     cheapest: dict[str, tuple] = {}
     for name, config in configs().items():
         side, channels = shape_of(config)
         method = wrapped(config["method"])["name"]
         cheapest[method] = min(cheapest.get(method, (math.inf,)), (side * side * channels, name))
-    return {name for _, name in cheapest.values()}
+    return {name for _, name in cheapest.values()} - COSTLY
+
+
+def names(fast) -> list:
+    """The names of all configs as parameters, slow but for those in `fast`."""
+    return [
+        pytest.param(name, marks=() if name in fast else pytest.mark.slow, id=name)
+        for name in config_files.NAMES
+    ]
 
 
 def cases(fast):
     """The cases of all configs, slow but for those in `fast`; one config after the other."""
-    names = [
-        pytest.param(name, marks=() if name in fast else pytest.mark.slow, id=name)
-        for name in config_files.NAMES
-    ]
-    return pytest.mark.parametrize("case", names, indirect=True, scope="module")
+    return pytest.mark.parametrize("case", names(fast), indirect=True, scope="module")
 
 
 each_method, every_config = cases(representatives()), cases(())
@@ -79,7 +87,7 @@ def batch_of(config) -> contracts.Batch:
     )
 
 
-@pytest.mark.parametrize("name", config_files.NAMES)
+@pytest.mark.parametrize("name", names(representatives() | COSTLY))
 def test_shapes_honour_the_contract(name):
     """Traced, not compiled: losses of players, a state that keeps its structure, all taps."""
     config = configs()[name]

@@ -66,6 +66,7 @@ def test_value_is_donsker_varadhan_over_all_blocks():
     assert found == pytest.approx(joint.mean() - np.log(np.exp(product).mean()), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_slope_of_gaussians_is_found():
     found = critic_fit.fitted(PROBLEM, pairs(4000, 0.5), SETTINGS._replace(steps=150), 0)
     grid = np.linspace(0.0, 0.9, 91)  # the best slope of this family on many more pairs

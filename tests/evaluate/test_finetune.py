@@ -88,6 +88,7 @@ def equal(one, other):
     return all(jax.tree.leaves(same))
 
 
+@pytest.mark.slow
 def test_beats_the_frozen_probe_and_leaves_what_it_started_from(frozen, digits, rng):
     before = jax.tree.map(np.array, (frozen.params, frozen.state))
     few = {"labels_per_class": 30, "subsets": 2}

@@ -99,6 +99,7 @@ def quick(monkeypatch):
     monkeypatch.setitem(protocols.PROTOCOLS, "mine-v1", small)
 
 
+@pytest.mark.slow
 def test_rows_of_a_suite(quick, encoder, unlabelled, rng):
     evals = {"mine": {"name": "mine"}}
     suite.check(evals, unlabelled)

@@ -44,6 +44,7 @@ def test_total_correlation_of_equicorrelated_gaussians(correlation, expected, ro
     assert value < expected + 0.03  # a lower bound, but for the noise of 10,000 rows
 
 
+@pytest.mark.slow
 def test_shuffled_coordinates_are_independent():
     random = np.random.default_rng(0)
     rows = {name: random.permuted(part, axis=0) for name, part in both(0.5).items()}

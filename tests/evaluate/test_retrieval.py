@@ -61,23 +61,29 @@ def test_retrieved_by_loops(rng):
     assert float(retrieval.retrieved(jnp.asarray(scores))) == pytest.approx(total / 21, abs=1e-6)
 
 
-def test_deep_infomax(config, digits, rng):
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("dim_mnist", "smoke"),
+        pytest.param("dim_strided", "globals=multiple,smoke", marks=pytest.mark.slow),
+    ],
+)
+def test_deep_infomax(config, digits, rng, name, argument):
     """DIM's scores are those that its bound is computed from, with several globals too."""
-    for name, argument in (("dim_mnist", "smoke"), ("dim_strided", "globals=multiple,smoke")):
-        block = config(name, argument)["method"]["method"]
-        method = build.make("method", block)
-        side = 28 if name == "dim_mnist" else 32
-        channels = 1 if name == "dim_mnist" else 3
-        images = jax.random.normal(rng, (6, side, side, channels))
-        batch = dict(images=images[None], labels=jnp.zeros(6, int), index=jnp.arange(6))
-        params, state = jax.jit(method.init)(rng, batch)
-        scores = jax.jit(method.scores)(params, state, images[None])["local"]
-        assert scores.shape[:2] == (6, 6)
-        assert np.prod(scores.shape[2:]) == (25 * 49 if name == "dim_strided" else 49)
-        # Of one pair alone the scores are the same: nothing in them is of the other images.
-        pair = jax.jit(method.scores)(params, state, images[None, 2:4])["local"]
-        np.testing.assert_allclose(pair, scores[2:4, 2:4], rtol=1e-4, atol=1e-4)
-        assert np.isfinite(bounds.infonce(scores, negatives="candidates"))
+    block = config(name, argument)["method"]["method"]
+    method = build.make("method", block)
+    side = 28 if name == "dim_mnist" else 32
+    channels = 1 if name == "dim_mnist" else 3
+    images = jax.random.normal(rng, (6, side, side, channels))
+    batch = dict(images=images[None], labels=jnp.zeros(6, int), index=jnp.arange(6))
+    params, state = jax.jit(method.init)(rng, batch)
+    scores = jax.jit(method.scores)(params, state, images[None])["local"]
+    assert scores.shape[:2] == (6, 6)
+    assert np.prod(scores.shape[2:]) == (25 * 49 if name == "dim_strided" else 49)
+    # Of one pair alone the scores are the same: nothing in them is of the other images.
+    pair = jax.jit(method.scores)(params, state, images[None, 2:4])["local"]
+    np.testing.assert_allclose(pair, scores[2:4, 2:4], rtol=1e-4, atol=1e-4)
+    assert np.isfinite(bounds.infonce(scores, negatives="candidates"))
 
 
 @pytest.mark.parametrize(
