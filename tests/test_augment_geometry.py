@@ -166,3 +166,17 @@ def test_part_of_the_images_is_blurred():
     assert abs(changed.mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 600)
     with pytest.raises(ValueError, match="6x6 pixels and the blur's radius is 6"):
         augment.gaussian_blur(images, jnp.ones(600), radius=6)
+
+
+def test_widths_of_the_blur_are_uniform_in_their_range(monkeypatch):
+    kept = {}
+
+    def watched(images, sigmas, *, radius):
+        kept.update(sigmas=np.asarray(sigmas), radius=radius)
+        return images
+
+    monkeypatch.setattr("dim_jax.augment.blur.gaussian_blur", watched)
+    images = jnp.zeros((4000, 8, 8, 1))
+    augment.random_blur(jax.random.key(0), images, sigmas=(0.1, 2.0), radius=3)
+    assert kept["radius"] == 3
+    assert stats.kstest(kept["sigmas"], stats.uniform(0.1, 1.9).cdf).pvalue > 1e-3

@@ -113,6 +113,39 @@ def test_resized_crops_have_the_side_of_the_crop_or_the_images():
     assert grey.shape == (64, 12, 10, 1)
 
 
+RATED = {
+    "translate_rate": dict(translate=2, translate_rate=0.3),
+    "jitter_rate": dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_rate=0.3),
+    "grey": dict(grey=0.3),
+    "blur": dict(blur=0.3),
+    "solarise": dict(solarise=0.3),
+}
+
+
+@pytest.mark.parametrize("word", RATED)
+def test_parts_of_the_images_are_changed(word):
+    images = jnp.asarray(np.tile(IMAGES[:1], (1000, 1, 1, 1)))
+    changed = jax.jit(augment.pipeline(**RATED[word]))(jax.random.key(2), images)
+    kept = images if word == "translate_rate" else images.astype(jnp.float32) / 255
+    share = np.asarray(jnp.abs(changed - kept).max(axis=(1, 2, 3)) > 1e-6).mean()
+    within = 5 * np.sqrt(0.3 * 0.7 / 1000) + (0.3 / 25 if word == "translate_rate" else 0)
+    assert abs(share - 0.3) < within
+
+
+def test_blur_and_solarisation_are_those_of_simclr_and_byol(monkeypatch):
+    """The kernel has a tenth of the side, sigma is 0.1 to 2 pixels; the threshold is a half."""
+    kept = {}
+    monkeypatch.setattr(
+        "dim_jax.augment.blur.random_blur",
+        lambda rng, images, **values: kept.update(values) or images,
+    )
+    augment.pipeline(blur=0.5)(jax.random.key(0), jnp.zeros((1, 224, 230, 3)))
+    assert kept == dict(sigmas=(0.1, 2.0), radius=11, rate=0.5)
+    levels = np.linspace(0, 1, 11, dtype=np.float32).reshape(1, 1, 11, 1)
+    solarised = augment.pipeline(solarise=1.0)(jax.random.key(0), jnp.asarray(levels))
+    np.testing.assert_allclose(solarised, np.where(levels >= 0.5, 1 - levels, levels), atol=1e-6)
+
+
 def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
     """They are those of the step's key, the same on one device and on eight but for rounding."""
     seen = {}

@@ -234,6 +234,25 @@ def test_the_command_gives_a_grey_encoder_the_brightness(tmp_path):
         np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
 
 
+def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
+    """Of primaries and mixtures, that of Pillow."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50), (255, 255, 0)]
+    (tmp_path / "images").mkdir()
+    wanted = []
+    for index, colour in enumerate(colours):
+        image = Image.new("RGB", (28, 28), colour)
+        image.save(tmp_path / "images" / f"{index}.png")
+        wanted.append(np.asarray(image.convert("L"))[0, 0])
+    encoder = encoder_module.load_encoder(_export(tmp_path / "encoder", channels=1))
+    seen = []
+    monkeypatch.setattr(
+        encoder_module, "embed", lambda _, images, tap: seen.append(images) or images
+    )
+    embedded = encoder_module._embed_folder(encoder, str(tmp_path / "images"), "y")
+    assert seen[0].shape == (5, 28, 28, 1) and seen[0].dtype == np.uint8
+    np.testing.assert_array_equal(embedded["features"][:, 0, 0, 0], wanted)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -220,3 +220,16 @@ def test_codes_are_drawn_from_the_posterior(batch):
     of_images = jax.jit(method.generative.rate)(params, state, images)
     np.testing.assert_allclose(of_images, rate, rtol=0.03, atol=0.02)
     assert make().generative.infer is None
+
+
+def test_samples_are_of_codes_drawn_from_the_prior():
+    """The normal law of a VAE, the uniform one that an AAE is matched to; an AE has none."""
+    laws = {
+        stats.norm(): make(posterior="gaussian", beta=1.0),
+        stats.uniform(): adversarial("uniform"),
+    }
+    for law, method in laws.items():
+        codes = np.asarray(method.generative.draw(RNG, (4000, D)), np.float64)
+        assert codes.shape == (4000, D)
+        assert stats.kstest(codes.ravel(), law.cdf).pvalue > 1e-3
+    assert make().generative.draw is None

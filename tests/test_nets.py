@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from dim_jax import contracts
-from dim_jax.nets import encoders, heads, layers
+from dim_jax.nets import encoders, heads, layers, pure
 
 RNG = jax.random.key(0)
 
@@ -64,6 +64,70 @@ def test_local_receptive_field(name, side, field):
     # Dead ReLUs can thin the border of the field, never widen it.
     for line in (rows, columns):
         assert field - 2 <= line[-1] - line[0] + 1 <= field
+
+
+def perturbed(tree):
+    """Leaves moved by known numbers: initial scales, biases and statistics hide what they do."""
+    leaves, structure = jax.tree.flatten(tree)
+    random = np.random.default_rng(9)
+    return structure.unflatten([leaf + random.uniform(-0.4, 0.4, leaf.shape) for leaf in leaves])
+
+
+def by_name(params, stats):
+    """linear(name, x) and norm(name, x) in evaluation mode, in float64."""
+
+    def linear(name, x):
+        layer = {part: np.asarray(leaf, np.float64) for part, leaf in params[name].items()}
+        return x @ layer["kernel"] + layer.get("bias", 0)
+
+    def norm(name, x):
+        parts = {**params[name], **stats[name]}
+        values = {part: np.asarray(leaf, np.float64) for part, leaf in parts.items()}
+        return (x - values["mean"]) / np.sqrt(values["var"] + 1e-5) * values["scale"] + values[
+            "bias"
+        ]
+
+    return linear, norm
+
+
+def test_encoder_is_convolutions_norms_relus_and_pooling():
+    """In evaluation mode, against SciPy's correlation and loops in float64."""
+    blocks = (encoders.Block(3, 3, 1, 1, pool=3), encoders.Block(4, 3, 2, 1))
+    net = pure.net(encoders.ConvEncoder(blocks, (6, 5), 2, local=0))
+    images = np.random.default_rng(0).normal(size=(2, 9, 9, 2))
+    params, stats = map(perturbed, jax.jit(net.init)(RNG, jnp.float32(images)))
+    linear, norm = by_name(params, stats)
+    taps, _ = jax.jit(partial(net.apply, train=False))(params, stats, jnp.float32(images))
+
+    def convolved(name, x, stride):
+        kernel = np.asarray(params[name]["kernel"], np.float64)
+        maps = [
+            [
+                sum(
+                    ndimage.correlate(image[..., c], kernel[..., c, k], mode="constant")
+                    for c in range(x.shape[-1])
+                )
+                for k in range(kernel.shape[-1])
+            ]
+            for image in x
+        ]
+        return np.moveaxis(np.array(maps), 1, -1)[:, ::stride, ::stride]
+
+    x = np.maximum(norm("conv0_norm", convolved("conv0", images, 1)), 0)
+    local = np.array(
+        [
+            [[image[i : i + 3, j : j + 3].max((0, 1)) for j in (0, 2, 4, 6)] for i in (0, 2, 4, 6)]
+            for image in x
+        ]
+    )
+    conv = np.maximum(norm("conv1_norm", convolved("conv1", local, 2)), 0)
+    x = conv.reshape(2, -1)
+    for name in ("fc0", "fc1"):
+        x = np.maximum(norm(f"{name}_norm", linear(name, x)), 0)
+    expected = dict(local=local, conv=conv, fc=x, y=linear("y", x))
+    assert taps.keys() == expected.keys()
+    for name, tap in expected.items():
+        np.testing.assert_allclose(taps[name], tap, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_wrong_image_size_is_one_sentence():
@@ -188,6 +252,39 @@ def test_classifier_drops_out_only_in_training():
     np.testing.assert_array_equal(*still)
     assert np.abs(moved[0] - moved[1]).max() > 1e-3
     assert still[0].shape == (16, 3)
+
+
+@pytest.mark.parametrize("name", ["discriminator", "coordinates", "classifier", "mlp_classifier"])
+def test_heads_are_their_layers_one_after_the_other(name):
+    """In evaluation mode, in float64."""
+    net = {
+        "discriminator": heads.discriminator(widths=(6, 5)),
+        "coordinates": heads.coordinates(widths=(6, 5))(4),
+        "classifier": heads.classifier(hidden=6, dropout=0.5, classes=4),
+        "mlp_classifier": heads.mlp_classifier(hidden=6, dropout=0.5, classes=4),
+    }[name]
+    x = np.random.default_rng(1).normal(size=(7, 3))
+    params, stats = map(perturbed, jax.jit(net.init)(RNG, jnp.float32(x)))
+    outputs, _ = jax.jit(partial(net.apply, train=False))(params, stats, jnp.float32(x))
+    linear, norm = by_name(params, stats)
+    for layer in sorted(part for part in params if part.startswith("linear")):
+        x = linear(layer, x)
+        if stats:
+            x = norm({"coordinates": f"norm{layer[-1]}"}.get(name, "norm"), x)
+        x = np.maximum(x, 0)
+    x = linear("score", x)[:, 0] if name == "discriminator" else linear("logits", x)
+    np.testing.assert_allclose(outputs, x, rtol=1e-4, atol=1e-5)
+
+
+def test_the_classifier_drops_out_below_its_norm():
+    """Of units that are all 1, half of them dropped and the others doubled, the variance is 1."""
+    head = heads.classifier(hidden=2000, dropout=0.5, classes=3)
+    params, stats = jax.jit(head.init)(RNG, jnp.zeros((200, 4)))
+    params["linear0"] = dict(kernel=jnp.zeros((4, 2000)), bias=jnp.ones(2000))
+    apply = jax.jit(partial(head.apply, train=True))
+    _, after = apply(params, stats, jnp.zeros((200, 4)), rng=RNG)
+    assert (np.mean(after["norm"]["var"]) - 0.9) / 0.1 == pytest.approx(1, abs=0.02)
+    assert np.mean(after["norm"]["mean"]) / 0.1 == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -137,6 +137,30 @@ def test_average_pooling_where_the_stride_does_not_divide():
         layers.average_pool(jnp.zeros((1, 8, 8, 1)), 3, 2)
 
 
+@pytest.mark.parametrize(("window", "stride", "features"), [(1, 1, 3), (4, 2, 5)])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_layer_is_two_convolutions_beside_the_pooled_input(window, stride, features, norm):
+    """In evaluation mode, in float64, with every parameter moved from its start."""
+    layer, random = amdim._Layer(features, window, stride, norm), np.random.default_rng(0)
+    x = random.normal(size=(2, 8, 8, 3))
+    variables = jax.jit(lambda x: layer.init(RNG, x, train=False))(jnp.float32(x))
+    variables = jax.tree.map(
+        lambda leaf: leaf + random.uniform(-0.4, 0.4, leaf.shape).astype(np.float32), variables
+    )
+    outputs = jax.jit(lambda *trees: layer.apply(*trees, train=False))(variables, jnp.float32(x))
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (window, window), axis=(1, 2))
+    kernel = params["conv"]["kernel"].reshape(window, window, 3, features)
+    hidden = np.einsum("nhwcij,ijcd->nhwd", windows[:, ::stride, ::stride], kernel)
+    if norm == "batch":
+        moments, scaling = variables["batch_stats"]["conv_norm"], params["conv_norm"]
+        hidden = (hidden - np.float64(moments["mean"])) / np.sqrt(np.float64(moments["var"]) + 1e-5)
+        hidden = hidden * scaling["scale"] + scaling["bias"]
+    expected = np.maximum(hidden, 0) @ params["out"]["kernel"]
+    expected[..., :3] += pooled(x, window, stride)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+
+
 def kernels_of_first_convolutions(tree) -> list:
     paths = jax.tree_util.tree_flatten_with_path(tree)[0]
     return [leaf for path, leaf in paths if "'conv'" in jax.tree_util.keystr(path)]

@@ -175,6 +175,47 @@ def test_concat_without_spectral_norm_has_the_parameters_it_always_had():
     }
 
 
+@pytest.mark.parametrize("name", ["encode_and_dot", "encode_and_dot_one_norm"])
+def test_encode_and_dot_is_two_residual_branches_and_a_product(name):
+    """In evaluation mode and in float64; every scale, bias and statistic moved from its start."""
+    critic, random = CRITICS[name], np.random.default_rng(0)
+    anchors, candidates = random.normal(size=(4, 6)), random.normal(size=(3, 8))
+    trees = critic.init(RNG, jnp.float32(anchors), jnp.float32(candidates))
+    leaves, structure = jax.tree.flatten(trees)
+    leaves = [leaf + random.uniform(-0.4, 0.4, leaf.shape).astype(np.float32) for leaf in leaves]
+    params, stats = structure.unflatten(leaves)
+
+    def normed(x, mean, variance, layer):
+        standard = (x - mean) / np.sqrt(variance + 1e-5)
+        return standard * np.float64(layer["scale"]) + np.float64(layer["bias"])
+
+    def branch(side, x):
+        layers, kept = params[side], stats[side]["norm"]
+        hidden = x @ np.float64(layers["linear0"]["kernel"])
+        hidden = normed(hidden, np.float64(kept["mean"]), np.float64(kept["var"]), layers["norm"])
+        rows = np.maximum(hidden, 0) @ np.float64(layers["linear1"]["kernel"])
+        rows += np.float64(layers["linear1"]["bias"]) + x @ np.float64(layers["shortcut"]["kernel"])
+        if "layer_norm" not in layers:
+            return rows
+        moments = rows.mean(-1, keepdims=True), rows.var(-1, keepdims=True)
+        return normed(rows, *moments, layers["layer_norm"])
+
+    assert ("layer_norm" in params["anchor"]) == (name == "encode_and_dot")
+    expected = branch("anchor", anchors) @ branch("candidate", candidates).T
+    scores, _ = critic.all_pairs(
+        params, stats, jnp.float32(anchors), jnp.float32(candidates), train=False
+    )
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_encode_and_dot_shortcuts_start_as_copies():
+    params, _ = CRITICS["encode_and_dot"].init(RNG, jnp.zeros((4, 6)), jnp.zeros((3, 8)))
+    for side in ("anchor", "candidate"):
+        kernel = params[side]["shortcut"]["kernel"]
+        np.testing.assert_array_equal(np.diagonal(kernel), 1)
+        assert np.abs(kernel - np.eye(*kernel.shape)).max() <= 0.01
+
+
 def test_encode_and_dot_starts_near_the_square_root_of_its_width():
     """Two layer-normed vectors: mean square 1 per coordinate, so scores spread like sqrt(U)."""
     critic = compiled(critics.encode_and_dot(width=512, norm_anchors=True))

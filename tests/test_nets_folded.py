@@ -292,3 +292,76 @@ def test_batch_norm_is_over_the_crops_of_all_images():
         sums += np.einsum("nijc,ijcd->d", patch, kernel)
     mean = sums / (len(padded) * 16)
     np.testing.assert_allclose(after["body"]["stem_norm"]["mean"], 0.1 * mean, rtol=1e-4, atol=1e-6)
+
+
+class Loops:
+    """Layers of a module's variables in evaluation mode, in float64."""
+
+    def __init__(self, variables):
+        self.of = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+
+    def norm(self, name, x):
+        layer = {**self.of["params"][name], **self.of["batch_stats"][name]}
+        standard = (x - layer["mean"]) / np.sqrt(layer["var"] + 1e-5)
+        return standard * layer["scale"] + layer["bias"]
+
+    def conv(self, name, x, stride, padding):
+        kernel = self.of["params"][name]["kernel"]
+        x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
+        x = np.einsum("nhwcij,ijcd->nhwd", windows[:, ::stride, ::stride], kernel)
+        return self.norm(f"{name}_norm", x)
+
+    def linear(self, name, x):
+        layer = self.of["params"][name]
+        return x.reshape(len(x), -1) @ layer["kernel"] + layer.get("bias", 0)
+
+
+def evaluated(module, x):
+    """Outputs in evaluation mode, with every scale, bias and statistic moved from its start."""
+    variables = filled(jax.eval_shape(functools.partial(module.init, train=False), RNG, x))
+    numbers = np.random.default_rng(3)
+    variables = jax.tree.map(
+        lambda leaf: leaf + jnp.asarray(numbers.uniform(-0.3, 0.3, leaf.shape), jnp.float32),
+        variables,
+    )
+    outputs = jax.jit(functools.partial(module.apply, train=False))(variables, jnp.float32(x))
+    return outputs, Loops(variables)
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(12, 1), (12, 2), (5, 1)])
+def test_bottlenecks_are_three_convolutions_beside_a_shortcut(channels, stride):
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, channels))
+    outputs, loops = evaluated(folded._Bottleneck(3, stride, "batch"), x)
+    inner = np.maximum(loops.conv("conv0", x, 1, 0), 0)
+    inner = np.maximum(loops.conv("conv1", inner, stride, 1), 0)
+    beside = x if (channels, stride) == (12, 1) else loops.conv("shortcut", x, stride, 0)
+    expected = np.maximum(loops.conv("conv2", inner, 1, 0) + beside, 0)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_crops_of_alexnet_are_five_convolutions_with_pooling():
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 2))
+    outputs, loops = evaluated(folded._AlexNet(2, (1, 4), "batch"), x)
+    for index in range(5):
+        x = np.maximum(loops.conv(f"conv{index}", x, 1, 1), 0)
+        if index in (1, 4):
+            windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+            x = windows[:, ::2, ::2].max((-2, -1))
+    assert outputs.shape == (3, 1, 1, 4)
+    np.testing.assert_allclose(outputs, x, rtol=1e-4, atol=1e-4)
+
+
+def test_layers_above_the_map():
+    x = np.random.default_rng(0).normal(size=(2, 7, 7, 3))
+    outputs, loops = evaluated(folded._Single(5, 6, 4, 0.5, "batch"), x)
+    summary = np.maximum(loops.conv("summary", x, 2, 0), 0)
+    fc = np.maximum(loops.norm("fc_norm", loops.linear("fc", summary)), 0)
+    for name, tap in dict(fc=fc, y=loops.linear("y", fc)).items():
+        np.testing.assert_allclose(outputs[name], tap, rtol=1e-4, atol=1e-4)
+    outputs, loops = evaluated(folded._Multiple(4, "batch"), x)
+    below = np.maximum(loops.conv("block", x, 1, 0), 0)
+    above = np.maximum(loops.conv("globals", below, 1, 0), 0)
+    expected = dict(fc=below.reshape(2, -1), globals=above, y=above.reshape(2, -1))
+    for name, tap in expected.items():
+        np.testing.assert_allclose(outputs[name], tap, rtol=1e-4, atol=1e-4)

@@ -135,6 +135,20 @@ def test_shapes_with_strides_and_pools():
     np.testing.assert_array_equal(taps["conv"], pooled)
 
 
+def test_layers_above_the_map_are_relu_layers_and_an_affine_one():
+    net = encoder()
+    params, taps = started(net, images())
+    first, last = (
+        {part: np.asarray(leaf, np.float64) for part, leaf in params[name].items()}
+        for name in ("fc0", "y")
+    )
+    fc = np.asarray(taps["conv"], np.float64).reshape(4, -1) @ first["kernel"] + first["bias"]
+    assert fc.min() < -1e-3
+    fc = np.maximum(fc, 0)
+    np.testing.assert_allclose(taps["fc"], fc, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(taps["y"], fc @ last["kernel"] + last["bias"], rtol=1e-4, atol=1e-5)
+
+
 def test_responses_are_passed_on_where_asked():
     net = encoder(passed="responses", hidden=())
     _, taps = started(net, images(channels=3))

@@ -148,12 +148,95 @@ def test_random_numbers_are_those_of_the_seed_and_the_step(stream):
     assert one == [zero[1], two[0]]
 
 
+def test_a_step_draws_other_numbers_for_its_loss_than_for_its_images():
+    def loss(params, state, batch, rng, step):
+        numbers = {"loss": jax.random.uniform(rng), "change": batch["images"].mean()}
+        return contracts.Step({"encoder": params["encoder"] * 0.0}, numbers, state, {})
+
+    def change(rng, images):
+        return jax.numpy.full(images.shape, jax.random.uniform(rng))
+
+    state = steps.TrainState.create(
+        apply_fn=loss, params={"encoder": jax.numpy.zeros(())}, tx=optax.sgd(0.1), state={}
+    )
+    dispatch = steps.make_dispatch(((0.0,), (1.0,)), 3, 8, 8, steps.mesh(), change)
+    _, metrics = dispatch(state, np.zeros((8, 2, 2, 1), np.uint8), np.zeros(8, np.int32), count=3)
+    assert np.abs(metrics["loss"] - metrics["change"]).min() > 1e-4
+
+
 def test_images_per_second_are_of_the_images_and_the_seconds_of_a_row(untouched):
     rows = untouched[1].rows
     for before, row in itertools.pairwise(rows):
         images = 32 * (row["step"] - before["step"])
         seconds = row["time/seconds"] - before["time/seconds"]
         assert row["time/images_per_second"] * seconds == pytest.approx(images)
+
+
+def test_a_row_has_means_over_its_steps_and_the_epoch(monkeypatch):
+    """Of steps 5 to 8 where an epoch has 5; and its seconds are those since the row before."""
+    loop = object.__new__(train.Loop)
+    loop._durations, loop._outputs = train.Plan(32, 5, 25, 4, 4), training.Outputs()
+    loop._last_read, loop.train_seconds, loop.compile_seconds = 90.0, 7.0, 3.0
+    monkeypatch.setattr(train.time, "perf_counter", lambda: 100.0)
+    metrics = {"loss/encoder": np.float32([1, 2, 3, 6]), "rate": np.float32([0, 0, 0, 1])}
+    row = loop._read(8, 4, metrics, began=80.0)
+    assert loop._outputs.rows == [row]
+    assert row == {
+        **{"step": 8, "epoch": 1.6, "loss/encoder": 3.0, "rate": 0.25},
+        **{
+            "time/images_per_second": 4 * 32 / 10,
+            "time/seconds": 17.0,
+            "time/compile_seconds": 3.0,
+        },
+    }
+
+
+class Compiling:
+    """A dispatch whose compilation takes 7 seconds of a clock and whose run takes 5."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def lower(self, *arguments, count):
+        return self
+
+    def compile(self):
+        self.now += 7
+        return self
+
+    def __call__(self, state, *arguments):
+        self.now += 5
+        return state, {}
+
+    def arguments(self, count, following):
+        """As a feed: waits 3 seconds for images."""
+        self.now += 3
+        return ()
+
+
+def test_seconds_of_training_count_waiting_for_images_but_no_compilation(monkeypatch):
+    loop, fake = object.__new__(train.Loop), Compiling()
+    loop._durations, loop._outputs = train.Plan(32, 5, 8, 4, 4), training.Outputs()
+    loop._last_read = loop.train_seconds = loop.compile_seconds = 0.0
+    loop._dispatch = loop._feed = fake
+    loop._compiled, loop._recorder, loop._train_state, loop.step = {}, None, None, 0
+    monkeypatch.setattr(train.time, "perf_counter", lambda: fake.now)
+    for _ in range(2):
+        loop._read(*loop._launch())
+    assert (loop.step, loop.compile_seconds) == (8, 7)
+    assert [row["time/seconds"] for row in loop._outputs.rows] == [8, 16]
+
+
+def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
+    outputs, soon = training.Outputs(), {**small["train"], "max_minutes": 1e-9}
+    for step in (4, 8):
+        with pytest.raises(train.Stopped, match=f"at step {step}, saved"):
+            run(small, digits, tmp_path, outputs, train=soon)
+        outputs.rows[-1]["time/seconds"] += 1000 * (step == 4)
+        outputs.rows[-1]["time/compile_seconds"] += 500 * (step == 4)
+    before, after = outputs.rows
+    assert before["time/seconds"] < after["time/seconds"] < before["time/seconds"] + 500
+    assert after["time/compile_seconds"] >= before["time/compile_seconds"] >= 500
 
 
 def test_divergence_names_player_and_step_and_keeps_the_last_good_state(

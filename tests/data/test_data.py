@@ -1,5 +1,6 @@
 """`data.load`: names, and the errors that do not depend on a source."""
 
+import pathlib
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts, data
+from dim_jax.data import memory
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,32 @@ def test_loading_digits_imports_no_other_source():
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_centre_of_images_that_are_no_squares():
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 11, 2), np.uint8)
+    split = data.Split(images, np.zeros(3, np.int32))
+    facts = data.Facts("made", (6, 11, 2), None, None, None)
+    result = data.centre(data.Dataset(facts, {"train": split, "test": split}), 4)
+    np.testing.assert_array_equal(result.splits["train"].images, images[:, 1:5, 3:7])
+    assert result.facts.shape == (4, 4, 2)
+
+
+def test_evaluations_of_a_part_see_training_images_all_over():
+    images = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1)
+    split = data.Split(images, np.arange(200, dtype=np.int32))
+    facts = data.Facts("made", (1, 1, 1), None, None, None)
+    everything = data.Dataset(facts, {"train": split, "test": split})
+    train, again = (data.evaluated(everything, limit=50).splits["train"] for _ in range(2))
+    np.testing.assert_array_equal(train.labels, again.labels)
+    np.testing.assert_array_equal(train.labels, train.images.ravel())
+    assert (np.diff(train.labels) > 0).all() and len(train.labels) == 50
+    # Uniform: 12.5 expected in each quarter, with a deviation of 2.7.
+    counts = np.histogram(train.labels, 4, (0, 200))[0]
+    assert (np.abs(counts - 12.5) < 10).all() and len(set(np.diff(train.labels))) > 3
+
+
+def test_decoded_images_may_take_a_quarter_of_the_memory():
+    line = pathlib.Path("/proc/meminfo").read_text().splitlines()[0]
+    assert line.startswith("MemTotal:")
+    assert memory.limit() == pytest.approx(int(line.split()[1]) * 1024 / 4, rel=0.01)

@@ -60,3 +60,23 @@ def test_table_is_plausible(name):
     assert len(entry.mean) == len(entry.std) in (1, 3)
     assert all(0 < value < 1 for value in (*entry.mean, *entry.std))
     assert entry.source
+
+
+# As they are printed, rounded to four digits, in PyTorch's examples and in many repositories.
+PRINTED = {
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion_mnist": ((0.2860,), (0.3530,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "svhn_cropped": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    "tiny_imagenet": ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)),
+    "imagenet2012": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_table_is_the_customary_one(name):
+    np.testing.assert_allclose(
+        facts.statistics(name, len(PRINTED[name][0])), PRINTED[name], atol=6e-5
+    )

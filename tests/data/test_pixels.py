@@ -72,9 +72,12 @@ def test_any_shape_becomes_square(height, width, size):
     assert pixels.fit(_picture(height, width), size).shape == (size, size, 3)
 
 
-def test_the_centre_is_kept():
-    picture = np.zeros((4, 10, 1), np.uint8)
-    picture[:, 3:7] = 200
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("scale", [1, 3])
+def test_the_centre_is_kept(upright, scale):
+    picture = np.zeros((4 * scale, 10 * scale, 1), np.uint8)
+    picture[:, 3 * scale : 7 * scale] = 200
+    picture = picture.swapaxes(0, 1) if upright else picture
     np.testing.assert_array_equal(pixels.fit(picture, 4), np.full((4, 4, 1), 200))
 
 

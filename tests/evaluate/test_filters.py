@@ -32,6 +32,12 @@ def test_colours_are_the_channels():
     np.testing.assert_array_equal(filters.grid(kernel)[10, 10], [255, 128, 0])
 
 
+def test_two_channels_are_shown_as_their_mean():
+    kernel = np.zeros((1, 2, 2, 1), np.float32)
+    kernel[0, :, :, 0] = [[4.0, 0.0], [1.0, -3.0]]  # means 2 and -1
+    np.testing.assert_array_equal(filters.as_pixels(kernel)[0, 0], [[255, 255, 255], [64, 64, 64]])
+
+
 @pytest.mark.parametrize(
     ("count", "columns"), [(64, 16), (96, 16), (192, 24), (8, 4), (7, 4), (1, 1)]
 )

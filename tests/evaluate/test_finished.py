@@ -74,6 +74,21 @@ def test_what_changed_is_made_again(representations, digits, tmp_path):
     assert kept(run(moved, digits, tmp_path, other, seed=1)[2]) == 0
 
 
+def test_of_other_data_all_is_made_again(representations, digits, tmp_path):
+    pixels = {"pixels": representations["pixels"]}
+    evals = {"knn": {"name": "knn"}}
+    run(pixels, digits, tmp_path, evals)
+    assert kept(run(pixels, digits, tmp_path, evals)[2]) == 1
+    renamed = digits._replace(facts=digits.facts._replace(name="others"))
+    train = digits.splits["train"]
+    fewer = {
+        **digits.splits,
+        "train": train._replace(images=train.images[1:], labels=train.labels[1:]),
+    }
+    for other in (renamed, digits._replace(splits=fewer)):
+        assert kept(run(pixels, other, tmp_path, evals)[2]) == 0
+
+
 @pytest.mark.parametrize("damage", ["json", "figure"])
 def test_a_damaged_one_is_made_again(representations, digits, whole, tmp_path, damage):
     run(representations, digits, tmp_path)

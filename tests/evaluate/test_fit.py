@@ -1,4 +1,5 @@
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -73,3 +74,12 @@ def test_orders_of_several_fits_stay_within_their_members():
 
 def test_fewer_examples_than_a_batch_are_one_batch():
     assert next(iter(fit.orders(np.arange(3), 64, np.random.default_rng(0)))).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("examples", "expected"),
+    [(1000, (31, 10)), (40, (1, 100)), (64, (2, 50)), (96, (3, 34)), (5, (1, 100))],
+)
+def test_few_examples_are_passed_over_until_there_are_as_many_steps(examples, expected):
+    settings = types.SimpleNamespace(batch=32, epochs=10, min_steps=100)
+    assert fit.duration(settings, examples) == expected

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.data import facts
-from dim_jax.evaluate import generative
+from dim_jax.data import dataset, facts
+from dim_jax.evaluate import drawing, generative
 
 D = 4
 
@@ -59,6 +59,42 @@ def test_bounds_are_of_the_same_weights_in_order(digits, rng):
     assert found["y/importance_weighted_bound"] == pytest.approx(-1.0, abs=0.1)
     assert found["y/active_coordinates"] == D
     assert {"decoded", "samples", "traversals"} <= found.keys()
+
+
+def test_bounds_are_of_images_all_over_the_test_split(digits, rng):
+    def log_weights(params, state, rng, images, count):
+        return jnp.broadcast_to(images.mean(axis=(1, 2, 3)), (count, len(images)))
+
+    judged = frozen(log_weights=log_weights, rate=lambda p, s, images: images[:, 0, 0, 0])
+    values = generative.evaluate(judged, digits.splits, rng, draws=2, judged=7)
+    images = digits.splits["test"].images
+    picked = images[np.linspace(0, len(images) - 1, 7).round().astype(int)] / 127.5 - 1
+    assert values["y/elbo"] == pytest.approx(picked.mean(), abs=1e-5)
+    assert values["y/importance_weighted_bound"] == pytest.approx(picked.mean(), abs=1e-5)
+
+
+def test_coordinates_are_active_by_variance_and_traversed_from_the_largest(monkeypatch, rng):
+    """Quarters of 400 images, all of one value each, with standard deviations that are known."""
+    deviations = np.array([0.09, 0.5, 0.11, 0.2])
+    signs = np.resize([1, -1], (400, 1))
+    quarters = (signs * deviations).reshape(400, 2, 2).repeat(4, axis=1).repeat(4, axis=2)
+    pixels = np.round((quarters[..., None] + 1) * 127.5).astype(np.uint8)
+    split = dataset.Split(pixels, np.zeros(400, np.int32))
+    monkeypatch.setattr(drawing, "rows_of_images", lambda rows: rows)
+    laws = dict(
+        log_weights=lambda p, s, rng, images, count: jnp.zeros((count, len(images))),
+        rate=lambda p, s, images: images[:, 0, 0, 0],
+    )
+    values = generative.evaluate(frozen(**laws), {"test": split}, rng, draws=1)
+    assert values["y/active_coordinates"] == 3
+    rows = values["traversals"]
+    assert list(rows) == ["1", "3", "2", "0"]
+    # Coordinate 3 fills the lower right quarter: from -3 to 3, cut to [-1, 1], in 11 steps.
+    moved = rows["3"][:, 7, 7, 0]
+    np.testing.assert_array_equal(moved[[0, 3, 5, 7, 10]], [0, 0, 128, 255, 255])
+    assert moved[4] == round((1 - 0.6) * 127.5) and len(moved) == 11
+    still = pixels[0, 7, 0, 0]
+    np.testing.assert_array_equal(rows["3"][:, 7, 0, 0], still)
 
 
 def test_pictures_are_in_the_images_own_range(rng):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from dim_jax import contracts
 from dim_jax.data import dataset
@@ -46,6 +47,25 @@ def test_purity_is_one_for_separate_classes_and_chance_for_random_labels(rng):
     random = np.random.default_rng(0).integers(0, 4, 800)
     shuffled = neighbours.evaluate(*cloud(100, 8, random), rng)
     assert abs(shuffled["y/purity@4"] - 0.25) < 0.05
+
+
+def test_purity_before_and_after_the_sigmoid(rng):
+    """By loops, on features whose large values the sigmoid brings together."""
+    y = 4 * np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    table, labels = jnp.asarray(y), np.arange(60, dtype=np.int32) % 3
+    labels[y[:, 0] > 0] = 0
+    frozen = contracts.Frozen(jax.jit(lambda images: {"y": table[images[:, 0, 0, 0]]}))
+    images = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
+    purity = neighbours.evaluate(frozen, {"test": dataset.Split(images, labels)}, rng)
+    expected = []
+    for rows in (y.astype(np.float64), special.expit(y.astype(np.float64))):
+        same = []
+        for query, row in enumerate(rows):
+            nearest = np.argsort(np.abs(rows - row).sum(axis=1))[1:5]
+            same += list(labels[nearest] == labels[query])
+        expected.append(np.mean(same))
+    assert expected[0] != expected[1]
+    assert [purity["y/purity@4"], purity["y/purity@4_sigmoid"]] == pytest.approx(expected)
 
 
 def test_queries_are_the_first_of_each_class_or_the_first_images():

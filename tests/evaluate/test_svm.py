@@ -82,6 +82,21 @@ def test_strength_is_not_chosen_on_the_examples_that_are_fitted():
         np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
 
 
+def test_of_equally_good_strengths_the_most_regularised_is_chosen():
+    # Two classes far apart: every strength is right on all that is held out.
+    random = np.random.default_rng(0)
+    labels = np.arange(60, dtype=np.int32) % 2
+    rows = random.normal(size=(60, 3)) + 8.0 * labels[:, None]
+    rows = jnp.asarray(rows - rows.mean(0), jnp.float32)
+    for fit in (svm.fitted, svm.rotated):
+        chosen, first, last = (
+            fit(SETTINGS._replace(strengths=strengths, fits=5), rows, labels, 2, seed=0)
+            for strengths in ((0.01, 100.0), (0.01,), (100.0,))
+        )
+        np.testing.assert_allclose(chosen.weights, first.weights, rtol=1e-3)
+        assert np.abs(first.weights - last.weights).max() > 0.1 * np.abs(last.weights).max()
+
+
 def test_few_labels_and_permuted_labels(digits, rng):
     frozen = controls.pixels()
     few = svm.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5, subsets=2)

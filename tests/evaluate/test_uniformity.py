@@ -52,6 +52,27 @@ def test_the_level_of_the_test_is_the_share_of_a_true_sample_that_fails():
     assert np.mean(uniformity.p_values(1.5 * rows, "gaussian") > 0.01) < 0.05
 
 
+def test_passed_is_the_share_above_the_level_of_one_percent(rng):
+    """Of 300 coordinates with deviations between 1 and 1.5, by SciPy's asymptotic test."""
+    scales = np.linspace(1, 1.5, 300)
+    rows = (scales * np.random.default_rng(0).normal(size=(200, 300))).astype(np.float32)
+    levels = [stats.ks_1samp(column, stats.norm.cdf, method="asymp").pvalue for column in rows.T]
+    passed = evaluate(rows, rng, prior="gaussian")["y/kolmogorov_gaussian_passed"]
+    assert passed == pytest.approx(np.mean(np.array(levels) > 0.01))
+    assert np.mean(np.array(levels) > 0.05) < passed - 0.05
+
+
+def test_the_distance_is_of_all_images_and_the_test_of_500(rng, monkeypatch):
+    seen = []
+    textbook = uniformity._tests
+    monkeypatch.setattr(
+        uniformity, "_tests", lambda rows, prior: seen.append(len(rows)) or textbook(rows, prior)
+    )
+    monkeypatch.setattr(uniformity.features, "extract", lambda *_: {"y": np.zeros((700, 2))})
+    uniformity.evaluate(None, {"test": None}, rng)
+    assert seen == [700, 500]
+
+
 def test_unknown_prior(rng):
     with pytest.raises(contracts.UserError, match="did you mean 'uniform'"):
         evaluate(np.zeros((3, 1)), rng, prior="unifrom")

@@ -113,6 +113,27 @@ def test_a_log_axis_maps_equal_ratios_to_equal_distances():
     assert np.ptp(np.diff(y)) < 0.3  # pixels, rounded to a tenth
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_labels_of_the_axes_stand_where_such_values_are(log):
+    """Between the points beside it, which the axes map linearly, or by their logarithms."""
+    values = [2.0 ** -(step / 5) if log else 3.0 + step / 20 for step in range(100)]
+    figure = curves.chart("x", STEPS, values)
+    assert ("log scale" in figure) == log
+    drawn = np.array([point[:2] for point in points(figure)])
+    labels = {axis: [] for axis in "xy"}
+    for node in parsed(figure).iter("text"):
+        labels[node.get("class")].append((float(node.text), float(node.get(node.get("class")))))
+    assert len(labels["x"]) >= 3 and len(labels["y"]) >= 3
+    scaled = np.log if log else np.asarray
+    slope, start = np.polyfit(scaled(values), drawn[:, 1], 1)
+    for value, place in labels["y"]:
+        assert slope * scaled(value) + start + 3.5 == pytest.approx(place, abs=0.3)
+        assert curves._TOP - 0.1 <= place - 3.5 <= curves.HEIGHT - curves._BOTTOM + 0.1
+    slope, start = np.polyfit(STEPS, drawn[:, 0], 1)
+    for value, place in labels["x"]:
+        assert slope * value + start == pytest.approx(place, abs=0.3)
+
+
 def test_a_few_extreme_values_do_not_press_the_curve_flat():
     values = [500.0, *(math.sin(step / 9) for step in range(1, 100))]
     figure = curves.chart("x", STEPS, values)

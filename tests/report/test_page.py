@@ -5,6 +5,7 @@ import html.parser
 import json
 import re
 
+import numpy as np
 import pytest
 
 from dim_jax import report
@@ -77,6 +78,32 @@ def test_the_best_value_of_each_group_is_marked(folder):
     page = Page(written(folder))
     cells = [value for tag, name, value in page.attributes if tag == "td" and name == "class"]
     assert sum("best" in value.split() for value in cells) == 4
+
+
+def test_marks_of_a_table_stand_where_their_numbers_are(folder, finished):
+    """On the scale that the ticks tell, which all rows of a table share."""
+    table = written(folder).split("<table class='probes")[1].split("</table>")[0]
+    ticks = re.findall(r"<span style='left:([\d.]+)%'>([\d.]+)</span>", table)
+    slope, start = np.polyfit(*np.array(ticks, float).T[::-1], 1)
+    assert slope > 0 and len(set(ticks)) >= 3
+    rows = dict.fromkeys(("conv", "fc", "y"))
+    for tap in rows:
+        track = table.split(f"<th scope='row'>{tap} ")[1].split("</div>")[0]
+        rows[tap] = re.findall(r"<i class='(?:mark|line) (\w+)' style='left:([\d.]+)%'", track)
+        for name, left in rows[tap]:
+            given = [row for row in finished["rows"][:8] if row["tap"] in (tap, name)]
+            of_name = [row for row in given if row["representation"] == name]
+            value = 100 * of_name[0]["value"] if of_name else given[0]["published"]
+            assert slope * value + start == pytest.approx(float(left), abs=0.05), (tap, name)
+        assert {name for name, _ in rows[tap]} == {
+            *("trained", "untrained", "pixels", "pca"),
+            "diamond",
+        }
+        bar = re.search(r"<i class='bar' style='left:([\d.]+)%;width:([\d.]+)%'", track)
+        left = dict(rows[tap])
+        ends = sorted(float(left[name]) for name in ("trained", "untrained"))
+        assert float(bar[1]) == pytest.approx(ends[0], abs=0.02)
+        assert float(bar[2]) == pytest.approx(ends[1] - ends[0], abs=0.02)
 
 
 def test_the_permuted_control_has_a_section_of_its_own(folder):
@@ -168,6 +195,37 @@ def test_everything_is_escaped(folder):
     assert page.tags.count("script") == 1
     assert page.text.count("<script>alert") > 20  # as words, where they belong
     assert {name for _, name, _ in page.attributes}.isdisjoint({"onload", "onerror", "onclick"})
+
+
+def test_facts_of_the_run_with_their_units(folder):
+    def add(results):
+        results["run"] |= dict(
+            devices=4,
+            peak_mib=dict(host=1024.4, device=7210.0),
+            train_peak_mib=dict(host=512.0, device=None),
+            best=dict(step=6400, metric="loss/encoder", value=1.23456),
+        )
+
+    changed(folder, "results.json", add)
+    shown = dict(re.findall(r"<dt>([^<]*)</dt><dd[^>]*>([^<]*)</dd>", written(folder)))
+    expected = {
+        "Device": "4 × cpu",
+        "Steps": "8,000",
+        "Epochs": "16",
+        "Training time": "32 min 12 s",
+        "Images per second": "2,875",
+        "Seed": "3",
+        "Training images": "50,000",
+        "Test images": "10,000",
+        "Compilation": "14 s",
+        "Evaluation": "5 min 41 s",
+        "Peak memory": "1,024 MiB, device 7,210 MiB",
+        "Peak memory, training": "512 MiB",
+        "Best checkpoint": "step 6,400, loss/encoder 1.235",
+        "Parameters, encoder": "1,381,952",
+        "jax": "0.10.2",
+    }
+    assert shown == expected
 
 
 def test_a_run_without_labels(folder, finished):
