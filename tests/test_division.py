@@ -68,6 +68,19 @@ def test_accumulated_parts_have_their_own_batch_statistics_in_turn():
     assert metrics["loss/encoder"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_accumulated_parts_draw_their_random_numbers_apart():
+    def loss(params, state, batch, rng, number):
+        drawn = jax.random.uniform(rng)
+        return contracts.Step({"encoder": params["encoder"] * drawn}, {"drawn": drawn}, state, {})
+
+    gradients, step = steps.accumulated_gradients(
+        loss, {"encoder": np.float32(1)}, {}, batch_of(8), RNG, 0, parts=4
+    )
+    expected = np.mean([jax.random.uniform(jax.random.fold_in(RNG, part)) for part in range(4)])
+    assert step.metrics["drawn"] == pytest.approx(expected)
+    assert gradients["encoder"] == pytest.approx(expected)
+
+
 def test_who_may_accumulate_is_in_the_contract(config):
     probe = config("quickstart")["method"]
     dim = build.make("method", probe["method"])
