@@ -145,7 +145,9 @@ LATE = {
 }
 
 
-@pytest.mark.parametrize("mistake", LATE)
+@pytest.mark.parametrize(
+    "mistake", ["tap", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LATE)[1:])]
+)
 def test_what_cannot_be_evaluated_is_said_before_training(mistake, light, tmp_path, capsys):
     spec, message = LATE[mistake]
     config, workdir = judging(light, tmp_path, one=spec), tmp_path / "run"

@@ -134,7 +134,7 @@ def close(ours, theirs, rtol):
     ("runner", "sharded"),
     [
         ("shard_map", "anchors"),
-        ("pmap", "candidates"),
+        pytest.param("pmap", "candidates", marks=slow),
         pytest.param("pmap", "anchors", marks=slow),
         pytest.param("shard_map", "candidates", marks=slow),
         pytest.param("shard_map unchecked", "anchors", marks=slow),
