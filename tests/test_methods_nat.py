@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import training
 from scipy import optimize
 
 from dim_jax import build, checkpoint, contracts, data, steps, train
@@ -155,23 +156,6 @@ def digits() -> data.Dataset:
     return dataset._replace(splits={**dataset.splits, "train": few})
 
 
-class Outputs:
-    """Keeps the rows in memory."""
-
-    def __init__(self):
-        self.rows = []
-
-    def begin(self, step, plan):
-        self.rows = [row for row in self.rows if row["step"] <= step]
-        return self.rows[-1] if self.rows else {}
-
-    def append(self, row):
-        self.rows.append(row)
-
-    def log(self, line):
-        raise AssertionError(line)
-
-
 def run(config, dataset, folder, outputs, *, examples: int = 160):
     """Trains the smoke form on the digits: 5 steps an epoch, exchanges in epochs 0, 2, ..."""
     spec = config("nat")
@@ -182,13 +166,15 @@ def run(config, dataset, folder, outputs, *, examples: int = 160):
     initial = train.initial_state(method, spec, dataset, durations)
     checkpoints = checkpoint.Checkpoints(folder, keep=2)
     loop = train.Loop.of(initial, spec, dataset, durations, checkpoints, outputs, jax.devices()[:1])
-    return initial, loop.run()
+    final = loop.run()
+    assert not outputs.lines
+    return initial, final
 
 
 @pytest.fixture(scope="module")
 def whole(config, digits, tmp_path_factory):
     """An uninterrupted run: (initial state, final state, rows of metrics)."""
-    outputs = Outputs()
+    outputs = training.Outputs()
     initial, final = run(config, digits, tmp_path_factory.mktemp("whole"), outputs)
     return initial, final, outputs.rows
 
@@ -198,7 +184,7 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
     config, digits, whole, tmp_path, monkeypatch
 ):
     initial, final, _ = whole
-    interrupted, read, signalled = Outputs(), train.Loop._read, []
+    interrupted, read, signalled = training.Outputs(), train.Loop._read, []
 
     def stop_at_12(loop, step, *arguments):  # steps 10 to 14 exchange
         read(loop, step, *arguments)
@@ -219,7 +205,7 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
 
 def test_another_number_of_images_is_one_sentence(config, digits, tmp_path):
     with pytest.raises(contracts.UserError, match=r"data has 160; set its number .* to 160"):
-        run(config, digits, tmp_path, Outputs(), examples=512)
+        run(config, digits, tmp_path, training.Outputs(), examples=512)
 
 
 @pytest.mark.parametrize("wrong", [dict(every=0), dict(examples=-1)])

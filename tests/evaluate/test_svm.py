@@ -53,6 +53,15 @@ def test_as_good_as_the_best_linear_svc_on_digits(digits, rng):
     assert found["pixels/accuracy_fits"] == 1 and "pixels/accuracy_std" not in found
 
 
+def assert_chosen(strength, rows, labels, over) -> None:
+    """Asserts that of two strengths, in either order, the first gives the weights."""
+    expected = svm.fitted(SETTINGS._replace(strengths=(strength,)), rows, labels, 2, seed=0)
+    for strengths in ((strength, over), (over, strength)):
+        settings = SETTINGS._replace(strengths=strengths)
+        chosen = svm.fitted(settings, rows, labels, 2, seed=0)
+        np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
+
+
 def test_strength_is_chosen_on_held_out_training_examples():
     # The class shows in the difference of two noisy features: a strong penalty, which leaves
     # little but the difference of the class means, does not find it.
@@ -61,11 +70,7 @@ def test_strength_is_chosen_on_held_out_training_examples():
     noise = random.normal(size=(300, 1))
     rows = noise + 0.1 * random.normal(size=(300, 2)) + [[0.3, 0.0]] * labels[:, None]
     rows = jnp.asarray(rows - rows.mean(0), jnp.float32)
-    expected = svm.fitted(SETTINGS._replace(strengths=(100.0,)), rows, labels, 2, seed=0)
-    for strengths in ((1e-6, 100.0), (100.0, 1e-6)):
-        settings = SETTINGS._replace(strengths=strengths)
-        chosen = svm.fitted(settings, rows, labels, 2, seed=0)
-        np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
+    assert_chosen(100.0, rows, labels, over=1e-6)
 
 
 def test_strength_is_not_chosen_on_the_examples_that_are_fitted():
@@ -75,11 +80,7 @@ def test_strength_is_not_chosen_on_the_examples_that_are_fitted():
     rows = random.normal(size=(200, 120))
     rows[:, :10] += 0.45 * labels[:, None]
     rows = jnp.asarray(rows - rows.mean(0), jnp.float32)
-    expected = svm.fitted(SETTINGS._replace(strengths=(1e-3,)), rows, labels, 2, seed=0)
-    for strengths in ((1e-3, 100.0), (100.0, 1e-3)):
-        settings = SETTINGS._replace(strengths=strengths)
-        chosen = svm.fitted(settings, rows, labels, 2, seed=0)
-        np.testing.assert_allclose(chosen.weights, expected.weights, rtol=0.01)
+    assert_chosen(1e-3, rows, labels, over=100.0)
 
 
 def test_of_equally_good_strengths_the_most_regularised_is_chosen():
