@@ -30,7 +30,7 @@ ROLES = {
     "coordinates": "dim_jax.nets.heads",
     "decoder": "dim_jax.nets.heads",
     "generator": "dim_jax.nets.heads",
-    "prior": "dim_jax.priors",
+    "prior": "dim_jax.losses.priors",
     "bound": "dim_jax.bounds",
 }
 # These roles are themselves the function that a method calls, so arguments are bound, not passed.

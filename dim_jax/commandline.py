@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from dim_jax import contracts, distributed
+from dim_jax import contracts
+from dim_jax.processes import distributed
 
 _USAGE = "for example: python -m dim_jax.main --config configs/quickstart.py"
 

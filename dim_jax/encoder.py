@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import build, checkpoint, contracts, data
+from dim_jax import build, contracts, data
+from dim_jax.rundir import exported_encoder
 
 FORMAT = 1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -51,7 +52,7 @@ def load_encoder(run: str | os.PathLike) -> Encoder:
     folder = Path(run).expanduser()
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
-    params, stats, card = checkpoint.load_export(folder)
+    params, stats, card = exported_encoder.read(folder)
     if card.get("format") != FORMAT:
         raise contracts.UserError(
             f"{folder} holds an encoder of format {card.get('format')} and this version of dim_jax "

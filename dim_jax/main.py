@@ -18,7 +18,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from dim_jax import commandline, contracts, determinism, distributed, supervisor
+from dim_jax import commandline, contracts
+from dim_jax.processes import distributed, supervisor, xla_flags
+from dim_jax.rundir import checkpoint, workdir
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = commandline.parse(argv)
-        determinism.prepare(command.config)
+        xla_flags.prepare(command.config)
         job = distributed.find(command.distributed)
         if job is None:
             return _train_and_evaluate(command)
         if not supervisor.is_child():
-            return supervisor.run(argv[1:], command.workdir, job)
+            return supervisor.run(argv[1:], job, lambda: _continues(command))
         distributed.start(job)
     except contracts.UserError as error:
         print(f"dim_jax: {error}", file=sys.stderr)
@@ -44,14 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train_and_evaluate(command: commandline.Command) -> int:
     # JAX starts here and not before the command line is known to be right.
-    from dim_jax import compilation, run, train
+    from dim_jax import experiment
+    from dim_jax.processes import compilation_cache
+    from dim_jax.training import trainer
 
-    compilation.keep()
+    compilation_cache.keep()
     try:
-        run.train_and_evaluate(
+        experiment.train_and_evaluate(
             command.config, command.workdir, command.source, profile=command.profile
         )
-    except (train.Stopped, distributed.Ended) as ended:
+    except (trainer.Stopped, distributed.Ended) as ended:
         print(f"dim_jax: {ended}", file=sys.stderr)
         return ended.exit_code
     return 0
@@ -74,9 +78,14 @@ def _one_of_several(command: commandline.Command) -> int:
         if lost is None:
             traceback.print_exc()
         else:
-            print(f"dim_jax: {lost}{supervisor.continues(command.workdir)}", file=sys.stderr)
+            print(f"dim_jax: {lost}{_continues(command)}", file=sys.stderr)
         code = lost.exit_code if lost else 1
     distributed.abandon(code)
+
+
+def _continues(command: commandline.Command) -> str:
+    folder = workdir.Workdir(command.workdir).checkpoints
+    return f"; the same command in all processes {checkpoint.describe_continuation(folder)}"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ import numpy as np
 
 import dim_jax
 from configs import common
-from dim_jax import augment, record, steps
+from dim_jax import augment, run_metadata
+from dim_jax.training import train_step
 from experiments import bench_train_step, table, table_text
 
 UNITS = {
@@ -87,7 +88,11 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     case = BUDGETS[budget]
     content = {
         "experiment": f"bench_augment_{budget}",
-        **{"device": record.device(), "cores": os.cpu_count(), "commit": record.commit()},
+        **{
+            "device": run_metadata.device(),
+            "cores": os.cpu_count(),
+            "commit": run_metadata.commit(),
+        },
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
         "units": UNITS,
@@ -134,7 +139,7 @@ def _views(words: dict) -> Callable:
     """(rng, images) -> the normalised views of a block with these words."""
     change = augment.pipeline(**words)
     halves = (0.5,) * 3
-    return lambda rng, images: steps.prepare_images(change(rng, images), halves, halves)
+    return lambda rng, images: train_step.prepare_images(change(rng, images), halves, halves)
 
 
 def _space(convert: Callable) -> Callable:

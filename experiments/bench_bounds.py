@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 import dim_jax
-from dim_jax import bounds, record
+from dim_jax import bounds, run_metadata
 from dim_jax.nets import critics
 from experiments import table, table_text
 
@@ -102,10 +102,10 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
         rows.extend(compare(comparison))
     content = {
         "experiment": f"bench_bounds_{budget}",
-        **{"device": record.device(), "cores": os.cpu_count()},
+        **{"device": run_metadata.device(), "cores": os.cpu_count()},
         "device_memory_mib": round(_device_memory() / MIB),
         "dense_share_of_device_memory": DENSE_SHARE,
-        "commit": record.commit(),
+        "commit": run_metadata.commit(),
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
         "units": UNITS,

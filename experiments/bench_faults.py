@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dim_jax import record, report
+from dim_jax import report, run_metadata
 from experiments import table
 
 NAME = "bench_faults_cpu"
@@ -309,7 +309,7 @@ def run(only: str = "", results: pathlib.Path = table.RESULTS) -> dict:
     content = {
         "experiment": NAME,
         "device": f"CPU with {os.cpu_count()} cores",
-        "commit": record.commit(),
+        "commit": run_metadata.commit(),
         "config": "quickstart:smoke, 60 epochs of 22 steps, 3 a dispatch, a checkpoint every 21",
         "bit_equal": "metrics, encoder, rows and figures of the results are those of the run that "
         "nobody touched",

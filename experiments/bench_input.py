@@ -32,9 +32,10 @@ import rich.table
 
 import dim_jax
 from configs import dim_cifar10, dim_imagenet
-from dim_jax import build, data, feed, record, steps, train
+from dim_jax import build, data, run_metadata
 from dim_jax.data import resident, sources
 from dim_jax.nets import products
+from dim_jax.training import input_pipeline, train_step, trainer
 from experiments import table
 
 MEASURED = ("resident", "streaming")
@@ -97,7 +98,11 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
         load.append(os.getloadavg()[0])
     content = {
         "experiment": f"bench_input_{budget}",
-        **{"device": record.device(), "cores": os.cpu_count(), "commit": record.commit()},
+        **{
+            "device": run_metadata.device(),
+            "cores": os.cpu_count(),
+            "commit": run_metadata.commit(),
+        },
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | {name: _version(name) for name in ("jax", "grain", "numpy", "torch", "tensorflow")},
         "load_averages": load,  # above the number of cores: other work took part of them
@@ -217,12 +222,12 @@ def _gathered(measurement: Measurement, dataset: data.Dataset) -> Callable[[], A
 
 def _feed(
     measurement: Measurement, roads, threads: int, *, processes: int = 0, count: int | None = None
-) -> feed.Feed:
+) -> input_pipeline.Feed:
     """A streamed feed without end, at its first step."""
-    found = feed.of(
+    found = input_pipeline.of(
         roads["streaming"].splits["train"],
         {"seed": 0, "data": {"worker_threads": threads, "worker_processes": processes}},
-        steps.mesh(jax.devices()[:1]),
+        train_step.mesh(jax.devices()[:1]),
         batch_size=measurement.batch,
         total_steps=10**9,
         dispatch_steps=count or measurement.steps,
@@ -297,20 +302,23 @@ def _trained(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Ca
     method = method._replace(loss=loss)
     dataset = roads["resident"]
     split, count = dataset.splits["train"], measurement.consumed_steps
-    durations = train.plan(config["train"], len(split.images), 1)
-    initial = train.initial_state(method, config, dataset, durations)
+    durations = trainer.plan(config["train"], len(split.images), 1)
+    initial = trainer.initial_state(method, config, dataset, durations)
     scaling = data.scaling(dataset.facts, config["data"]["scaling"])
-    mesh = steps.mesh(jax.devices()[:1])
-    dispatch = steps.make_dispatch(scaling, 0, measurement.batch, len(split.images), mesh)
-    yield ("resident", None, 0), _training(dispatch, initial, feed.Resident(split, mesh), count)
-    streamed = steps.make_streamed_dispatch(scaling, 0, mesh)
+    mesh = train_step.mesh(jax.devices()[:1])
+    dispatch = train_step.make_dispatch(scaling, 0, measurement.batch, len(split.images), mesh)
+    yield (
+        ("resident", None, 0),
+        _training(dispatch, initial, input_pipeline.Resident(split, mesh), count),
+    )
+    streamed = train_step.make_streamed_dispatch(scaling, 0, mesh)
     for threads in measurement.threads:
         made = _feed(measurement, roads, threads, count=count)
         source = stack.enter_context(contextlib.closing(made))
         yield ("streaming", threads, 0), _training(streamed, initial, source, count)
 
 
-def _training(dispatch, initial, source: feed.Feed, count: int) -> Callable[[], Any]:
+def _training(dispatch, initial, source: input_pipeline.Feed, count: int) -> Callable[[], Any]:
     state = {"now": jax.tree.map(jnp.copy, initial)}
 
     def take():

@@ -20,7 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import quickstart
-from dim_jax import build, checkpoint, data, memory, record, report, run, train, workdir
+from dim_jax import build, data, experiment, report, run_metadata
+from dim_jax.processes import memory_usage
+from dim_jax.rundir import checkpoint, workdir
+from dim_jax.training import trainer
 from experiments import table
 
 NAME = "bench_memory_cpu"
@@ -30,7 +33,7 @@ WARM_UP = 0.2  # of the steps: allocators and caches fill first
 _RESET_PEAK = pathlib.Path("/proc/self/clear_refs")
 
 
-class Sampled(run.Outputs):
+class Sampled(experiment.Outputs):
     """The outputs of a command, noting the resident memory at every row."""
 
     def __init__(self, folder: workdir.Workdir, console: report.Console):
@@ -39,7 +42,7 @@ class Sampled(run.Outputs):
 
     def append(self, row) -> None:
         super().append(row)
-        self.samples.append((row["step"], memory.host()))
+        self.samples.append((row["step"], memory_usage.host()))
 
 
 def growth(steps: int) -> dict:
@@ -51,18 +54,18 @@ def growth(steps: int) -> dict:
         batch_size=BATCH, epochs=steps / epoch, steps_per_dispatch=PER_DISPATCH, save_epochs=5.0
     )
     method = build.make("method", config["method"])
-    durations = train.plan(config["train"], len(dataset.splits["train"].images), 1)
-    initial = train.initial_state(method, config, dataset, durations)
+    durations = trainer.plan(config["train"], len(dataset.splits["train"].images), 1)
+    initial = trainer.initial_state(method, config, dataset, durations)
     with tempfile.TemporaryDirectory() as name:
         folder = workdir.Workdir(name)
         with contextlib.closing(Sampled(folder, report.Console(enabled=False))) as outputs:
             checkpoints = checkpoint.Checkpoints(folder.checkpoints)
             one = jax.devices()[:1]
-            train.Loop.of(initial, config, dataset, durations, checkpoints, outputs, one).run()
+            trainer.Loop.of(initial, config, dataset, durations, checkpoints, outputs, one).run()
     return summary(outputs.samples, durations)
 
 
-def summary(samples: list[tuple[int, float]], durations: train.Plan) -> dict:
+def summary(samples: list[tuple[int, float]], durations: trainer.Plan) -> dict:
     """Medians of the tenths of the run; growth is from the first after warming up to the last."""
     last = samples[-1][0]
     tenths = [
@@ -96,10 +99,10 @@ def saving(mib: int) -> dict:
 
 def _extra(action) -> float:
     _RESET_PEAK.write_text("5")  # Linux: the peak starts again from what is resident
-    before = memory.host()
+    before = memory_usage.host()
     kept = action()
     del kept
-    return round(memory.host_peak() - before, 1)
+    return round(memory_usage.host_peak() - before, 1)
 
 
 def measure(steps: int, results: pathlib.Path = table.RESULTS) -> dict:
@@ -107,7 +110,7 @@ def measure(steps: int, results: pathlib.Path = table.RESULTS) -> dict:
     content = {
         "experiment": NAME,
         "device": f"CPU with {os.cpu_count()} cores",
-        "commit": record.commit(),
+        "commit": run_metadata.commit(),
         "saving": saving(256),
         "growth": growth(steps),
     }

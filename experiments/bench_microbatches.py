@@ -29,7 +29,8 @@ import optax
 import dim_jax
 from configs import common
 from configs.common import infomax
-from dim_jax import build, contracts, division, record, steps
+from dim_jax import build, contracts, run_metadata
+from dim_jax.training import microbatching, train_step
 from experiments import table, table_text
 
 MIB = 2**20
@@ -87,8 +88,8 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
         rows.extend(measure(case))
     content = {
         "experiment": f"bench_microbatches_{budget}",
-        **{"device": record.device(), "cores": os.cpu_count()},
-        "commit": record.commit(),
+        **{"device": run_metadata.device(), "cores": os.cpu_count()},
+        "commit": run_metadata.commit(),
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
         "units": UNITS,
@@ -105,7 +106,7 @@ def measure(case: Case) -> list[dict]:
     for parts in case.microbatches:
         create = functools.partial(_state, case, parts)
         states[parts] = create() if case.rounds else jax.eval_shape(create)
-        step = jax.jit(steps.train_step, static_argnums=2, donate_argnums=0)
+        step = jax.jit(train_step.train_step, static_argnums=2, donate_argnums=0)
         programs[parts] = step.lower(states[parts], _batch(case), 0).compile()
     seconds, losses = _in_turns(programs, states, _batch(case), case.rounds)
     mib = {key: x.memory_analysis().temp_size_in_bytes / MIB for key, x in programs.items()}
@@ -161,11 +162,11 @@ def _batch(case: Case) -> contracts.Batch:
     return contracts.Batch(images=images, labels=numbers % 10, index=numbers)
 
 
-def _state(case: Case, parts: int) -> steps.TrainState:
+def _state(case: Case, parts: int) -> train_step.TrainState:
     """The state before the first step of the method in so many microbatches."""
     block = dict(batch_size=case.batch, microbatches=parts)
-    method = division.divide(_method(case), block, devices=1)
-    return steps.initial_state(method, lambda _: optax.adam(1e-4, b1=0.5), 0, _batch(case))
+    method = microbatching.divide(_method(case), block, devices=1)
+    return train_step.initial_state(method, lambda _: optax.adam(1e-4, b1=0.5), 0, _batch(case))
 
 
 def _in_turns(programs: dict, states: dict, batch, rounds: int) -> tuple[dict, dict]:

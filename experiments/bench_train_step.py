@@ -30,8 +30,10 @@ import rich.table
 import dim_jax
 from configs import common
 from configs.common import infomax
-from dim_jax import augment, build, checkpoint, data, record, steps, train
+from dim_jax import augment, build, data, run_metadata
 from dim_jax.nets import products
+from dim_jax.rundir import checkpoint
+from dim_jax.training import train_step, trainer
 from experiments import table
 
 CEILING = 2048  # side of the matrices whose product is the ceiling
@@ -96,11 +98,11 @@ class Ours:
         method = build.make("method", self.config["method"])
         self._method = method._replace(loss=products.computed_in(method.loss, dtype))
         self.dataset = _images(case)
-        self.plan = train.plan(self.config["train"], IMAGES, 1)
-        self.initial = train.initial_state(self._method, self.config, self.dataset, self.plan)
-        self._mesh = steps.mesh(jax.devices()[:1])
+        self.plan = trainer.plan(self.config["train"], IMAGES, 1)
+        self.initial = trainer.initial_state(self._method, self.config, self.dataset, self.plan)
+        self._mesh = train_step.mesh(jax.devices()[:1])
         self._arrays = jax.device_put(tuple(self.dataset.splits["train"][:2]))
-        self._dispatch = steps.make_dispatch(
+        self._dispatch = train_step.make_dispatch(
             data.scaling(self.dataset.facts, "symmetric"),
             *(0, case.batch, IMAGES, self._mesh, augment.pipeline()),
         )
@@ -113,11 +115,11 @@ class Ours:
         """Of one step, before XLA optimises it."""
         images, labels = (array[: self._case.batch] for array in self._arrays)
         batch = {
-            "images": steps.prepare_images(images, (0.5,) * 3, (0.5,) * 3),
+            "images": train_step.prepare_images(images, (0.5,) * 3, (0.5,) * 3),
             "labels": labels,
             "index": jnp.arange(len(labels)),
         }
-        lowered = jax.jit(steps.train_step).lower(self.initial, batch, 0)
+        lowered = jax.jit(train_step.train_step).lower(self.initial, batch, 0)
         return lowered.cost_analysis()["flops"] / 1e9
 
     def __call__(self) -> float:
@@ -130,7 +132,7 @@ class Ours:
         """Seconds of one step of the trainer: everything but compiling, a last checkpoint too."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = checkpoint.Checkpoints(folder)
-            loop = train.Loop.of(
+            loop = trainer.Loop.of(
                 *(self.initial, self.config, self.dataset, self.plan, checkpoints, _Silent()),
                 self._mesh.devices.flat,
             )
@@ -278,7 +280,11 @@ def run(budget: str, results=table.RESULTS) -> None:
     installed = {name: _version(name) for name in packages}
     content = {
         "experiment": f"bench_train_step_{budget}",
-        **{"device": record.device(), "cores": os.cpu_count(), "commit": record.commit()},
+        **{
+            "device": run_metadata.device(),
+            "cores": os.cpu_count(),
+            "commit": run_metadata.commit(),
+        },
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | installed,
         "units": UNITS,

@@ -19,8 +19,8 @@ import jax
 import numpy as np
 from scipy import stats
 
-from dim_jax import bounds, record
-from dim_jax.evaluate import drawing
+from dim_jax import bounds, run_metadata
+from dim_jax.evaluate.figures import drawing
 from experiments import table
 
 NAME = "dim_a1_jsd_vs_mi"
@@ -103,7 +103,7 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:
         "experiment": NAME,
         "budget": budget,
         "seed": SEED,
-        "commit": record.commit(),
+        "commit": run_metadata.commit(),
         "differs": "scale of the draws (uniform to 10) and rate of dropout (0 to 0.95) are ours",
         "rows": rows,
     }

@@ -12,7 +12,7 @@ prints no table of it.
 import itertools
 import pathlib
 
-from dim_jax.evaluate import drawing
+from dim_jax.evaluate.figures import drawing
 from experiments import table
 
 DIFFERS = {

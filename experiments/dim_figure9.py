@@ -9,7 +9,7 @@ are drawn anew at each step from the other images of the batch (4,032 of them wi
 
 import pathlib
 
-from dim_jax.evaluate import drawing
+from dim_jax.evaluate.figures import drawing
 from experiments import table
 
 DIFFERS = {

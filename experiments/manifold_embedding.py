@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from dim_jax.evaluate import drawing
+from dim_jax.evaluate.figures import drawing
 from experiments import table
 
 DIFFERS = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dim_jax.evaluate import drawing
+from dim_jax.evaluate.figures import drawing
 from experiments import table
 
 # The published grid is in no stored source; ours.

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from configs import common
-from dim_jax import augment, contracts, data, record, steps, workdir
+from dim_jax import augment, contracts, data, run_metadata
+from dim_jax.rundir import workdir
+from dim_jax.training import train_step
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 3), np.uint8)
 RECIPES = {
@@ -47,7 +49,7 @@ def test_without_new_words_the_bits_are_as_before(crop, flip):
     np.testing.assert_array_equal(found, alone(rng, jnp.asarray(IMAGES)))
     halves = ((0.5,) * 3, (0.5,) * 3)
     np.testing.assert_array_equal(
-        steps.prepare_images(found, *halves), data.normalise(expected, *halves)[None]
+        train_step.prepare_images(found, *halves), data.normalise(expected, *halves)[None]
     )
 
 
@@ -74,7 +76,7 @@ def test_two_views_of_every_image(recipe):
     np.testing.assert_array_equal(views, change(jax.random.key(0), jnp.asarray(IMAGES)))
     others = jnp.asarray(IMAGES).at[1:].set(9)
     np.testing.assert_array_equal(views[:, 0], change(jax.random.key(0), others)[:, 0])
-    prepared = steps.prepare_images(views, (0.5,) * 3, (0.25,) * 3)
+    prepared = train_step.prepare_images(views, (0.5,) * 3, (0.25,) * 3)
     np.testing.assert_allclose(prepared, (views - 0.5) / 0.25, atol=2e-6)
 
 
@@ -150,16 +152,16 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
     """They are those of the step's key, the same on one device and on eight but for rounding."""
     seen = {}
     monkeypatch.setattr(
-        steps, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
+        train_step, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
     )
     change = augment.pipeline(**RECIPES["amdim"])
     for devices in (jax.devices()[:1], jax.devices()[:8]):
-        mesh = steps.mesh(devices)
+        mesh = train_step.mesh(devices)
         nothing = dict(apply_fn=None, params={}, tx=None, opt_state=(), state={})
-        state = steps.TrainState(step=jnp.int32(0), **nothing)
-        dispatch = steps.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 64, 64, mesh, change)
-        arrays = steps.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
-        _, metrics = dispatch(steps.replicate(state, mesh), *arrays, count=1)
+        state = train_step.TrainState(step=jnp.int32(0), **nothing)
+        dispatch = train_step.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 64, 64, mesh, change)
+        arrays = train_step.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
+        _, metrics = dispatch(train_step.replicate(state, mesh), *arrays, count=1)
         seen[len(devices)] = np.asarray(metrics["images"][0])
     assert seen[1].shape == (2, 64, 12, 12, 3)
     # Hue divides by a pixel's chroma: a rounding becomes 1e-6 there, twice that normalised.
@@ -172,7 +174,7 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
 )
 def test_changes_stay_on_the_device_of_their_image(recipe):
     """The program for eight devices sends nothing from one to another."""
-    mesh = steps.mesh(jax.devices()[:8])
+    mesh = train_step.mesh(jax.devices()[:8])
 
     def split(*axes):
         return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
@@ -213,12 +215,14 @@ def test_colours_of_images_without_any(word):
 
 
 def test_the_opening_line_says_what_is_changed():
-    assert record._changes(**common.augment()) == ""
-    line = record._changes(**RECIPES["amdim"])
+    assert run_metadata._changes(**common.augment()) == ""
+    line = run_metadata._changes(**RECIPES["amdim"])
     assert line == (
         "; random flips; 80% moved by up to 4 pixels; 80% with colours jittered by "
         "0.4/0.4/0.4/0.2; 25% made grey; 2 views of each image"
     )
-    assert "random crops of 0.08 to 1 resized; random flips" in record._changes(**RECIPES["simclr"])
-    resized = record._changes(crop=64, resized_crop=(0.3, 1.0))
+    assert "random crops of 0.08 to 1 resized; random flips" in run_metadata._changes(
+        **RECIPES["simclr"]
+    )
+    resized = run_metadata._changes(crop=64, resized_crop=(0.3, 1.0))
     assert resized == "; random crops of 0.3 to 1 resized to 64x64, centres in evaluations"

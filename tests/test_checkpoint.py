@@ -16,7 +16,8 @@ import optax
 import pytest
 from flax.training import train_state
 
-from dim_jax import checkpoint, contracts, manifest
+from dim_jax import contracts
+from dim_jax.rundir import checkpoint, checksums, exported_encoder
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -180,7 +181,7 @@ def test_a_flipped_bit_of_the_manifest_is_noticed_or_harmless(run):
         changed = bytearray(content)
         changed[position] ^= 1 << position % 7
         file.write_bytes(changed)
-        harmless += manifest.fault(run._path(20)) is None
+        harmless += checksums.fault(run._path(20)) is None
     assert harmless < content.count(b" ") + content.count(b"\n")  # one blank for another
 
 
@@ -249,7 +250,7 @@ def test_a_save_cut_short_is_invisible_and_swept_by_the_next(run, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"dim_jax.checkpoint.{moment}", fail)
+        patched.setattr(f"dim_jax.rundir.checkpoint.{moment}", fail)
         with pytest.raises(KeyboardInterrupt):
             run.save(30, _tree(30))
     _assert_identical(run.restore_latest(_tree(0), log=pytest.fail)[1], _tree(20))
@@ -299,11 +300,11 @@ def _network():
 def test_an_export_is_plain_arrays_and_json(tmp_path):
     params, state = _network()
     card = {"format": 1, "mean": [0.5], "data": "cifar10"}
-    checkpoint.export(tmp_path / "encoder", params, state, card)
+    exported_encoder.write(tmp_path / "encoder", params, state, card)
     assert sorted(os.listdir(tmp_path / "encoder")) == ["card.json", "weights.npz"]
     with np.load(tmp_path / "encoder" / "weights.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"params/conv/kernel", "params/out/bias", "state/norm/mean"}
-    found_params, found_state, found_card = checkpoint.load_export(tmp_path / "encoder")
+    found_params, found_state, found_card = exported_encoder.read(tmp_path / "encoder")
     assert found_card == card
     np.testing.assert_array_equal(found_state["norm"]["mean"], np.full(2, 0.5, np.float32))
     _assert_identical(found_params, jax.tree.map(np.asarray, params))
@@ -311,26 +312,26 @@ def test_an_export_is_plain_arrays_and_json(tmp_path):
 
 def test_an_export_replaces_the_older_one_and_leaves_nothing_beside_it(tmp_path):
     for value in (1, 2):
-        checkpoint.export(tmp_path / "encoder", {"w": np.full(2, value)}, {}, {"steps": value})
-    params, state, card = checkpoint.load_export(tmp_path / "encoder")
+        exported_encoder.write(tmp_path / "encoder", {"w": np.full(2, value)}, {}, {"steps": value})
+    params, state, card = exported_encoder.read(tmp_path / "encoder")
     np.testing.assert_array_equal(params["w"], 2)
     assert (state, card) == ({}, {"steps": 2})
     assert os.listdir(tmp_path) == ["encoder"]
 
 
 def test_an_export_cut_short_leaves_the_older_one(tmp_path, monkeypatch):
-    checkpoint.export(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": 1})
+    exported_encoder.write(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": 1})
     with pytest.raises(TypeError):
-        checkpoint.export(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": object()})
-    assert checkpoint.load_export(tmp_path / "encoder")[2] == {"steps": 1}
-    checkpoint.export(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": 2})
+        exported_encoder.write(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": object()})
+    assert exported_encoder.read(tmp_path / "encoder")[2] == {"steps": 1}
+    exported_encoder.write(tmp_path / "encoder", {"w": np.ones(2)}, {}, {"steps": 2})
     assert os.listdir(tmp_path) == ["encoder"]
 
 
 @pytest.mark.parametrize("tree", [{"w": [np.ones(2)]}, {"w": "text"}])
 def test_an_export_takes_dicts_of_numbers_only(tmp_path, tree):
     with pytest.raises(TypeError, match="'params/w"):
-        checkpoint.export(tmp_path / "encoder", tree, {}, {})
+        exported_encoder.write(tmp_path / "encoder", tree, {}, {})
     assert not (tmp_path / "encoder").exists()
 
 
@@ -338,16 +339,16 @@ def test_an_export_takes_dicts_of_numbers_only(tmp_path, tree):
 @pytest.mark.parametrize("damage", [_empty, _truncate, _flip, Path.unlink])
 def test_a_damaged_export_is_one_sentence(tmp_path, file, damage):
     params, state = _network()
-    checkpoint.export(tmp_path / "encoder", params, state, {})
+    exported_encoder.write(tmp_path / "encoder", params, state, {})
     path = tmp_path / "encoder" / file
     if file == "card.json":
         path.write_text(json.dumps(json.loads(path.read_text())))  # without the final newline
     damage(path)
     with pytest.raises(contracts.UserError) as caught:
-        checkpoint.load_export(tmp_path / "encoder")
+        exported_encoder.read(tmp_path / "encoder")
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_export_is_one_sentence(tmp_path):
     with pytest.raises(contracts.UserError, match=r"has no card\.json"):
-        checkpoint.load_export(tmp_path)
+        exported_encoder.read(tmp_path)

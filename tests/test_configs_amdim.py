@@ -3,8 +3,9 @@
 import pytest
 
 from configs.common import amdim
-from dim_jax import augment, build, optim
+from dim_jax import augment, build
 from dim_jax.evaluate import suite
+from dim_jax.training import optimizers
 
 CONFIGS = ["amdim_cifar10", "amdim_cifar100", "amdim_stl10", "amdim_imagenet"]
 
@@ -95,7 +96,7 @@ def test_published_schedules(config, name, words, epochs, falls):
     assert len(set(map(str, found["players"].values()))) == 1
     spec = found["players"]["encoder"]
     assert (spec["b1"], spec["b2"], spec["l2"]) == (0.8, 0.999, 1e-5)
-    rate = optim.schedule(spec["schedule"], spec["learning_rate"], 100 * epochs, 100)
+    rate = optimizers.schedule(spec["schedule"], spec["learning_rate"], 100 * epochs, 100)
     expected = {99: 4e-5, 499: 2e-4, 100 * falls[0] - 1: 2e-4}
     expected |= {100 * falls[0] + 1: 4e-5, 100 * falls[1] + 1: 8e-6}
     for step, value in expected.items():

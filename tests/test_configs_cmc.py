@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from dim_jax import build, contracts, optim
+from dim_jax import build, contracts
+from dim_jax.training import optimizers
 
 RNG = jax.random.key(4)
 WORDS = [
@@ -56,8 +57,8 @@ def check(found: dict) -> None:
     params, state = jax.eval_shape(method.init, RNG, batch)
     step = jax.eval_shape(method.loss, params, state, batch, RNG, 0)
     assert step.losses.keys() == params.keys() == found["players"].keys()
-    optimizers = optim.make(found["players"], total_steps=10, steps_per_epoch=5)
-    jax.eval_shape(optimizers.init, params)
+    optimizer = optimizers.make(found["players"], total_steps=10, steps_per_epoch=5)
+    jax.eval_shape(optimizer.init, params)
     taps = jax.eval_shape(
         method.represent, params, state, batch["images"].update(shape=(n, side, side, 3))
     )

@@ -13,7 +13,9 @@ import sys
 import jax
 import pytest
 
-from dim_jax import commandline, contracts, distributed, steps, supervisor
+from dim_jax import commandline, contracts
+from dim_jax.processes import distributed, supervisor
+from dim_jax.training import train_step
 
 ADDRESS = dict(coordinator="localhost:1234", processes=2, process=1)
 SLURM = dict(SLURM_STEP_NODELIST="node[01-02]", SLURM_PROCID="1", SLURM_NTASKS="4")
@@ -133,7 +135,7 @@ def test_one_process_decides_alone():
     assert distributed.of_first([1, 2]) == [1, 2]
     with distributed.first_alone() as is_first:
         assert is_first
-    vote = distributed.Vote(steps.mesh())
+    vote = distributed.Vote(train_step.mesh())
     assert [vote(0), vote(15)] == [0, 15]
     assert distributed.lost(RuntimeError("gloo: connection closed")) is None
     distributed.end()
@@ -174,13 +176,15 @@ F1125 09:31:09.976350    4460 client.h:80] out of memory
         (OTHER, OTHER),
     ],
 )
-def test_the_last_words_of_a_process(words, sentence, tmp_path, capsys):
+def test_the_last_words_of_a_process(words, sentence, capsys):
     shown = io.StringIO()
     before = ["a warning\n", "50 %\r", "[Gloo] Rank 0 is connected to 3 peer ranks. Expected\n"]
     held = supervisor.relay([*before, *words.splitlines(keepends=True)], shown)
     assert shown.getvalue() == "a warning\n50 %\r" and "".join(held) == words
     aborted = 128 + signal.SIGABRT
-    code = supervisor.conclude(aborted, words, str(tmp_path), job("localhost:1234", 2, 1))
+    code = supervisor.conclude(
+        aborted, words, job("localhost:1234", 2, 1), lambda: "; the same command starts again"
+    )
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == (words.count("\n") if words == OTHER else 1)
     assert code == {NOBODY: 2, OTHER: aborted}.get(words, distributed.LOST)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import divergences
+from dim_jax.bounds import divergences
 
 SCORES = np.array([-1e4, -30.0, -1.5, 0.0, 0.3, 2.0, 30.0, 1e4])
 

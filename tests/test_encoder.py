@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dim_jax import build, checkpoint, contracts
+from dim_jax import build, contracts
 from dim_jax import encoder as encoder_module
+from dim_jax.rundir import exported_encoder
 
 REPOSITORY = Path(__file__).parents[1]
 SPEC = {"name": "dcgan28", "width": 4, "hidden": 8, "features": 5}
@@ -36,7 +37,7 @@ def _export(folder: Path, channels: int = 3, **changes) -> Path:
         "std": STD[:channels],
         "taps": {"conv": [7, 7, 8], "fc": [8], "y": [5]},
     }
-    checkpoint.export(folder, params, stats, card | changes)
+    exported_encoder.write(folder, params, stats, card | changes)
     return folder
 
 

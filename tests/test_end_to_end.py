@@ -3,8 +3,11 @@
 import jax
 import pytest
 
-from dim_jax import build, checkpoint, contracts, data, run, train
-from dim_jax.evaluate import knn, uniformity
+from dim_jax import build, contracts, data, experiment
+from dim_jax.evaluate.measures import prior_fit
+from dim_jax.evaluate.probes import knn
+from dim_jax.rundir import checkpoint
+from dim_jax.training import trainer
 
 
 class Silent:
@@ -21,14 +24,16 @@ def trained(config, folder) -> tuple[contracts.Frozen, contracts.Frozen, data.Da
     """(trained, untrained, dataset) of a config on one device."""
     method = build.make("method", config["method"])
     dataset = data.load("digits", image_size=32)
-    plan = train.plan(config["train"], len(dataset.splits["train"].images), 1)
-    initial = train.initial_state(method, config, dataset, plan)
+    plan = trainer.plan(config["train"], len(dataset.splits["train"].images), 1)
+    initial = trainer.initial_state(method, config, dataset, plan)
     checkpoints = checkpoint.Checkpoints(folder)
-    loop = train.Loop.of(initial, config, dataset, plan, checkpoints, Silent(), jax.devices()[:1])
+    loop = trainer.Loop.of(initial, config, dataset, plan, checkpoints, Silent(), jax.devices()[:1])
     final, scaling = loop.run(), ((0.5,), (0.5,))
     return (
-        run.frozen(method, jax.device_get(final.params), jax.device_get(final.state), scaling),
-        run.frozen(method, initial.params, initial.state, scaling),
+        experiment.frozen(
+            method, jax.device_get(final.params), jax.device_get(final.state), scaling
+        ),
+        experiment.frozen(method, initial.params, initial.state, scaling),
         dataset,
     )
 
@@ -50,7 +55,7 @@ def test_dim_beats_random_features_and_the_prior_is_approached(config, tmp_path)
     without["method"]["method"]["gamma"] = 0.0
     free, _, _ = trained(without, tmp_path / "free")
     distance = [
-        uniformity.evaluate(frozen, dataset.splits, jax.random.key(0))["y/kolmogorov_uniform"]
+        prior_fit.evaluate(frozen, dataset.splits, jax.random.key(0))["y/kolmogorov_uniform"]
         for frozen in (learned, free)
     ]
     assert distance[0] < distance[1]

@@ -1,42 +1,59 @@
-"""The layering of the design, read from the imports of every module."""
+"""The rooms of the package and what each may import, read from the imports of every module."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-OPTIMIZERS = {"optax"}
-FLAX = {"flax"}
-# module -> what it must never import (our modules by full name, or top-level packages)
-NEVER = {
-    "contracts": {"dim_jax", "ml_collections", *FLAX, *OPTIMIZERS},
-    "divergences": {"dim_jax.data", "ml_collections", *FLAX, *OPTIMIZERS},
-    "bounds": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
-    "losses": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
-    # optax has the solver of assignments, which is no optimizer: allowed in this module alone.
-    "matching": {"dim_jax", "ml_collections", *FLAX},
-    "embeddings": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
-    "priors": {"dim_jax.data", "dim_jax.nets", "ml_collections", *FLAX, *OPTIMIZERS},
-    "distributed": {
-        *("dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.evaluate", "dim_jax.report"),
-        *("dim_jax.train", "dim_jax.run", "ml_collections", *FLAX, *OPTIMIZERS),
+ENTRY_POINTS = ("main", "commandline", "experiment", "run_metadata", "encoder", "profiling")
+# A room and the rooms and root modules that it may import, besides itself, `contracts` and the
+# version in `__init__`. No arrow leads back: the order of the table is an order of layers.
+MAY_IMPORT = {
+    "contracts": set(),
+    "settings": set(),
+    "random_streams": set(),
+    "bounds": set(),
+    "losses": {"bounds"},
+    "augment": set(),
+    "nets": {"augment"},
+    "methods": {"augment", "bounds", "losses", "nets"},
+    "build": {"bounds", "losses", "methods", "nets"},
+    "data": {"random_streams", "settings"},
+    "report": set(),
+    "processes": set(),
+    "rundir": {"processes", "settings"},
+    "profiling": set(),
+    "training": {"augment", "data", "nets", "processes", "profiling", "rundir", "settings"},
+    "evaluate": {
+        *("bounds", "data", "losses", "nets", "random_streams", "rundir"),
+        "training.optimizers",
     },
-    "nets": {"dim_jax.bounds", "dim_jax.methods", "dim_jax.data", "ml_collections"},
-    "methods": {
-        *("dim_jax.data", "dim_jax.train", "dim_jax.steps", "dim_jax.report", "dim_jax.optim"),
-        *("ml_collections", "flax", "optax", "jax.sharding"),
+    "encoder": {"build", "data", "rundir"},
+    "run_metadata": {"data", "encoder", "processes", "rundir", "settings", "training"},
+    "experiment": {
+        *("augment", "build", "data", "evaluate", "nets", "processes", "profiling", "report"),
+        *("run_metadata", "rundir", "settings", "training"),
     },
-    "evaluate": {"dim_jax.methods", "dim_jax.train", "dim_jax.steps", "dim_jax.report"},
-    "data": {"dim_jax.nets", "dim_jax.methods", "dim_jax.train", "dim_jax.evaluate"},
-    "report": {"dim_jax.nets", "dim_jax.methods", "dim_jax.data", "dim_jax.train", "flax"},
-    "division": {"dim_jax.methods", "dim_jax.data", "dim_jax.train", "dim_jax.steps", *FLAX},
-    "steps": {"dim_jax.methods", "dim_jax.nets", "dim_jax.evaluate", "dim_jax.report"},
-    "train": {"dim_jax.methods", "dim_jax.nets", "dim_jax.evaluate", "dim_jax.report"},
+    "commandline": {"processes", "settings"},
+    "main": {"commandline", "experiment", "processes", "rundir", "training"},
+}
+# Frameworks, and the rooms and modules that may import each.
+FRAMEWORKS = {
+    "flax": {"nets", "training.train_step"},
+    "optax": {"evaluate", "losses.assignment", "training"},
+    "orbax": {"rundir.checkpoint"},
+    "ml_collections": {"commandline"},
+    "tensorflow_datasets": {"data"},
+    "grain": {"data"},
+    "sklearn": {"data", "evaluate"},
+    "matplotlib": {"evaluate", "report"},
 }
 
 
-def imports(path: pathlib.Path) -> set[str]:
+@functools.cache
+def imports(path: pathlib.Path) -> frozenset[str]:
     """Full names of all that a file imports, wherever in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -45,40 +62,102 @@ def imports(path: pathlib.Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path} uses a relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
-def files(module: str) -> list[pathlib.Path]:
-    path = ROOT / "dim_jax" / module
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+def module(path: pathlib.Path) -> str:
+    """Such as "evaluate.probes.mlp", "bounds" for bounds/__init__.py."""
+    parts = path.relative_to(ROOT / "dim_jax").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def offends(imported: str, forbidden: str) -> bool:
-    return imported == forbidden or imported.startswith(f"{forbidden}.")
+def files() -> list[pathlib.Path]:
+    return sorted((ROOT / "dim_jax").rglob("*.py"))
 
 
-@pytest.mark.parametrize("module", NEVER)
-def test_module_keeps_to_its_layer(module):
-    for path in files(module):
-        for imported in imports(path):
-            for forbidden in NEVER[module]:
-                assert not offends(imported, forbidden), f"{path.name} imports {imported}"
+def is_within(name: str, rooms) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
-def test_nothing_imports_main_or_experiments():
-    for path in (ROOT / "dim_jax").rglob("*.py"):
-        for imported in imports(path):
-            assert not offends(imported, "dim_jax.main"), path
-            assert not offends(imported, "experiments"), path
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_room_imports_only_what_it_may(room):
+    allowed = {room, "contracts", "__version__", *MAY_IMPORT[room]}
+    for path in (path for path in files() if is_within(module(path), [room])):
+        for name in imports(path):
+            if name.startswith("dim_jax."):
+                assert is_within(name.removeprefix("dim_jax."), allowed), f"{path} imports {name}"
 
 
-def test_configs_import_no_jax_and_nothing_of_the_package():
+def test_every_module_is_in_a_room():
+    for path in files():
+        assert module(path).partition(".")[0] in MAY_IMPORT or not module(path), path
+
+
+def test_no_arrow_leads_back():
+    order = list(MAY_IMPORT)
+    for room, allowed in MAY_IMPORT.items():
+        for other in allowed:
+            assert order.index(other.partition(".")[0]) < order.index(room), (room, other)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_frameworks_stay_where_they_belong(framework):
+    for path in files():
+        if not is_within(module(path), FRAMEWORKS[framework]):
+            assert not any(is_within(name, [framework]) for name in imports(path)), path
+
+
+def test_modules_of_a_room_have_no_circle():
+    arrows = {
+        module(path): {
+            name
+            for imported in imports(path)
+            if imported.startswith("dim_jax.")
+            for name in [_existing(imported.removeprefix("dim_jax."))]
+            if name and name != module(path)
+        }
+        for path in files()
+        if path.name != "__init__.py"  # what a room re-exports it has loaded already
+    }
+    done, under_way = set(), []
+
+    def visit(name):
+        assert name not in under_way, f"a circle: {[*under_way, name]}"
+        if name in done or name not in arrows:
+            return
+        under_way.append(name)
+        for other in arrows[name]:
+            visit(other)
+        under_way.pop()
+        done.add(name)
+
+    for name in arrows:
+        visit(name)
+
+
+def _existing(name: str) -> str:
+    """The module that a full name is of or in."""
+    while name and not (ROOT / "dim_jax" / f"{name.replace('.', '/')}.py").exists():
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_nothing_imports_experiments():
+    for path in files():
+        assert not any(is_within(name, ["experiments"]) for name in imports(path)), path
+
+
+def test_configs_import_of_the_package_settings_alone():
     for path in (ROOT / "configs").rglob("*.py"):
-        for imported in imports(path):
-            assert imported.split(".")[0] not in {"jax", "flax", "optax", "dim_jax"}, path
+        for name in imports(path):
+            assert name.split(".")[0] not in {"jax", "flax", "optax"}, path
+            assert not is_within(name, ["dim_jax"]) or is_within(name, ["dim_jax.settings"]), path
 
 
-def test_only_checkpoint_knows_orbax():
-    for path in (ROOT / "dim_jax").rglob("*.py"):
-        if path.name != "checkpoint.py":
-            assert not any(offends(name, "orbax") for name in imports(path)), path
+def test_the_root_holds_ten_modules_at_most():
+    assert len(list((ROOT / "dim_jax").glob("*.py"))) <= 10
+
+
+def test_files_are_short():
+    for path in files():
+        assert len(path.read_text().splitlines()) <= 400, path

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dim_jax import contracts, lock
+from dim_jax import contracts
+from dim_jax.rundir import lock
 
 REPOSITORY = Path(__file__).parents[1]
 HOLD = """

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import build, contracts, losses, steps
+from dim_jax import build, contracts, losses
 from dim_jax.methods import amdim, probe
 from dim_jax.nets import heads, pure
+from dim_jax.training import train_step
 
 RNG, N, D = jax.random.key(4), 5, 6
 TERMS = ("1_to_5", "1_to_7", "5_to_5")
@@ -169,7 +170,7 @@ def test_scores_keep_within_the_clip_and_their_gradient_lives():
     for clip, bounded in ((20.0, True), (None, False)):
         method = made(clip=clip, penalty=0.05)
         params, state = jax.jit(method.init)(RNG, batch_of(values))
-        gradient, step = jax.jit(functools.partial(steps.player_gradients, method.loss))(
+        gradient, step = jax.jit(functools.partial(train_step.player_gradients, method.loss))(
             params, state, batch_of(values), RNG, 0
         )
         assert (step.metrics["clip/largest"] <= 20.0) == bounded
@@ -235,14 +236,14 @@ def test_batch_statistics_are_those_of_single_views():
 def test_only_antecedents_cross_devices():
     """No map, no image: of the arrays that eight devices gather none is larger than n x d."""
     method = build.make("method", SMALL)
-    mesh, n = steps.mesh(jax.devices()[:8]), 64
+    mesh, n = train_step.mesh(jax.devices()[:8]), 64
     split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
     batch = contracts.Batch(
         images=jnp.zeros((2, n, 32, 32, 3)), labels=jnp.zeros(n, jnp.int32), index=jnp.arange(n)
     )
-    trees = steps.replicate(jax.jit(method.init)(RNG, batch), mesh)
+    trees = train_step.replicate(jax.jit(method.init)(RNG, batch), mesh)
     batch["images"] = jax.device_put(batch["images"], split)
-    compiled = jax.jit(lambda *x: steps.player_gradients(method.loss, *x, RNG, 0))
+    compiled = jax.jit(lambda *x: train_step.player_gradients(method.loss, *x, RNG, 0))
     program = compiled.lower(*trees, batch).compile().as_text()
     assert not any(word in program for word in ("all-to-all(", "collective-permute("))
     gathered = re.findall(r"= \w+\[([\d,]+)\]\S* all-gather\(", program)

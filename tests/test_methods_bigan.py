@@ -7,7 +7,8 @@ import optax
 import pytest
 from scipy import special
 
-from dim_jax import build, contracts, data, steps
+from dim_jax import build, contracts, data
+from dim_jax.training import train_step
 
 RNG = jax.random.key(2)
 
@@ -115,7 +116,7 @@ def test_each_player_pulls_its_own_way(config, batch, posterior):
     @jax.jit
     def move(params, moments, moves):
         """A step of the players p with moves[p] = 1; the others have moves[p] = 0."""
-        slopes, step = steps.player_gradients(method.loss, params, state, batch, RNG, 0)
+        slopes, step = train_step.player_gradients(method.loss, params, state, batch, RNG, 0)
         slopes = {
             player: jax.tree.map(lambda slope, player=player: moves[player] * slope, each)
             for player, each in slopes.items()

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import banks, bounds, contracts, losses, steps
+from dim_jax import bounds, contracts, losses
+from dim_jax.losses import memory_bank
 from dim_jax.methods import cmc
 from dim_jax.nets import pure
+from dim_jax.training import train_step
 
 EXAMPLES, WIDTH, TAU, K = 20, 5, 0.2, 7
 RNG = jax.random.key(4)
@@ -143,7 +145,7 @@ def given(monkeypatch) -> np.ndarray:
     """Negatives i[6,K] that are drawn for every pair, always the same: never the own row."""
     moves = np.random.default_rng(3).integers(1, EXAMPLES, (6, K))
     monkeypatch.setattr(
-        banks,
+        memory_bank,
         "with_others",
         lambda rng, own, count, examples: jnp.concatenate(
             [own[:, None], (own[:, None] + moves) % examples], axis=1
@@ -203,25 +205,25 @@ def test_z_is_a_moving_average_that_forgets():
     expected = None
     for seed in range(5):
         scores = 3 * np.random.default_rng(seed).normal(size=(4, 1 + K))
-        before = banks.moved_log_z(before, jnp.asarray(scores), 0.8, EXAMPLES)
+        before = memory_bank.moved_log_z(before, jnp.asarray(scores), 0.8, EXAMPLES)
         now = z_of(scores)
         expected = now if expected is None else 0.8 * expected + 0.2 * now
         assert before == pytest.approx(math.log(expected), rel=1e-5)
-    frozen = banks.moved_log_z(before, jnp.asarray(scores), 0.0, EXAMPLES)
+    frozen = memory_bank.moved_log_z(before, jnp.asarray(scores), 0.0, EXAMPLES)
     assert frozen == pytest.approx(math.log(z_of(scores)), rel=1e-5)
-    huge = banks.moved_log_z(jnp.array(5.0), jnp.full((4, 1 + K), 1e4), 0.9, EXAMPLES)
+    huge = memory_bank.moved_log_z(jnp.array(5.0), jnp.full((4, 1 + K), 1e4), 0.9, EXAMPLES)
     assert huge == pytest.approx(1e4 + math.log(EXAMPLES) + math.log(0.1), rel=1e-5)
 
 
 def test_z_estimates_the_sum_over_the_bank():
     """Over many draws: the mean of its exponential is the whole sum."""
-    bank = banks.start(jax.random.key(1), EXAMPLES, WIDTH)
+    bank = memory_bank.start(jax.random.key(1), EXAMPLES, WIDTH)
     anchors, index = bank[:3] * jnp.array([1, -1, 1.0, -1, 1]), jnp.arange(3)
     whole = np.exp(np.float64(anchors) @ np.float64(bank).T / TAU).sum() / 3
 
     def estimate(rng):
-        scores = banks.against(anchors, bank, index, K, rng) / TAU
-        return banks.moved_log_z(jnp.array(-jnp.inf), scores, 0.5, EXAMPLES)
+        scores = memory_bank.against(anchors, bank, index, K, rng) / TAU
+        return memory_bank.moved_log_z(jnp.array(-jnp.inf), scores, 0.5, EXAMPLES)
 
     found = jnp.exp(jax.jit(jax.vmap(estimate))(jax.random.split(RNG, 4000)))
     assert np.mean(found) == pytest.approx(whole, abs=4 * float(np.std(found)) / 4000**0.5)
@@ -231,7 +233,9 @@ def test_z_has_no_gradient_and_the_loss_is_finite_at_large_scores():
     scores = jnp.asarray(RANDOM.normal(size=(4, 1 + K)), jnp.float32)
     gradient = jax.grad(lambda z: losses.nce_loss(scores, z, EXAMPLES))(jnp.array(1.0))
     assert gradient == 0
-    of_scores = jax.grad(lambda s: banks.moved_log_z(jnp.array(1.0), s, 0.5, EXAMPLES))(scores)
+    of_scores = jax.grad(lambda s: memory_bank.moved_log_z(jnp.array(1.0), s, 0.5, EXAMPLES))(
+        scores
+    )
     assert not np.any(of_scores)
     for sign in (1, -1):
         value, gradient = jax.jit(
@@ -273,7 +277,7 @@ def test_what_enters_a_bank_has_no_gradient():
 
 def test_the_own_row_is_never_a_negative_and_the_others_are_equally_likely():
     own = jnp.array([0, 7, EXAMPLES - 1])
-    rows = np.asarray(banks.with_others(RNG, own, 20_000, EXAMPLES))
+    rows = np.asarray(memory_bank.with_others(RNG, own, 20_000, EXAMPLES))
     np.testing.assert_array_equal(rows[:, 0], own)
     for first, *others in rows:
         counts = np.bincount(others, minlength=EXAMPLES)
@@ -297,7 +301,7 @@ def test_a_batch_over_eight_devices_is_the_same(objective, pairing):
     rows = features(2, n=8)
     method, params, state = started(objective, pairing=pairing)
     loss = jax.jit(method.loss)
-    mesh = steps.mesh()
+    mesh = train_step.mesh()
     parted = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     batch = batch_of(rows, RANDOM.permutation(EXAMPLES)[:8])
     split = {name: jax.device_put(x, parted) for name, x in batch.items() if name != "images"}

@@ -11,10 +11,11 @@ import optax
 import pytest
 from scipy import special
 
-from dim_jax import bounds, build, contracts, steps
-from dim_jax.evaluate import retrieval
+from dim_jax import bounds, build, contracts
+from dim_jax.evaluate.measures import retrieval
 from dim_jax.methods import cpc
 from dim_jax.nets import contexts, critics, layers, pure
+from dim_jax.training import train_step
 
 RNG = jax.random.key(5)
 IMAGES, SIDE = 4, 5
@@ -229,11 +230,11 @@ def test_eight_devices_have_the_negatives_of_one(negatives):
             params
         )
 
-    mesh = steps.mesh(jax.devices()[:8])
+    mesh = train_step.mesh(jax.devices()[:8])
     split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
     sharded = {**batch, "images": jax.device_put(batch["images"], split)}
     one = value_and_slopes(params, batch)
-    eight = value_and_slopes(steps.replicate(params, mesh), sharded)
+    eight = value_and_slopes(train_step.replicate(params, mesh), sharded)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
         one,

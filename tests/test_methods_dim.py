@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dim_jax import augment, build, contracts, data, steps
+from dim_jax import augment, build, contracts, data
+from dim_jax.training import train_step
 
 RNG = jax.random.key(2)
 
@@ -163,7 +164,7 @@ def test_extra_tasks_add_their_losses_and_leave_the_rest(config, batch, initial)
     plain = jax.jit(make(config)[0].loss)(*initial, batch, RNG, 0)
     method, _ = make(config, absolute=2.0, relative=3.0)
     params, state = jax.jit(method.init)(RNG, batch)
-    gradient, step = jax.jit(functools.partial(steps.player_gradients, method.loss))(
+    gradient, step = jax.jit(functools.partial(train_step.player_gradients, method.loss))(
         params, state, batch, RNG, 0
     )
     assert {"absolute", "relative"} <= params["encoder"].keys() & state.keys()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from dim_jax import build, contracts, steps
+from dim_jax import build, contracts
 from dim_jax.methods import exemplar
+from dim_jax.training import train_step
 
 CLASSES = 16
 SPEC = dict(
@@ -93,7 +94,7 @@ def test_steps_raise_the_bound_towards_its_ceiling():
 
     @jax.jit
     def descended(params):
-        gradient, step = steps.player_gradients(method.loss, params, state, given, RNG, 0)
+        gradient, step = train_step.player_gradients(method.loss, params, state, given, RNG, 0)
         params = jax.tree.map(lambda p, g: p - 0.2 * g, params, gradient)
         return params, step.metrics["exemplar/bound"]
 

@@ -9,10 +9,12 @@ import optax
 import pytest
 from scipy import special, stats
 
-from dim_jax import bounds, contracts, embeddings, steps
+from dim_jax import bounds, contracts
+from dim_jax.losses import manifold_information
 from dim_jax.methods import manifold
 from dim_jax.nets import encoders
 from dim_jax.nets import manifold as layers
+from dim_jax.training import train_step
 
 RNG = jax.random.key(3)
 N = 12
@@ -65,7 +67,9 @@ def embedded(n: int = N, *, certain: bool = False) -> contracts.Embedded:
     return contracts.Embedded(nothing, jnp.asarray(mean), jnp.asarray(variance), nothing, nothing)
 
 
-information = jax.jit(embeddings.layer_information, static_argnames=("locations", "negatives"))
+information = jax.jit(
+    manifold_information.layer_information, static_argnames=("locations", "negatives")
+)
 
 
 def information_by_loops(rng, layer, locations, negatives) -> float:
@@ -90,7 +94,7 @@ def information_by_loops(rng, layer, locations, negatives) -> float:
     return total / (n * locations)
 
 
-@pytest.mark.parametrize("negatives", embeddings.NEGATIVES)
+@pytest.mark.parametrize("negatives", manifold_information.NEGATIVES)
 def test_information_by_loops(negatives):
     layer = embedded()
     value = information(RNG, layer, locations=4, negatives=negatives)
@@ -113,7 +117,7 @@ def test_no_information_in_equal_laws():
 
 
 def test_shuffled_draws_have_no_information():
-    laws = embeddings.drawn(RNG, embedded(128), locations=8, negatives="patches")
+    laws = manifold_information.drawn(RNG, embedded(128), locations=8, negatives="patches")
     own, shuffled = (
         float(bounds.known_conditional(laws, np.roll(np.arange(128), shift))) for shift in (0, 1)
     )
@@ -133,7 +137,7 @@ def test_locations_are_shared_where_asked():
     assert free > 1.0
 
 
-@pytest.mark.parametrize("negatives", embeddings.NEGATIVES)
+@pytest.mark.parametrize("negatives", manifold_information.NEGATIVES)
 def test_loss_by_loops(negatives):
     method, params, state = made(negatives=negatives)
     rng = jax.random.key(9)
@@ -161,7 +165,7 @@ def test_loss_by_loops(negatives):
 
 def gradients(method, params, state):
     """(gradients of the encoder's loss, the step)"""
-    return jax.jit(functools.partial(steps.player_gradients, method.loss))(
+    return jax.jit(functools.partial(train_step.player_gradients, method.loss))(
         params, state, batch(), RNG, 0
     )
 
@@ -241,7 +245,7 @@ def test_entropy_alone_brings_all_channels_into_use():
 
     @jax.jit
     def step(params, chosen):
-        found, now = steps.player_gradients(method.loss, params, state, batch(), RNG, 0)
+        found, now = train_step.player_gradients(method.loss, params, state, batch(), RNG, 0)
         updates, chosen = tx.update(found, chosen)
         return optax.apply_updates(params, updates), chosen, now.metrics["manifold/entropy_1"]
 

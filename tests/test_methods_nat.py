@@ -11,9 +11,11 @@ import pytest
 import training
 from scipy import optimize
 
-from dim_jax import build, checkpoint, contracts, data, steps, train
+from dim_jax import build, contracts, data
 from dim_jax.methods import nat
 from dim_jax.nets import pure
+from dim_jax.rundir import checkpoint
+from dim_jax.training import train_step, trainer
 
 EXAMPLES, WIDTH = 40, 6
 RNG = jax.random.key(4)
@@ -72,7 +74,7 @@ def test_loss_and_gradient_are_those_of_numpy(epoch):
     features, index = drawn(1)
     step = epoch * (EXAMPLES // 8)
     batch = batch_of(features, index)
-    gradient, found = jax.jit(functools.partial(steps.player_gradients, loss))(
+    gradient, found = jax.jit(functools.partial(train_step.player_gradients, loss))(
         params, state, batch, RNG, step
     )
     u, targets = unit(features), np.asarray(state["targets"], np.float64)[index]
@@ -141,7 +143,7 @@ def test_features_of_zero_have_a_finite_gradient_and_of_nan_an_end(value):
     features, index = drawn(1)
     features[3] = value
     batch = batch_of(features, index)
-    gradient, found = jax.jit(functools.partial(steps.player_gradients, loss))(
+    gradient, found = jax.jit(functools.partial(train_step.player_gradients, loss))(
         params, state, batch, RNG, 0
     )
     finite = np.isfinite(jax.tree.leaves(gradient)[0]).all()
@@ -162,10 +164,12 @@ def run(config, dataset, folder, outputs, *, examples: int = 160):
     spec["method"] = spec["method"]["method"] | dict(examples=examples, every=2)
     spec["train"] |= dict(batch_size=32, epochs=4.0, steps_per_dispatch=4, save_epochs=1.0)
     method = build.make("method", spec["method"])
-    durations = train.plan(spec["train"], 160, 1)
-    initial = train.initial_state(method, spec, dataset, durations)
+    durations = trainer.plan(spec["train"], 160, 1)
+    initial = trainer.initial_state(method, spec, dataset, durations)
     checkpoints = checkpoint.Checkpoints(folder, keep=2)
-    loop = train.Loop.of(initial, spec, dataset, durations, checkpoints, outputs, jax.devices()[:1])
+    loop = trainer.Loop.of(
+        initial, spec, dataset, durations, checkpoints, outputs, jax.devices()[:1]
+    )
     final = loop.run()
     assert not outputs.lines
     return initial, final
@@ -184,7 +188,7 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
     config, digits, whole, tmp_path, monkeypatch
 ):
     initial, final, _ = whole
-    interrupted, read, signalled = training.Outputs(), train.Loop._read, []
+    interrupted, read, signalled = training.Outputs(), trainer.Loop._read, []
 
     def stop_at_12(loop, step, *arguments):  # steps 10 to 14 exchange
         read(loop, step, *arguments)
@@ -192,8 +196,8 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
             signalled.append(step)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(train.Loop, "_read", stop_at_12)
-    with pytest.raises(train.Stopped):
+    monkeypatch.setattr(trainer.Loop, "_read", stop_at_12)
+    with pytest.raises(trainer.Stopped):
         run(config, digits, tmp_path / "parts", interrupted)
     _, continued = run(config, digits, tmp_path / "parts", interrupted)
     assert int(continued.step) == 20 and signalled

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import divergences
+from dim_jax.bounds import divergences
 from dim_jax.nets import critics, pure
 
 RNG = jax.random.key(0)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dim_jax import contracts, steps
+from dim_jax import contracts
 from dim_jax.nets import critics, encoders, folded, heads, layers
+from dim_jax.training import train_step
 
 RNG = jax.random.key(0)
 SMALL = dict(width=4, hidden=8, features=4)
@@ -112,7 +113,7 @@ def test_a_critic_of_local_features_groups_images():
 
 def collectives(function, *arguments) -> list[str]:
     """The collectives of a function whose last argument is split over 8 devices, with shapes."""
-    mesh = steps.mesh()
+    mesh = train_step.mesh()
     whole, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
     shardings = (*(whole,) * (len(arguments) - 1), split)
     text = jax.jit(function, in_shardings=shardings).lower(*arguments).compile().as_text()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from dim_jax import contracts, embeddings
+from dim_jax import contracts
+from dim_jax.losses import manifold_information
 from dim_jax.nets import layers, manifold, microbatches
 
 RNG = jax.random.key(2)
@@ -114,7 +115,9 @@ def test_information_does_not_change_with_the_scale_of_positions(factor):
     x = images(16, 6)
     apply, params, layer = layer_of(x, gain=10.0)
     scaled = apply({**params, "positions": factor * params["positions"]})
-    information = jax.jit(embeddings.layer_information, static_argnames=("locations", "negatives"))
+    information = jax.jit(
+        manifold_information.layer_information, static_argnames=("locations", "negatives")
+    )
     before, after = (
         information(RNG, each, locations=3, negatives="patches") for each in (layer, scaled)
     )

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import skimage.color
 
-from dim_jax import augment, build, checkpoint, contracts
+from dim_jax import augment, build, contracts
 from dim_jax.nets import encoders, microbatches, multiview, pure
+from dim_jax.rundir import exported_encoder
 
 RNG = jax.random.key(2)
 # The published scaling of Lab, and ours of YCbCr.
@@ -158,8 +159,8 @@ def test_an_exported_encoder_is_the_same(norm, tmp_path):
     net = made(encoder=encoders.dcgan32(width=4, hidden=16, features=6, norm=norm))
     params, stats = started(net)
     assert stats.keys() == (set() if norm == "none" else {"L", "ab"})
-    checkpoint.export(tmp_path / "encoder", params, stats, {})
-    kept = checkpoint.load_export(tmp_path / "encoder")
+    exported_encoder.write(tmp_path / "encoder", params, stats, {})
+    kept = exported_encoder.read(tmp_path / "encoder")
     evaluated = jax.jit(functools.partial(net.apply, train=False))
     before, after = (evaluated(*both, images())[0] for both in ((params, stats), kept[:2]))
     jax.tree.map(np.testing.assert_array_equal, before, after)

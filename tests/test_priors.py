@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dim_jax import priors
+from dim_jax.losses import priors
 
 N, D = 4000, 3
 

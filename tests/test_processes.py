@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import dim_jax
-from dim_jax import distributed, report
+from dim_jax import report
 from dim_jax.data import digits
+from dim_jax.processes import distributed
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parent.parent

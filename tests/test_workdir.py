@@ -2,7 +2,8 @@
 
 import pytest
 
-from dim_jax import contracts, workdir
+from dim_jax import contracts
+from dim_jax.rundir import workdir
 
 CONFIG = {"seed": 0, "train": {"epochs": 2, "warmup": 5, "keep": 2}}
 

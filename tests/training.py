@@ -5,7 +5,9 @@ import json
 import jax
 import numpy as np
 
-from dim_jax import build, checkpoint, data, train
+from dim_jax import build, data
+from dim_jax.rundir import checkpoint
+from dim_jax.training import trainer
 
 
 class Outputs:
@@ -45,14 +47,14 @@ class Trainer:
         limits = dict(max_minutes=None)
         facts = (dataset.facts.shape, len(split.images), data.is_streamed(split))
         key = (json.dumps({**config, "train": {**config["train"], **limits}}), facts)
-        durations = train.plan(config["train"], len(split.images), devices)
+        durations = trainer.plan(config["train"], len(split.images), devices)
         initial = None if anew else self._states.get(key)
         if initial is None:
             method = build.make("method", config["method"])
-            initial = train.initial_state(method, config, dataset, durations)
+            initial = trainer.initial_state(method, config, dataset, durations)
         outputs = outputs or Outputs()
         checkpoints = checkpoint.Checkpoints(folder, keep=2)
-        loop = train.Loop.of(
+        loop = trainer.Loop.of(
             initial, config, dataset, durations, checkpoints, outputs, jax.devices()[:devices]
         )
         if not anew:
@@ -63,7 +65,7 @@ class Trainer:
 
 def same(one, other) -> None:
     """Asserts that two train states are equal to the bit."""
-    jax.tree.map(np.testing.assert_array_equal, train._kept(one), train._kept(other))
+    jax.tree.map(np.testing.assert_array_equal, trainer._kept(one), trainer._kept(other))
 
 
 def untimed(outputs) -> list[dict]:

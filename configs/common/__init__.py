@@ -44,7 +44,7 @@ def config(**blocks) -> ml_collections.ConfigDict:
     """
     defaults = dict(
         seed=0,
-        deterministic=False,  # bit-equal reruns on a GPU too: dim_jax/determinism.py
+        deterministic=False,  # bit-equal reruns on a GPU too: dim_jax/processes/xla_flags.py
         # of the operands of matrix products and convolutions in training; or "bfloat16"
         compute_dtype="float32",
         augment=augment(),
@@ -63,7 +63,7 @@ def augment(
 ) -> ml_collections.ConfigDict:
     """The `augment` block: how training images are changed, unless asked not at all.
 
-    Rates are parts of the images. What each word does: dim_jax/augment/pipeline.py.
+    Rates are parts of the images. What each word does: dim_jax/augment/composition.py.
     """
     block = ml_collections.ConfigDict(
         dict(
@@ -146,7 +146,9 @@ def train(*, batch_size: int, epochs: float, steps_per_dispatch: int, save_epoch
     """
     return dict(
         batch_size=batch_size,
-        **dict(microbatches=1, norm_groups=1, accumulate=1),  # whole: dim_jax/division.py
+        **dict(
+            microbatches=1, norm_groups=1, accumulate=1
+        ),  # whole: dim_jax/training/microbatching.py
         epochs=float(epochs),
         steps_per_dispatch=steps_per_dispatch,
         save_epochs=float(save_epochs),

@@ -16,6 +16,7 @@ from dim_jax.augment.colour import (
     saturation,
     shift_hue,
 )
+from dim_jax.augment.composition import Change, pipeline
 from dim_jax.augment.contrasts import (
     hsv_power,
     pca_contrast,
@@ -32,7 +33,6 @@ from dim_jax.augment.geometry import (
     resize_boxes,
 )
 from dim_jax.augment.occlusion import occlude
-from dim_jax.augment.pipeline import Change, pipeline
 from dim_jax.augment.policy import randaugment
 from dim_jax.augment.spaces import rgb_to_lab, rgb_to_ycbcr
 from dim_jax.augment.warps import affine, random_affine, warp

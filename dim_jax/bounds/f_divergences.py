@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from dim_jax import divergences
-from dim_jax.bounds import pairs
+from dim_jax.bounds import divergences, pairs
 from dim_jax.bounds.labels import NONE, Facts, constant, label
 from dim_jax.bounds.pairs import Pairs, Sharded
 from dim_jax.bounds.statistics import ROWS_BY_LOCATION, AxisName, Joint, Sum

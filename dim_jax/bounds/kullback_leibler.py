@@ -6,8 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dim_jax import divergences
-from dim_jax.bounds import f_divergences, pairs
+from dim_jax.bounds import divergences, f_divergences, pairs
 from dim_jax.bounds.labels import NONE, Ceiling, Facts, label
 from dim_jax.bounds.pairs import Sharded
 from dim_jax.bounds.statistics import (

@@ -1,4 +1,8 @@
-"""Images: embedded digits, TensorFlow Datasets on disk, and a user's own folders."""
+"""Images: embedded digits, TensorFlow Datasets on disk, and a user's own folders.
+
+`dataset` is what all of them become; `resident` and `streaming` turn it into batches. May import
+`contracts` and `settings`; no networks, methods or training.
+"""
 
 from dim_jax import contracts
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select

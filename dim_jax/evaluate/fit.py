@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dim_jax import optim
+from dim_jax.training import optimizers
 
 Tree = Any
 
@@ -51,7 +51,7 @@ def adam(
     else:
         falls = {epoch * per_pass: factor for epoch in milestones}
         rate = optax.piecewise_constant_schedule(learning_rate, falls)
-    return optim.adam_l2(rate, *betas, l2=l2) if l2 else optax.adam(rate, *betas)
+    return optimizers.adam_l2(rate, *betas, l2=l2) if l2 else optax.adam(rate, *betas)
 
 
 def start(params: Tree, state: Tree, transformation: optax.GradientTransformation) -> Fits:

@@ -31,12 +31,23 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, features, finished, protocols
+from dim_jax.evaluate import cache, features, protocols
+from dim_jax.evaluate.probes import labelled
 
 Evals = Mapping[str, Mapping[str, Any]]
 Row = dict[str, Any]
 
 TRAINED = "trained"
+_ROOMS = ("probes", "measures", "figures")
+# Former names, which configs and run folders may have.
+RENAMED = {
+    "classifier": "own_classifier",
+    "embedding": "manifold_layers",
+    "map2d": "tsne",
+    "surrogate": "exemplar_bound",
+    "uniformity": "prior_fit",
+    "views": "training_views",
+}
 
 
 class Figure(NamedTuple):
@@ -82,9 +93,9 @@ def check(
         if options.get("views") is not None:
             features.check_views(options["views"])
         per_class = options.get("labels_per_class")
-        if data is not None and per_class is not None and accuracy.missing(data.splits) is None:
+        if data is not None and per_class is not None and labelled.missing(data.splits) is None:
             labels = data.splits["train"].labels
-            accuracy.label_subsets(labels[labels >= 0], per_class, 1, seed=0)
+            labelled.label_subsets(labels[labels >= 0], per_class, 1, seed=0)
 
 
 def check_representations(
@@ -118,7 +129,7 @@ def run(
     data: dataset.Dataset,
     rng: jax.Array,
     log: Callable[[str], None] = print,
-    store: finished.Store | None = None,
+    store: cache.Store | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> tuple[list[Row], list[Figure]]:
     """Runs every evaluation on every representation that it is meant for.
@@ -148,10 +159,10 @@ def run(
         name: list(_planned(planned, name, frozen, data))
         for name, frozen in representations.items()
     }
-    labelled = accuracy.labelled(data.splits)
-    rows, figures, store = [], [], store or finished.Store()
+    only_labelled = labelled.labelled(data.splits)
+    rows, figures, store = [], [], store or cache.Store()
     for name, steps in plan.items():
-        steps = [(each, taps, _splits(each, data, labelled)) for each, taps in steps]
+        steps = [(each, taps, _splits(each, data, only_labelled)) for each, taps in steps]
         for evaluation, done, again in _finished(steps, name, representations, data, rng, store):
             rows += done.rows
             figures += [Figure(**figure) for figure in done.figures]
@@ -163,13 +174,19 @@ def run(
 
 def names() -> list[str]:
     """The names of all evaluations."""
-    package = importlib.import_module(__package__)
-    found = (entry.name for entry in pkgutil.iter_modules(package.__path__))
-    return [name for name in found if _is_evaluation(_module(name))]
+    return sorted(name for room in _ROOMS for name in _names_in(room))
+
+
+def _names_in(room: str) -> Iterator[str]:
+    package = importlib.import_module(f"{__package__}.{room}")
+    for entry in pkgutil.iter_modules(package.__path__):
+        if _is_evaluation(importlib.import_module(f"{package.__name__}.{entry.name}")):
+            yield entry.name
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__package__}.{name}")
+    room = next(room for room in _ROOMS if name in _names_in(room))
+    return importlib.import_module(f"{__package__}.{room}.{name}")
 
 
 def _is_evaluation(module: ModuleType) -> bool:
@@ -182,7 +199,8 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
         raise contracts.UserError(
             f"evals.{key} has no name; set evals.{key}.name to one of {names()}"
         )
-    name = options.pop("name")
+    name = RENAMED.get(options["name"], options["name"])
+    del options["name"]
     if name not in names():
         raise contracts.unknown("evaluation", name, names())
     module = _module(name)
@@ -200,7 +218,7 @@ def _parse(key: str, spec: Mapping[str, Any]) -> _Evaluation:
 
 def _with_labels(planned, data: dataset.Dataset, log=lambda line: None) -> list[_Evaluation]:
     """The evaluations that the data has labels for; one line says which are left out."""
-    reason = accuracy.missing(data.splits)
+    reason = labelled.missing(data.splits)
     if reason is None:
         return planned
     left_out = [each.key for each in planned if each.module.NEEDS_LABELS]
@@ -246,9 +264,9 @@ def _trains_encoder(evaluation: _Evaluation) -> bool:
     return getattr(evaluation.module, "TRAINS_ENCODER", False)
 
 
-def _splits(evaluation: _Evaluation, data: dataset.Dataset, labelled):
+def _splits(evaluation: _Evaluation, data: dataset.Dataset, only_labelled):
     only = evaluation.module.NEEDS_LABELS and not _trains_encoder(evaluation)
-    return labelled if only else data.splits
+    return only_labelled if only else data.splits
 
 
 def _requests(steps) -> Iterator[tuple[dataset.Split, tuple[str, ...], int | None]]:
@@ -276,10 +294,10 @@ def _identity(evaluation: _Evaluation, representation: str, taps, depends):
 
 
 def _finished(
-    steps, name: str, representations, data: dataset.Dataset, rng, store: finished.Store
-) -> Iterator[tuple[_Evaluation, finished.Finished, bool]]:
+    steps, name: str, representations, data: dataset.Dataset, rng, store: cache.Store
+) -> Iterator[tuple[_Evaluation, cache.Finished, bool]]:
     """Every evaluation of one representation, what it found, and whether an earlier run did."""
-    depends = finished.depends(representations[name], data, rng)
+    depends = cache.depends(representations[name], data, rng)
     identities = [_identity(evaluation, name, taps, depends) for evaluation, taps, _ in steps]
     before = [store.find(*identity) for identity in identities]
     todo = [step for step, found in zip(steps, before, strict=True) if found is None]
@@ -294,7 +312,7 @@ def _finished(
         results = _call(evaluation, frozen, taps, splits, data.facts.classes, rng)
         images = {key: value for key, value in results.items() if np.ndim(value) == 3}
         figures = [_figure(evaluation, name, key, image) for key, image in images.items()]
-        made = finished.Finished(
+        made = cache.Finished(
             list(_rows(evaluation, name, results, sizes)),
             [figure._asdict() for figure in figures],
             time.monotonic() - began,
@@ -344,9 +362,7 @@ def _figure(evaluation: _Evaluation, representation: str, key: str, image: np.nd
     return Figure(file, title, caption, image)
 
 
-def _line(
-    evaluation: _Evaluation, representation: str, done: finished.Finished, again: bool
-) -> str:
+def _line(evaluation: _Evaluation, representation: str, done: cache.Finished, again: bool) -> str:
     """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s"."""
     shown = [
         f"{row['tap']} {100 * row['value']:.1f}"

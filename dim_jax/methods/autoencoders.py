@@ -19,7 +19,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from dim_jax import contracts, divergences, losses, priors
+from dim_jax import contracts, losses
+from dim_jax.bounds import divergences
+from dim_jax.losses import priors
 from dim_jax.nets import heads, pure
 
 Posterior = Literal["deterministic", "gaussian"]

@@ -27,7 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import banks, bounds, contracts, losses, monitors, priors
+from dim_jax import bounds, contracts, losses
+from dim_jax.losses import memory_bank, priors, score_metrics
 from dim_jax.nets import pure
 
 _WORDS = dict(
@@ -73,9 +74,9 @@ def make(
     _check(views, temperature, graph=graph, objective=objective, pairing=pairing)
     with_bank, with_z = objective != "softmax", objective == "nce"
     if with_bank:
-        banks.check(negatives=negatives, momentum=momentum, examples=examples)
+        memory_bank.check(negatives=negatives, momentum=momentum, examples=examples)
     if with_z:
-        banks.check(z_decay=z_decay)
+        memory_bank.check(z_decay=z_decay)
     squash, directions = priors.sphere().squash, _directions(views, graph)
 
     def init(rng, batch):
@@ -87,7 +88,7 @@ def make(
         if with_bank:
             keys = jax.random.split(jax.random.fold_in(rng, _BANKS), len(views))
             state["banks"] = {
-                view: banks.start(key, examples, taps[f"y_{view}"].shape[-1])
+                view: memory_bank.start(key, examples, taps[f"y_{view}"].shape[-1])
                 for view, key in zip(views, keys, strict=True)
             }
         if with_z:
@@ -100,14 +101,14 @@ def make(
         for number, (name, (a, b)) in enumerate(directions.items()):
             if with_bank:
                 key = jax.random.fold_in(rng, number)
-                dots = banks.against(unit[a], state["banks"][b], index[b], negatives, key)
+                dots = memory_bank.against(unit[a], state["banks"][b], index[b], negatives, key)
                 positives = np.zeros(len(dots), np.int32)
             else:
                 dots, positives = _dots(unit[a], unit[b]), np.arange(len(unit[a]))
             scores = dots / temperature
-            metrics |= monitors.of_scores(name, scores, positives)
+            metrics |= score_metrics.of_scores(name, scores, positives)
             if with_z:
-                log_z = banks.moved_log_z(state["log_z"][name], scores, z_decay, examples)
+                log_z = memory_bank.moved_log_z(state["log_z"][name], scores, z_decay, examples)
                 log_zs[name] = metrics[f"{name}/log_z"] = log_z
                 total += losses.nce_loss(scores, log_z, examples)
             else:
@@ -127,7 +128,7 @@ def make(
         new_state = {"encoder": stats}
         if with_bank:
             new_state["banks"] = {
-                view: banks.entered(state["banks"][view], unit[view], index[view], momentum)
+                view: memory_bank.entered(state["banks"][view], unit[view], index[view], momentum)
                 for view in views
             }
         if with_z:

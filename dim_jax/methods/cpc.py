@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import contracts, monitors
+from dim_jax import contracts
+from dim_jax.losses import score_metrics
 from dim_jax.nets import pure
 
 _WORDS = ("images", "everywhere")
@@ -132,7 +133,7 @@ def make(
             )
             values.append(value)
             own_images = np.arange(len(scores))
-            metrics |= monitors.of_scores(name, scores, own_images, negatives="same_location")
+            metrics |= score_metrics.of_scores(name, scores, own_images, negatives="same_location")
             metrics[f"{name}/bound"] = value
         player_losses = {"encoder": -sum(values) / len(values)}
         return contracts.Step(player_losses, metrics, new_state, contracts.probed(taps))

@@ -20,7 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import augment, bounds, contracts, divergences, losses, monitors
+from dim_jax import augment, bounds, contracts, losses
+from dim_jax.bounds import divergences
+from dim_jax.losses import score_metrics
 from dim_jax.nets import pure
 
 # What the random numbers of one step are for.
@@ -154,7 +156,7 @@ def make(
             key = jax.random.fold_in(keys[_NEGATIVES], index)
             value = _value(bound, scores, positives, negatives, key)
             total += weight * value
-            metrics |= {f"{name}/bound": value, **monitors.of_scores(name, scores, positives)}
+            metrics |= {f"{name}/bound": value, **score_metrics.of_scores(name, scores, positives)}
         return total, metrics, stats
 
     def coordinate_terms(own, state, taps, keys):

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 import jax
 
-from dim_jax import contracts, embeddings, losses
+from dim_jax import contracts, losses
+from dim_jax.losses import manifold_information
 from dim_jax.nets import pure
 
 
@@ -76,7 +77,7 @@ def make(
             total += supervised * value
         for index, layer in enumerate(taps["embedded"]):
             key = jax.random.fold_in(draw_rng, index)
-            known = embeddings.layer_information(
+            known = manifold_information.layer_information(
                 key, layer, locations=locations, negatives=negatives
             )
             used = losses.batch_entropy(layer.responses)
@@ -97,8 +98,8 @@ def make(
 
 
 def _check(supervised, information, entropy, locations, negatives) -> None:
-    if negatives not in embeddings.NEGATIVES:
-        raise contracts.unknown("negatives", negatives, embeddings.NEGATIVES)
+    if negatives not in manifold_information.NEGATIVES:
+        raise contracts.unknown("negatives", negatives, manifold_information.NEGATIVES)
     weights = (supervised, *information, *entropy)
     if min(weights) < 0 or max(weights) <= 0:
         raise contracts.UserError(

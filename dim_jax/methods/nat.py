@@ -15,7 +15,8 @@ image's target instead of the target.
 import jax
 import jax.numpy as jnp
 
-from dim_jax import contracts, matching, priors
+from dim_jax import contracts
+from dim_jax.losses import assignment, priors
 from dim_jax.nets import pure
 
 
@@ -79,7 +80,7 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
 def _exchanged(unit: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Which of the batch's targets each image has now, and by how much the mean cost fell."""
     # In full precision on every device: it is a comparison of near equals.
-    order, gain = matching.assignment(jnp.dot(unit, own.T, precision=jax.lax.Precision.HIGHEST))
+    order, gain = assignment.solve(jnp.dot(unit, own.T, precision=jax.lax.Precision.HIGHEST))
     return order, 2 * gain
 
 

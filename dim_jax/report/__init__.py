@@ -1,6 +1,7 @@
 """Writers of a run's metrics, its console, and its report page.
 
-This package reads and writes run folders; it knows nothing of methods, nets or data.
+Reads and writes files of run folders. May import `contracts` and nothing else of the package: no
+methods, networks or data.
 """
 
 from dim_jax.report.console import Console

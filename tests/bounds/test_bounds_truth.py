@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from dim_jax import bounds, divergences
+from dim_jax import bounds
+from dim_jax.bounds import divergences
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 

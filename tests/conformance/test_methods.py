@@ -17,8 +17,9 @@ import numpy as np
 import optax
 import pytest
 
-from dim_jax import build, contracts, data, optim, steps
+from dim_jax import build, contracts, data
 from dim_jax.methods import probe
+from dim_jax.training import optimizers, train_step
 
 SEED, BATCH = 3, 16
 
@@ -121,11 +122,11 @@ class Case:
         self.config = configs()[name]
         self.method = build.make("method", self.config["method"])
         self.batch = batch_of(self.config)
-        self.initial = steps.initial_state(
+        self.initial = train_step.initial_state(
             self.method,
             lambda params: optax.chain(
                 record_gradients(),
-                optim.make(self.config["players"], total_steps=4, steps_per_epoch=2),
+                optimizers.make(self.config["players"], total_steps=4, steps_per_epoch=2),
             ),
             SEED,
             self.batch,
@@ -141,7 +142,7 @@ class Case:
                 losses = {name: factors[name] * value for name, value in step.losses.items()}
                 return step._replace(losses=losses)
 
-            return steps.train_step(train_state.replace(apply_fn=scaled), batch, SEED)
+            return train_step.train_step(train_state.replace(apply_fn=scaled), batch, SEED)
 
         return jax.jit(step)
 
@@ -258,8 +259,8 @@ def test_eight_devices_equal_one(case):
     initial = case.initial.replace(tx=descent, opt_state=descent.init(case.initial.params))
 
     def run(devices):
-        mesh = steps.mesh(devices)
-        dispatch = steps.make_dispatch(((0.5,), (0.5,)), SEED, BATCH, len(split.images), mesh)
+        mesh = train_step.mesh(devices)
+        dispatch = train_step.make_dispatch(((0.5,), (0.5,)), SEED, BATCH, len(split.images), mesh)
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         state = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         arrays = jax.device_put((split.images, split.labels), whole)
@@ -301,11 +302,11 @@ def test_a_probe_leaves_the_wrapped_method_bit_equal(config):
     )
     params, state = method.init(jax.random.split(jax.random.key(0), 3)[0], batch)
     rng = jax.random.key(5)
-    alone, _ = jax.jit(functools.partial(steps.player_gradients, method.loss))(
+    alone, _ = jax.jit(functools.partial(train_step.player_gradients, method.loss))(
         params, state, batch, jax.random.split(rng)[0], 0
     )
     both, both_state = watched.init(jax.random.key(0), batch)
-    beside, _ = jax.jit(functools.partial(steps.player_gradients, watched.loss))(
+    beside, _ = jax.jit(functools.partial(train_step.player_gradients, watched.loss))(
         both, both_state, batch, rng, 0
     )
     for player in params:

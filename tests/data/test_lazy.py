@@ -6,7 +6,8 @@ from PIL import Image
 
 from dim_jax import contracts, data
 from dim_jax.data import lazy, memory
-from dim_jax.evaluate import accuracy, controls, features
+from dim_jax.evaluate import features, reference_representations
+from dim_jax.evaluate.probes import labelled
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,10 @@ def test_the_road_is_chosen_by_memory(folder, monkeypatch):
 
 def test_features_and_controls_stream(roads):
     resident, streamed = (data.evaluated(loaded).splits for loaded in roads)
-    for frozen in (controls.pixels(), controls.pca(streamed["train"].images, 5)):
+    for frozen in (
+        reference_representations.pixels(),
+        reference_representations.pca(streamed["train"].images, 5),
+    ):
         (tap,) = features.shapes(frozen, streamed["train"])
         one, other = (
             features.extract(frozen, splits["train"], (tap,), batch=12)[tap]
@@ -137,6 +141,6 @@ def test_features_and_controls_stream(roads):
 def test_labelled_images_stay_on_disk(roads):
     splits = dict(data.evaluated(roads[1]).splits)
     splits["train"] = splits["train"]._replace(labels=np.where(np.arange(32) % 4, -1, 1))
-    chosen = accuracy.labelled(splits)["train"]
+    chosen = labelled.labelled(splits)["train"]
     assert data.is_streamed(chosen) and len(chosen.images) == len(chosen.labels) == 8
     np.testing.assert_array_equal(chosen.images, roads[0].splits["train"].images[::4])

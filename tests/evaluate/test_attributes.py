@@ -7,7 +7,8 @@ from sklearn import svm as sklearn_svm
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import attributes, controls, protocols, suite
+from dim_jax.evaluate import protocols, reference_representations, suite
+from dim_jax.evaluate.probes import attributes
 
 SETTINGS = protocols.PROTOCOLS["attributes-v1"]
 EXACT = SETTINGS._replace(strengths=(10.0,), tolerance=1e-5, max_steps=5000)
@@ -51,7 +52,7 @@ def use(monkeypatch, settings):
 
 def judge(splits, rng=None):
     rng = jax.random.key(0) if rng is None else rng
-    found = attributes.evaluate(controls.pixels(), splits, rng, taps=("pixels",))
+    found = attributes.evaluate(reference_representations.pixels(), splits, rng, taps=("pixels",))
     return {name.removeprefix("pixels/"): value for name, value in found.items()}
 
 
@@ -171,9 +172,9 @@ def test_attributes_that_do_not_vary_are_refused(faces):
 
 def test_unknown_protocol_and_tap(faces, rng):
     with pytest.raises(contracts.UserError, match="unknown ATTRIBUTES protocol 'svm-v1'"):
-        attributes.evaluate(controls.pixels(), faces, rng, protocol="svm-v1")
+        attributes.evaluate(reference_representations.pixels(), faces, rng, protocol="svm-v1")
     with pytest.raises(contracts.UserError, match="unknown tap 'conv'"):
-        attributes.evaluate(controls.pixels(), faces, rng)
+        attributes.evaluate(reference_representations.pixels(), faces, rng)
 
 
 def test_in_the_suite_without_class_labels(faces, digits):
@@ -181,7 +182,9 @@ def test_in_the_suite_without_class_labels(faces, digits):
     evals = {"attributes": {"name": "attributes"}, "knn": {"name": "knn"}}
     suite.check(evals, data)
     lines = []
-    rows, _ = suite.run(evals, {"pixels": controls.pixels()}, data, jax.random.key(0), lines.append)
+    rows, _ = suite.run(
+        evals, {"pixels": reference_representations.pixels()}, data, jax.random.key(0), lines.append
+    )
     assert {(row["tap"], row["metric"]) for row in rows} == {
         ("pixels", "accuracy"),
         ("pixels", "balanced_accuracy"),

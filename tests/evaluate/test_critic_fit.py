@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dim_jax import bounds, contracts
-from dim_jax.evaluate import critic_fit, kinds
+from dim_jax.evaluate import kinds
+from dim_jax.evaluate.measures import critic_fit
 from dim_jax.nets import pure
 
 SETTINGS = kinds.CriticFit(

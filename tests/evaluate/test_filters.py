@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import controls, filters
+from dim_jax.evaluate import reference_representations
+from dim_jax.evaluate.figures import filters
 
 
 def test_kernel_of_the_encoder_and_not_of_a_critic(encoder):
@@ -47,4 +48,4 @@ def test_last_row_is_whole_where_possible(count, columns):
 
 def test_without_a_convolution(digits, rng):
     with pytest.raises(contracts.UserError, match="no convolution over the 1 image channels"):
-        filters.evaluate(controls.pixels(), digits.splits, rng)
+        filters.evaluate(reference_representations.pixels(), digits.splits, rng)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import build, contracts, data, losses, run
+from dim_jax import build, contracts, data, experiment, losses
 from dim_jax.data import dataset
-from dim_jax.evaluate import accuracy, controls, finetune, mlp, protocols, suite
+from dim_jax.evaluate import protocols, reference_representations, suite
+from dim_jax.evaluate.probes import finetune, labelled, mlp
 
 TINY = protocols.PROTOCOLS["finetune-v1"]._replace(epochs=8, min_steps=0)
 JOINT = TINY._replace(unsupervised=1.0, epochs=1)
@@ -79,7 +80,7 @@ def frozen():
 
 
 def fitted(settings, frozen, digits, visible):
-    labels = accuracy.Labels(None, None, 10, seed=0)
+    labels = labelled.Labels(None, None, 10, seed=0)
     return finetune._fitted(settings, frozen, digits.splits["train"], "conv", visible, labels, 0)[1]
 
 
@@ -117,7 +118,7 @@ def hidden(digits, count):
 def test_unlabelled_images_are_as_if_they_were_not_there(frozen, digits, rng):
     splits = hidden(digits, 1200)
     found = finetune.evaluate(frozen, splits, rng, protocol="tiny")
-    dropped = accuracy.labelled(splits)
+    dropped = labelled.labelled(splits)
     assert len(dropped["train"].labels) == 400
     assert found == finetune.evaluate(frozen, dropped, rng, protocol="tiny")
     joint = finetune.evaluate(frozen, splits, rng, protocol="joint")
@@ -126,8 +127,8 @@ def test_unlabelled_images_are_as_if_they_were_not_there(frozen, digits, rng):
 
 @pytest.mark.parametrize("protocol", ["tiny", "joint"])
 def test_labels_outside_of_the_subset_change_nothing(frozen, digits, rng, protocol, monkeypatch):
-    subset = accuracy.label_subsets(digits.splits["train"].labels, 5, 1, seed=0)
-    monkeypatch.setattr(accuracy, "label_subsets", lambda *_: subset)
+    subset = labelled.label_subsets(digits.splits["train"].labels, 5, 1, seed=0)
+    monkeypatch.setattr(labelled, "label_subsets", lambda *_: subset)
     train = digits.splits["train"]
     found = []
     for change in (train.labels, (train.labels + 3) % 10):
@@ -141,7 +142,7 @@ def test_labels_outside_of_the_subset_change_nothing(frozen, digits, rng, protoc
 
 def test_visible_labels_are_those_of_the_fit():
     train = np.array([-1, 4, 2, -1, 4], np.int32)
-    labels = accuracy.Labels(np.array([2, 4, 4]), np.array([[0, 2]]), 5, 0)  # permuted, a subset
+    labels = labelled.Labels(np.array([2, 4, 4]), np.array([[0, 2]]), 5, 0)  # permuted, a subset
     (seen,) = finetune._visible(train, labels, fits=3)
     np.testing.assert_array_equal(seen, [-1, 2, -1, -1, 4])
     several = finetune._visible(train, labels._replace(subsets=None), fits=3)
@@ -220,7 +221,7 @@ def test_fits_differ_and_repeat_themselves(frozen, digits, rng, monkeypatch):
 
 def test_mistakes_say_what_to_change(frozen, digits, unlabelled, rng):
     with pytest.raises(contracts.UserError, match="no network to fine-tune; remove it"):
-        finetune.evaluate(controls.pixels(), digits.splits, rng)
+        finetune.evaluate(reference_representations.pixels(), digits.splits, rng)
     with pytest.raises(contracts.UserError, match="unknown tap 'cnv': did you mean 'conv'"):
         finetune.evaluate(frozen, digits.splits, rng, taps=("cnv",))
     with pytest.raises(contracts.UserError, match="TUNING protocol 'finetune-v2'"):
@@ -256,12 +257,12 @@ def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch, prot
     pixels = data.normalise(jnp.asarray(train.images[:16]), (0.5,), (0.5,))
     batch = contracts.Batch(images=pixels[None], labels=jnp.zeros(16, int), index=jnp.arange(16))
     params, state = jax.jit(method.init)(jax.random.key(0), batch)
-    trained = run.frozen(method, params, state, ((0.5,), (0.5,)))
+    trained = experiment.frozen(method, params, state, ((0.5,), (0.5,)))
     np.testing.assert_allclose(trained.normalise(train.images[:16]), pixels, atol=1e-6)
     np.testing.assert_allclose(trained.prepare(train.images[:16]), batch["images"], atol=1e-6)
     rows, _ = suite.run(
         {"tuned": {"name": "finetune", "protocol": protocol}},
-        {"trained": trained, "untrained": trained, "pixels": controls.pixels()},
+        {"trained": trained, "untrained": trained, "pixels": reference_representations.pixels()},
         few._replace(splits=splits),
         jax.random.key(0),
         lambda line: None,

@@ -7,7 +7,8 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import dataset, facts
-from dim_jax.evaluate import drawing, generative
+from dim_jax.evaluate.figures import drawing
+from dim_jax.evaluate.measures import generative
 
 D = 4
 

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import contracts, priors
+from dim_jax import contracts
 from dim_jax.data import facts
-from dim_jax.evaluate import controls, inversion, suite
+from dim_jax.evaluate import reference_representations, suite
+from dim_jax.evaluate.measures import inversion
+from dim_jax.losses import priors
 
 SIZE = 64  # pixels of a digit, and coordinates of a code
 NAMES = ("code_recovery", "code_recovery_chance", "code_error", "image_error", "image_error_random")
@@ -98,7 +100,7 @@ def test_rows_of_a_suite(digits, rng):
     evals = {"inversion": {"name": "inversion"}}
     suite.check(evals, digits)
     pair = linear_pair(priors.gaussian())
-    shown = {"trained": pair, "untrained": pair, "pixels": controls.pixels()}
+    shown = {"trained": pair, "untrained": pair, "pixels": reference_representations.pixels()}
     rows, figures = suite.run(evals, shown, digits, rng, lambda line: None)
     assert [(row["representation"], row["metric"]) for row in rows] == [
         (name, metric) for name in ("trained", "untrained") for metric in NAMES

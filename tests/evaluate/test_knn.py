@@ -4,7 +4,8 @@ import pytest
 from sklearn import neighbors
 
 from dim_jax import contracts
-from dim_jax.evaluate import controls, knn, protocols
+from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate.probes import knn
 
 SETTINGS = protocols.PROTOCOLS["knn-v1"]
 
@@ -39,7 +40,7 @@ def test_weights_fall_with_the_angle():
 
 
 def test_evaluate_with_all_and_with_few_labels(digits, rng):
-    frozen = controls.pixels()
+    frozen = reference_representations.pixels()
     full = knn.evaluate(frozen, digits.splits, rng, taps=("pixels",))
     few = knn.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=1, subsets=3)
     assert full["pixels/accuracy"] > 0.95
@@ -49,4 +50,10 @@ def test_evaluate_with_all_and_with_few_labels(digits, rng):
 
 def test_unknown_protocol(digits, rng):
     with pytest.raises(contracts.UserError, match="did you mean 'knn-v1'"):
-        knn.evaluate(controls.pixels(), digits.splits, rng, protocol="knn-v2", taps=("pixels",))
+        knn.evaluate(
+            reference_representations.pixels(),
+            digits.splits,
+            rng,
+            protocol="knn-v2",
+            taps=("pixels",),
+        )

@@ -7,7 +7,8 @@ import pytest
 import threadpoolctl
 from sklearn import linear_model
 
-from dim_jax.evaluate import accuracy, controls, linear, mlp, probes, protocols
+from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate.probes import labelled, linear, mlp, networks
 
 SETTINGS = protocols.PROTOCOLS["linear-v1"]
 
@@ -15,11 +16,11 @@ SETTINGS = protocols.PROTOCOLS["linear-v1"]
 def task(digits, labels=None):
     train, test = digits.splits["train"], digits.splits["test"]
     rows = [jnp.asarray(s.images.reshape(len(s.images), -1) / 255) for s in (train, test)]
-    shift, scale = accuracy.statistics(rows[0])
+    shift, scale = labelled.statistics(rows[0])
     train_rows, test_rows = ((each - shift) * scale for each in rows)
     labels = train.labels if labels is None else labels
-    examples = accuracy.Examples(train_rows, labels), accuracy.Examples(test_rows, test.labels)
-    return accuracy.Task(*examples, 10, None, 0)
+    examples = labelled.Examples(train_rows, labels), labelled.Examples(test_rows, test.labels)
+    return labelled.Task(*examples, 10, None, 0)
 
 
 def test_as_good_as_logistic_regression(digits):
@@ -35,8 +36,8 @@ def test_nothing_but_a_linear_map(digits, rng):
     """Classes that no line divides: exclusive or."""
     rows = np.asarray(jax.random.normal(rng, (2000, 2)))
     labels = (rows[:, 0] * rows[:, 1] > 0).astype(np.int32)
-    examples = accuracy.Examples(jnp.asarray(rows), labels)
-    found = linear.accuracies(SETTINGS, accuracy.Task(examples, examples, 2, None, 0))
+    examples = labelled.Examples(jnp.asarray(rows), labels)
+    found = linear.accuracies(SETTINGS, labelled.Task(examples, examples, 2, None, 0))
     assert abs(found[0] - 0.5) < 0.06
 
 
@@ -72,8 +73,8 @@ def test_the_protocols_of_amdim(digits):
 
 def test_labels_of_the_evaluation(digits, rng):
     """The evaluation's own options, on raw pixels."""
-    frozen = controls.pixels()
+    frozen = reference_representations.pixels()
     few = linear.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5)
     assert few["pixels/accuracy_fits"] == 3
     assert 0.5 < few["pixels/accuracy"] < 0.95
-    assert probes.affine_start(4, 2, 3, np.random.default_rng(0))["weight"].shape == (3, 2, 4)
+    assert networks.affine_start(4, 2, 3, np.random.default_rng(0))["weight"].shape == (3, 2, 4)

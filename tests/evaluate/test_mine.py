@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import mine, protocols, suite
+from dim_jax.evaluate import protocols, suite
+from dim_jax.evaluate.measures import mine
 from dim_jax.nets import layers, pure
 
 V1 = protocols.PROTOCOLS["mine-v1"]

@@ -6,7 +6,8 @@ import threadpoolctl
 from sklearn import linear_model, neural_network
 
 from dim_jax import contracts
-from dim_jax.evaluate import accuracy, controls, mlp, probes, protocols
+from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate.probes import labelled, mlp, networks
 
 FAST = protocols.PROTOCOLS["mlp-v1"]
 
@@ -16,11 +17,11 @@ def task(digits, subsets=None, train_labels=None, test_labels=None):
     rows = [
         jnp.asarray(s.images.reshape(len(s.images), -1) / 255, jnp.float32) for s in (train, test)
     ]
-    shift, scale = accuracy.statistics(rows[0])
+    shift, scale = labelled.statistics(rows[0])
     rows = [(each - shift) * scale for each in rows]
-    return accuracy.Task(
-        accuracy.Examples(rows[0], train.labels if train_labels is None else train_labels),
-        accuracy.Examples(rows[1], test.labels if test_labels is None else test_labels),
+    return labelled.Task(
+        labelled.Examples(rows[0], train.labels if train_labels is None else train_labels),
+        labelled.Examples(rows[1], test.labels if test_labels is None else test_labels),
         10,
         subsets,
         0,
@@ -64,7 +65,7 @@ def test_test_labels_change_no_prediction(digits):
 
 def test_few_label_fits_see_only_their_subset(digits):
     labels = digits.splits["train"].labels
-    subsets = accuracy.label_subsets(labels, 10, 2, seed=0)
+    subsets = labelled.label_subsets(labels, 10, 2, seed=0)
     poisoned = np.random.default_rng(0).permutation(labels)
     poisoned[subsets.ravel()] = labels[subsets.ravel()]
     clean = mlp.accuracies(FAST, task(digits, subsets))
@@ -131,7 +132,7 @@ def test_dropout_around_the_hidden_layer():
 
 def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
     def rates(settings, passes):
-        transformation = probes.optimizer(settings, 1, passes)
+        transformation = networks.optimizer(settings, 1, passes)
         state, sizes = transformation.init(jnp.zeros(())), []
         for _ in range(passes):
             update, state = transformation.update(jnp.ones(()), state)
@@ -149,12 +150,12 @@ def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
 def test_paper_result_is_the_mean_over_the_last_epochs(digits, monkeypatch):
     settings = protocols.PROTOCOLS["mlp-paper-v1"]._replace(epochs=5, averaged_epochs=3)
     seen = iter([0.1, 0.2, 0.6])
-    monkeypatch.setattr(probes, "_accuracy", lambda *_, **__: jnp.array([next(seen)]))
+    monkeypatch.setattr(networks, "_accuracy", lambda *_, **__: jnp.array([next(seen)]))
     assert mlp.accuracies(settings, task(digits))[0] == pytest.approx(0.3)
 
 
 def test_evaluate_names_taps_and_refuses_an_unknown_protocol(digits, rng):
-    frozen = controls.pixels()
+    frozen = reference_representations.pixels()
     found = mlp.evaluate(
         frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5, subsets=2
     )

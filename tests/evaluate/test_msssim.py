@@ -5,7 +5,8 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import digits
-from dim_jax.evaluate import fit, kinds, msssim, protocols, similarity, suite
+from dim_jax.evaluate import fit, kinds, protocols, suite
+from dim_jax.evaluate.measures import msssim, ssim
 
 TINY = kinds.Decoder(
     base=16,
@@ -92,7 +93,7 @@ def test_test_images_do_not_train_the_decoder_and_order_is_kept(enlarged, rng, m
     images = jnp.asarray(splits["test"].images / 127.5 - 1, jnp.float32)
     error = float(jnp.mean((decoded - images) ** 2))
     assert found["y/reconstruction_error"] == pytest.approx(error, rel=1e-5)
-    compat = float(jnp.mean(similarity.ssim_dim_compat(decoded, images)))
+    compat = float(jnp.mean(ssim.ssim_dim_compat(decoded, images)))
     assert found["y/ssim_dim_compat"] == pytest.approx(compat, rel=1e-4)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import ndm, protocols, suite
+from dim_jax.evaluate import protocols, suite
+from dim_jax.evaluate.measures import ndm
 
 V1 = protocols.PROTOCOLS["ndm-v1"]
 PAPER = protocols.PROTOCOLS["ndm-paper-v1"]

@@ -6,7 +6,7 @@ from scipy import special
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import drawing, neighbours
+from dim_jax.evaluate.figures import drawing, neighbours
 
 
 def test_closest_by_l1_and_never_the_query():

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import bounds, build, contracts, run
-from dim_jax.evaluate import retrieval, suite
+from dim_jax import bounds, build, contracts, experiment
+from dim_jax.evaluate import suite
+from dim_jax.evaluate.measures import retrieval
 
 SCALING = ((0.5,), (0.5,))
 
@@ -14,7 +15,7 @@ SCALING = ((0.5,), (0.5,))
 def scored(scores) -> contracts.Frozen:
     """A representation whose critic is `scores(views)`."""
     method = contracts.Method(None, None, None, scores=lambda params, state, views: scores(views))
-    return run.frozen(method, {}, {}, SCALING)
+    return experiment.frozen(method, {}, {}, SCALING)
 
 
 def cosines(views):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import controls, features, ndm, suite
+from dim_jax.evaluate import features, reference_representations, suite
+from dim_jax.evaluate.measures import ndm
 
 EVALS = {
     "few": {"name": "knn", "labels_per_class": 5, "subsets": 2},
@@ -22,8 +23,8 @@ def representations(encoder, digits):
     return {
         "trained": encoder,
         "untrained": encoder,
-        "pixels": controls.pixels(),
-        "pca": controls.pca(images, 8),
+        "pixels": reference_representations.pixels(),
+        "pca": reference_representations.pca(images, 8),
     }
 
 
@@ -182,7 +183,7 @@ def test_views_are_of_networks_and_labels_say_so(network, digits, rng):
         "one": {"name": "knn", "taps": ("y",), "views": 1},
         "mean": {"name": "knn", "taps": ("y",), "views": 3, "labels_per_class": 4, "subsets": 1},
     }
-    judged = {"trained": network(darker), "pixels": controls.pixels()}
+    judged = {"trained": network(darker), "pixels": reference_representations.pixels()}
     rows, _ = suite.run(evals, judged, digits, rng, lambda line: None)
     assert [(row["eval"], row["representation"], row["labels"]) for row in rows] == [
         ("plain", "trained", "all"),

@@ -5,7 +5,8 @@ from sklearn import multiclass
 from sklearn import svm as sklearn_svm
 
 from dim_jax import contracts
-from dim_jax.evaluate import accuracy, controls, protocols, svm
+from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate.probes import labelled, svm
 
 SETTINGS = protocols.PROTOCOLS["svm-v1"]
 
@@ -34,12 +35,12 @@ def test_parts_are_stratified():
 
 
 def test_as_good_as_the_best_linear_svc_on_digits(digits, rng):
-    found = svm.evaluate(controls.pixels(), digits.splits, rng, taps=("pixels",))
+    found = svm.evaluate(reference_representations.pixels(), digits.splits, rng, taps=("pixels",))
     train, test = (digits.splits[name] for name in ("train", "test"))
     rows = [
         split.images.reshape(len(split.images), -1).astype(np.float64) for split in (train, test)
     ]
-    shift, scale = accuracy.statistics(rows[0].astype(np.float32))
+    shift, scale = labelled.statistics(rows[0].astype(np.float32))
     rows = [np.asarray((each - shift) * scale) for each in rows]
     costs = np.array(SETTINGS.strengths) / len(rows[0])
     scores = [
@@ -99,7 +100,7 @@ def test_of_equally_good_strengths_the_most_regularised_is_chosen():
 
 
 def test_few_labels_and_permuted_labels(digits, rng):
-    frozen = controls.pixels()
+    frozen = reference_representations.pixels()
     few = svm.evaluate(frozen, digits.splits, rng, taps=("pixels",), labels_per_class=5, subsets=2)
     assert few["pixels/accuracy_fits"] == 2 and 0.6 < few["pixels/accuracy"] < 0.95
     train = digits.splits["train"]
@@ -120,10 +121,10 @@ def task(digits):
         jnp.asarray(images.reshape(len(images), -1), jnp.float32)
         for images in (train.images[:400], test.images)
     ]
-    shift, scale = accuracy.statistics(rows[0])
+    shift, scale = labelled.statistics(rows[0])
     rows = [(each - shift) * scale for each in rows]
-    train, test = accuracy.Examples(rows[0], train.labels[:400]), test.labels
-    return accuracy.Task(train, accuracy.Examples(rows[1], test), 10, None, 0)
+    train, test = labelled.Examples(rows[0], train.labels[:400]), test.labels
+    return labelled.Task(train, labelled.Examples(rows[1], test), 10, None, 0)
 
 
 def of_scikit_learn(settings, cost, task, part):
@@ -196,4 +197,6 @@ def test_five_fits_are_reported_with_mean_and_deviation(digits, encoder, rng, na
 
 def test_unknown_protocol(digits, rng):
     with pytest.raises(contracts.UserError, match="unknown SVM protocol"):
-        svm.evaluate(controls.pixels(), digits.splits, rng, protocol="svm", taps=("pixels",))
+        svm.evaluate(
+            reference_representations.pixels(), digits.splits, rng, protocol="svm", taps=("pixels",)
+        )

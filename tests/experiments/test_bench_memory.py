@@ -5,14 +5,14 @@ import pathlib
 import subprocess
 import sys
 
-from dim_jax import train
+from dim_jax.training import trainer
 from experiments import bench_memory
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_growth_leaves_out_the_warm_up():
-    plan = train.Plan(16, 10, 100, 1, 20)
+    plan = trainer.Plan(16, 10, 100, 1, 20)
     samples = [(step, 500.0 if step <= 20 else 600 + step / 10) for step in range(1, 101)]
     found = bench_memory.summary(samples, plan)
     assert found["steps"] == 100 and found["checkpoints_saved"] == 5

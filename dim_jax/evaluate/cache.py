@@ -1,0 +1,92 @@
+"""Finished evaluations on disk, so that an interrupted run does not make them again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.rundir import writing
+
+
+class Finished(NamedTuple):
+    """One evaluation of one representation: rows, figures (their fields), seconds it took."""
+
+    rows: list[dict[str, Any]]
+    figures: list[dict[str, Any]]
+    seconds: float
+
+
+class Store:
+    """`<evaluation>-<representation>.json` and `.png` files in a folder; none without a folder.
+
+    Each is kept with what it depends on: the evaluator and its options, the representation's
+    weights, the data and the random key. It is found again only if all of that is the same.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self._folder = folder
+        self.seconds = 0.0  # what was found took so long when it was made
+
+    def find(self, name: str, depends: Mapping[str, Any]) -> Finished | None:
+        """What an earlier command finished, None if nothing or something else."""
+        if self._folder is None:
+            return None
+        try:
+            found = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            if found["depends"] != _plain(depends):
+                return None
+            for figure in found["figures"]:
+                with Image.open(self._folder / f"{name}-{figure['file']}") as image:
+                    figure["image"] = np.asarray(image)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self.seconds += found["seconds"]
+        return Finished(found["rows"], found["figures"], found["seconds"])
+
+    def keep(self, name: str, depends: Mapping[str, Any], finished: Finished) -> None:
+        """Writes it down; the JSON file comes last and in one move, and counts."""
+        if self._folder is None:
+            return
+        with writing.writing(f"the evaluation {name}", self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            figures = []
+            for figure in finished.figures:
+                image = Image.fromarray(np.asarray(figure["image"]))
+                image.save(self._folder / f"{name}-{figure['file']}")
+                figures.append({key: value for key, value in figure.items() if key != "image"})
+            content = {"depends": _plain(depends), **finished._asdict(), "figures": figures}
+            draft = self._folder / f"{name}.json.new"
+            draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            os.replace(draft, self._folder / f"{name}.json")
+
+
+def depends(frozen: contracts.Frozen, data: dataset.Dataset, rng: jax.Array) -> dict[str, Any]:
+    """What the results of any evaluation of `frozen` follow from, besides the evaluation."""
+    return {
+        "weights": weights(frozen),
+        "data": [data.facts.name, *(len(split.images) for split in data.splits.values())],
+        "rng": np.asarray(jax.random.key_data(rng)).tolist(),
+    }
+
+
+def weights(frozen: contracts.Frozen) -> str | None:
+    """The SHA-256 of a representation's parameters and state; None where there are none."""
+    leaves = jax.tree.leaves((frozen.params, frozen.state))
+    if not leaves:
+        return None
+    digest = hashlib.sha256()
+    for leaf in jax.device_get(leaves):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(content: Any) -> Any:
+    return json.loads(json.dumps(content))

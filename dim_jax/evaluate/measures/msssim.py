@@ -1,0 +1,166 @@
+"""How much of an image its features keep: the likeness of test images and their reconstructions.
+
+A decoder learns, with mean squared error, to give the training images back from frozen features;
+the numbers are taken on test images. Images are decoded and compared in [-1, 1], the range that
+DIM's encoders read ("symmetric" scaling), whatever scaling this encoder's own images have.
+
+Source: Hjelm et al. 2019, section 4.2 and Table 4; official DIM code, msssim_eval.py.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dim_jax import contracts
+from dim_jax.data import dataset, facts
+from dim_jax.evaluate import features, fit, kinds, protocols
+from dim_jax.evaluate.figures import drawing
+from dim_jax.evaluate.measures import ssim
+from dim_jax.evaluate.probes import labelled
+from dim_jax.nets import heads, pure
+
+NEEDS_LABELS = False
+REPRESENTATIONS = "encoders"
+TAPS = ("y",)
+PROTOCOL = kinds.Decoder
+FIGURES = {
+    "reconstructions": (
+        "Reconstructions",
+        "Test images above what a decoder makes of their features. The decoder was trained on "
+        "the training images; the encoder was not trained for it.",
+    )
+}
+
+_RANGE = 2.0  # of images in [-1, 1]
+_BATCH = 256  # test images at a time
+
+
+def evaluate(
+    frozen: contracts.Frozen,
+    splits: Mapping[str, dataset.Split],
+    rng: jax.Array,
+    *,
+    protocol: str = "msssim-v1",
+    taps: Iterable[str] = TAPS,
+) -> dict[str, float | np.ndarray]:
+    """Likeness of test images and their reconstructions, and a picture u8[h,w,3] of some.
+
+    For each tap, means over all test images:
+      "<tap>/ms_ssim": true MS-SSIM in [0, 1], larger is better, with as many scales as fit
+          (two for 28x28 and 32x32, three for 64x64), whose weights are those of the finest of the
+          five published ones, divided by their sum; "<tap>/ms_ssim_scales" is their number
+      "<tap>/ssim_dim_compat": what the released code calls MS-SSIM, for the published table
+      "<tap>/reconstruction_error": mean squared error of a pixel in [-1, 1], smaller is better
+
+    Args:
+      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
+
+    Raises:
+      UserError: an unknown protocol or tap, or images smaller than 11x11.
+    """
+    settings = protocols.find(protocol, PROTOCOL)
+    check(splits)
+    results, decoded = {}, {}
+    shown = drawing.spread(len(splits["test"].images))
+    for tap in taps:
+        rows = _features(frozen, splits, tap, settings.standardise)
+        fits = train(settings, rows["train"], splits["train"].images, rng)
+        params, stats = jax.tree.map(lambda leaf: leaf[0], (fits.params, fits.state))
+        score = functools.partial(_scores, settings, params, stats)
+        scores = _in_batches(score, rows["test"], splits["test"].images)
+        results |= {f"{tap}/{name}": float(np.mean(values)) for name, values in scores.items()}
+        results[f"{tap}/ms_ssim_scales"] = ssim.scales(splits["test"].images.shape)
+        net = _decoder(settings, splits["test"].images.shape[1:])
+        images = jax.jit(functools.partial(net.apply, train=False))(
+            params, stats, rows["test"][shown]
+        )[0]
+        decoded[tap] = np.asarray(jnp.round((images + 1) * 127.5)).astype(np.uint8)
+    originals = {"image": splits["test"].images[shown]}
+    results["reconstructions"] = drawing.rows_of_images(originals | decoded)
+    return results
+
+
+def check(splits: Mapping[str, dataset.Split]) -> None:
+    """Raises UserError where the images are smaller than the window of SSIM."""
+    ssim.check_size(splits["test"].images.shape, scales=1)
+
+
+def train(settings: kinds.Decoder, rows: jax.Array, images: np.ndarray, rng: jax.Array) -> fit.Fits:
+    """One fitted decoder (stacked along a first axis of one), features f32[n,d] to u8[n,h,w,c]."""
+    net = _decoder(settings, images.shape[1:])
+    draws, seed = jax.random.split(rng)
+    params, stats = jax.jit(net.init)(draws, rows[:2])
+    per_pass, passes = fit.duration(settings, len(rows))
+    transformation = fit.adam(
+        settings.learning_rate, settings.betas, settings.milestones, per_pass, passes
+    )
+    fits = fit.start(*jax.tree.map(lambda leaf: leaf[None], (params, stats)), transformation)
+    random = np.random.default_rng(np.asarray(jax.random.key_data(seed)))
+    orders = fit.orders(np.arange(len(rows), dtype=np.int32), settings.batch, random)
+    loss = _loss(settings, images.shape[1:])
+    keys = jax.random.split(seed, 1)  # nothing is drawn from them: the decoder has no dropout
+    examples = (rows, jnp.asarray(images))
+    for order in itertools.islice(orders, passes):
+        fits = fit.one_pass(fits, examples, order, keys, loss=loss, transformation=transformation)
+    return fits
+
+
+@functools.cache
+def _decoder(settings: kinds.Decoder, shape: tuple[int, int, int]) -> pure.Net:
+    return heads.decoder(base=settings.base, widths=settings.widths, shape=shape)
+
+
+@functools.cache  # one function for equal decoders, so that equal fits are compiled once
+def _loss(settings: kinds.Decoder, shape: tuple[int, int, int]):
+    net = _decoder(settings, shape)
+
+    def loss(params, state, rows, images, key):
+        del key
+        decoded, state = net.apply(params, state, rows, train=True)
+        return jnp.mean((decoded - _symmetric(images)) ** 2), state
+
+    return loss
+
+
+def _symmetric(images: jax.Array) -> jax.Array:
+    return facts.normalise(images, (0.5,), (0.5,))
+
+
+def _features(frozen, splits, tap: str, standardise: bool) -> dict[str, jax.Array]:
+    rows = {
+        name: jnp.asarray(features.extract(frozen, splits[name], (tap,))[tap])
+        for name in ("train", "test")
+    }
+    if not standardise:
+        return rows
+    shift, scale = labelled.statistics(rows["train"])
+    return {name: (part - shift) * scale for name, part in rows.items()}
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def _scores(settings: kinds.Decoder, params, stats, rows, images) -> dict[str, jax.Array]:
+    """Each test image's numbers f[n]."""
+    net = _decoder(settings, images.shape[1:])
+    decoded, _ = net.apply(params, stats, rows, train=False)
+    images = _symmetric(images)
+    weights = ssim.first_weights(ssim.scales(images.shape))
+    return {
+        "ms_ssim": ssim.ms_ssim(decoded, images, data_range=_RANGE, weights=weights),
+        "ssim_dim_compat": ssim.ssim_dim_compat(decoded, images),
+        "reconstruction_error": jnp.mean((decoded - images) ** 2, axis=(1, 2, 3)),
+    }
+
+
+def _in_batches(score, rows: jax.Array, images: np.ndarray) -> dict[str, np.ndarray]:
+    """The numbers of all images; the last batch is filled up, so that one size is compiled."""
+    count = len(images)
+    size = min(_BATCH, count)
+    found = []
+    for start in range(0, count, size):
+        picked = np.minimum(np.arange(start, start + size), count - 1)
+        found.append(jax.tree.map(np.asarray, score(rows[picked], images[picked])))
+    return {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}

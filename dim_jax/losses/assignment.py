@@ -1,0 +1,37 @@
+"""Assignments of the rows of a matrix to its columns, one to one.
+
+The solver is optax's, where it is an algorithm and no optimizer: it is compiled like the rest of
+a step, so that every device and process finds the same assignment by itself. SciPy's, called
+back from the step, takes half the time or less on one CPU, but with 256 rows on 8 CPU devices it
+never returned.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax.assignment
+
+
+def solve(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The assignment of rows to columns with the largest total score, by the Hungarian method.
+
+        columns = argmax_p sum_i scores[i, p(i)] over permutations p
+
+    The identity stays where no other is better, rounding included. Scores that are not finite
+    count as 0: among them the search would not find a permutation.
+
+    Args:
+      scores: f[n,n]; no gradient flows through the result.
+
+    Returns:
+      (i32[n], f32[]): the column of each row, and the mean score gained over the identity, never
+      negative.
+
+    Source: optax.assignment.hungarian_algorithm, O(n^3).
+    """
+    scores = jax.lax.stop_gradient(scores.astype(jnp.float32))
+    scores = jnp.where(jnp.isfinite(scores), scores, 0.0)
+    rows, columns = optax.assignment.hungarian_algorithm(-scores)
+    identity = jnp.arange(len(scores), dtype=jnp.int32)
+    best = identity.at[rows].set(columns.astype(jnp.int32))
+    gain = jnp.mean(scores[identity, best] - jnp.diagonal(scores))
+    return jnp.where(gain > 0, best, identity), jnp.maximum(gain, 0.0)

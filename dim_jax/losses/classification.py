@@ -1,0 +1,82 @@
+"""Cross-entropy and the entropies of class probabilities, in nats."""
+
+import jax
+import jax.numpy as jnp
+
+
+def soft_clip(x: jax.Array, limit: float | None) -> jax.Array:
+    """limit * tanh(x / limit), within -limit and limit; x itself without a limit."""
+    return x if limit is None else limit * jnp.tanh(x / limit)
+
+
+def classification_loss(
+    logits: jax.Array, labels: jax.Array, *, clip: float | None = None, penalty: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy in nats (smaller is better) and accuracy over the labelled examples.
+
+        mean cross-entropy of soft_clip(logits, clip) + penalty * mean(logits^2)
+
+    Args:
+      logits: f[n,k].
+      labels: i[n]; -1 marks an example without a label, which weighs nothing.
+      clip, penalty: AMDIM's classifiers have 10 and 1e-3 (official code, costs.py, where logits of
+        examples without a label are penalised too).
+
+    Returns:
+      (f32[], f32[]): both 0 for a batch without any label.
+    """
+    labelled = labels >= 0
+    count = jnp.maximum(jnp.sum(labelled), 1)
+    logits = logits.astype(jnp.float32)
+    log_probabilities = jax.nn.log_softmax(soft_clip(logits, clip))
+    entropies = -jnp.take_along_axis(
+        log_probabilities, jnp.maximum(labels, 0)[:, None], axis=-1
+    ).squeeze(-1)
+    if penalty:
+        entropies += penalty * jnp.mean(logits**2, axis=-1)
+    right = jnp.argmax(logits, -1) == labels
+    return (
+        jnp.sum(entropies, where=labelled) / count,
+        jnp.sum(right, where=labelled).astype(jnp.float32) / count,
+    )
+
+
+def surrogate_split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean cross-entropy of the views of an image, as two parts that add up to it, in nats.
+
+        mean_part = mean over images of [ lse(mean_v logits) - mean_v logits[label] ]
+        variation = mean over images of [ mean_v lse(logits) - lse(mean_v logits) ]
+
+    Logits are affine in the features, so that the first part is the cross-entropy of the mean
+    feature. The second is at least 0 (Jensen), and 0 where the views' logits differ by constants.
+
+    Args:
+      logits: f[v,n,k], of v views of each image.
+      labels: i32[n] in 0..k-1.
+
+    Returns:
+      (mean_part f[], variation f[]): smaller is better, both.
+
+    Source: the reading of Dosovitskiy et al. 2014 (Exemplar-CNN), section 3.
+    """
+    logits = logits.astype(jnp.float32)
+    # Less the label's own logit, which both parts are without: what is added up stays small.
+    own = jnp.take_along_axis(logits, labels[None, :, None], axis=-1)
+    logits = logits - own
+    of_mean = jax.nn.logsumexp(logits.mean(axis=0), axis=-1)
+    of_views = jax.nn.logsumexp(logits, axis=-1).mean(axis=0)
+    return jnp.mean(of_mean), jnp.mean(of_views - of_mean)
+
+
+def batch_entropy(probabilities: jax.Array) -> jax.Array:
+    """Entropy f32[] in nats of the MEAN of distributions f[...,k] over a batch; at most log k.
+
+    Of one draw from the distribution of one example or location, chosen at random. It is large
+    where all k are used about equally often, however sure each example is; it is not the mean of
+    the examples' entropies, which it exceeds by the information of example and draw.
+
+    Source: Klindt et al. 2020, H[y^]; the poster equates the two, which in general are not equal.
+    """
+    mean = probabilities.astype(jnp.float32).reshape(-1, probabilities.shape[-1]).mean(axis=0)
+    # The smallest normal number: 0 log 0 is 0, and its gradient is finite.
+    return -jnp.sum(mean * jnp.log(jnp.maximum(mean, jnp.finfo(jnp.float32).tiny)))

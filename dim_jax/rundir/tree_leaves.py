@@ -1,0 +1,46 @@
+"""The leaves of a tree by path, and what each of them is: the names under which trees are saved."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dim_jax import contracts
+
+
+def named_leaves(tree: contracts.Tree, dicts_only: bool = False) -> dict[str, Any]:
+    """Leaves by path, such as "params/encoder/conv_0/kernel", in the tree's order."""
+    leaves = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if name in leaves:
+            raise ValueError(f"two leaves are called {name!r}; use keys without '/'")
+        if dicts_only and not all(isinstance(key, jax.tree_util.DictKey) for key in path):
+            raise TypeError(f"leaf {name!r} is inside a list or tuple; only dicts can be exported")
+        if kind(leaf) is None:
+            raise TypeError(f"leaf {name!r} is a {type(leaf).__name__}; only numbers can be saved")
+        leaves[name] = leaf
+    return leaves
+
+
+def as_array(leaf: Any) -> Any:
+    return leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+
+
+def is_empty(leaf: Any) -> bool:
+    return math.prod(np.shape(leaf)) == 0
+
+
+def kind(leaf: Any) -> str | None:
+    """What sort of number the leaf (or dtype) holds; None when it is none."""
+    dtype = leaf if isinstance(leaf, np.dtype) else as_array(leaf).dtype
+    for kind in (np.bool_, np.integer, np.floating, np.complexfloating):
+        if isinstance(dtype, np.dtype) and jnp.issubdtype(dtype, kind):
+            return kind.__name__
+    return None
+
+
+def signature(leaf: Any) -> dict[str, Any]:
+    return {"shape": list(np.shape(leaf)), "dtype": as_array(leaf).dtype.name}

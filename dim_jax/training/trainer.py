@@ -1,0 +1,361 @@
+"""The training loop: dispatch, log late, save, stop cleanly. The only trainer.
+
+The device never waits for the host: metrics of one dispatch are read while the next one runs.
+Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints are saved there,
+so a resumed run makes the same dispatches as an uninterrupted one and gives the same bits.
+"""
+
+import contextlib
+import functools
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dim_jax import augment, contracts, data, profiling
+from dim_jax.data import resident
+from dim_jax.processes import distributed
+from dim_jax.rundir import checkpoint
+from dim_jax.training import input_pipeline, optimizers, train_step
+
+
+class Plan(NamedTuple):
+    """A config's durations, resolved to steps of the global batch."""
+
+    batch_size: int
+    epoch_steps: int
+    total_steps: int
+    dispatch_steps: int
+    save_steps: int
+
+
+# EX_TEMPFAIL of sysexits.h, "try again later": job scripts can put such a run back in the queue.
+TIME_IS_UP = 75
+
+
+class Stopped(Exception):
+    """A signal or the time limit ended the run; everything that was reached is saved."""
+
+    def __init__(self, where: str, exit_code: int):
+        super().__init__(f"stopped {where}; run the same command to continue")
+        self.exit_code = exit_code
+
+
+def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
+    """Durations in steps, from the config's `train` block and the number of training images."""
+    for key in ("batch_size", "epochs", "steps_per_dispatch", "save_epochs", "keep"):
+        if train[key] <= 0:
+            raise contracts.UserError(f"train.{key} is {train[key]}; set it to more than 0")
+    if (minutes := train.get("max_minutes")) is not None and not minutes > 0:
+        raise contracts.UserError(
+            f"train.max_minutes is {minutes}; set it to more than 0, or to None for no limit"
+        )
+    train_step.check_divides(train["batch_size"], devices)
+    epoch_steps = resident.steps_per_epoch(examples, train["batch_size"])
+    total_steps = math.ceil(train["epochs"] * epoch_steps)
+    dispatch_steps = max(1, min(train["steps_per_dispatch"], total_steps))
+    save_steps = max(1, round(train["save_epochs"] * epoch_steps / dispatch_steps))
+    return Plan(
+        train["batch_size"], epoch_steps, total_steps, dispatch_steps, save_steps * dispatch_steps
+    )
+
+
+def initial_state(
+    method: contracts.Method, config: Mapping[str, Any], dataset: data.Dataset, durations: Plan
+) -> train_step.TrainState:
+    """The train state at step 0, a function of the config alone.
+
+    Raises:
+      UserError: a player without an optimizer; a method made for another number of images.
+    """
+    _check_examples(method, len(dataset.splits["train"].images))
+
+    def players(params):
+        specs = _player_specs(config["players"], params)
+        return optimizers.make(specs, durations.total_steps, durations.epoch_steps)
+
+    images = jnp.asarray(dataset.splits["train"].images[: durations.batch_size])
+    images = augment.pipeline(**config.get("augment", {}))(jax.random.key(0), images)
+    batch = contracts.Batch(
+        images=train_step.prepare_images(
+            images, *data.scaling(dataset.facts, config["data"]["scaling"])
+        ),
+        labels=jnp.asarray(dataset.splits["train"].labels[: durations.batch_size]),
+        index=jnp.arange(durations.batch_size),
+    )
+    accumulate = config["train"].get("accumulate", 1)
+    initial = train_step.initial_state(method, players, config["seed"], batch, accumulate)
+    if name := config["train"].get("keep_best"):
+        _check_metric(name, method, initial, batch)
+    return initial
+
+
+def _check_examples(method: contracts.Method, examples: int) -> None:
+    if method.examples not in (None, examples):
+        raise contracts.UserError(
+            f"the method keeps something of each of {method.examples:,} training images and the "
+            f"data has {examples:,}; set its number of them (examples or classes) to {examples}"
+        )
+
+
+def _check_metric(
+    name: str, method: contracts.Method, initial: train_step.TrainState, batch
+) -> None:
+    found = jax.eval_shape(method.loss, initial.params, initial.state, batch, jax.random.key(0), 0)
+    known = [*(f"loss/{player}" for player in found.losses), *found.metrics]
+    if name not in known:
+        raise contracts.unknown("metric in train.keep_best", name, known)
+
+
+def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizers of the players there are; a term with weight 0 has no player."""
+    if missing := sorted(params.keys() - specs.keys()):
+        raise contracts.UserError(
+            f"the method trains the player '{missing[0]}' and the config has no "
+            f"players.{missing[0]}; add its optimizer"
+        )
+    return {player: specs[player] for player in params}
+
+
+class _Signals:
+    """Remembers SIGTERM and SIGINT until the loop is at a place where it can stop."""
+
+    def __enter__(self):
+        self.number = 0
+        # Python lets the main thread alone set handlers.
+        main = threading.current_thread() is threading.main_thread()
+        self._before = {
+            number: signal.signal(number, self._remember)
+            for number in (signal.SIGTERM, signal.SIGINT)
+            if main
+        }
+        return self
+
+    def _remember(self, number, frame):
+        del frame
+        self.number = number
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Ends(_Signals):
+    """Around work after training, which is on disk as far as it goes: a signal ends it at once.
+
+    `check()` goes between its parts, and ends it there when the time (of `time.monotonic`) is up.
+    """
+
+    _WHERE = "in the evaluation; finished parts are kept"
+
+    def __init__(self, deadline: float):
+        self._deadline = deadline
+
+    def check(self) -> None:
+        """Raises Stopped when it is time to end."""
+        if self.number:  # what the handler raised may have been lost, as in a destructor
+            raise Stopped(self._WHERE, 128 + self.number)
+        if time.monotonic() >= self._deadline:
+            raise Stopped(f"by train.max_minutes {self._WHERE}", TIME_IS_UP)
+
+    def _remember(self, number, frame):
+        super()._remember(number, frame)
+        self.check()
+
+
+@jax.jit
+def _copy(tree):
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
+def _all_finite(tree) -> jax.Array:
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+
+
+class Loop:
+    """One run of the trainer over a run folder; `run()` returns the final train state."""
+
+    def __init__(
+        self,
+        initial: train_step.TrainState,
+        dispatch: Callable[..., Any],
+        source: input_pipeline.Feed,
+        durations: Plan,
+        checkpoints: checkpoint.Checkpoints,
+        outputs: Any,
+        mesh: jax.sharding.Mesh,
+        max_minutes: float | None = None,
+        recorder: profiling.Recorder | None = None,
+    ):
+        """Restores the newest checkpoint, if any, and brings the input to its step.
+
+        `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
+        step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here, but for the
+        dispatch under way and the saving that come after them.
+        """
+        self.deadline = time.monotonic() + 60 * (max_minutes or math.inf)
+        self._durations = durations
+        self._dispatch = dispatch
+        self._checkpoints = checkpoints
+        self._outputs = outputs
+        # Copies: the first dispatch gives up the buffers, and `initial` is evaluated later.
+        template = train_step.replicate(_copy(initial), mesh)
+        restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
+        self.step, kept = restored or (0, _kept(template))
+        self._train_state = template.replace(**kept)
+        self._feed = source
+        self._feed.start(self.step, checkpoints.notes(self.step))
+        self._vote = distributed.Vote(mesh)
+        self._recorder = recorder
+        self._compiled = {}
+        self._last_read = 0.0
+        row = outputs.begin(self.step, durations)
+        self.train_seconds = row.get("time/seconds", 0.0)
+        self.compile_seconds = row.get("time/compile_seconds", 0.0)
+
+    @classmethod
+    def of(
+        cls,
+        initial: train_step.TrainState,
+        config: Mapping[str, Any],
+        dataset: data.Dataset,
+        durations: Plan,
+        checkpoints: checkpoint.Checkpoints,
+        outputs: Any,
+        devices: Sequence[jax.Device] | None = None,
+        recorder: profiling.Recorder | None = None,
+    ) -> "Loop":
+        """The loop of a config over the given devices (all by default)."""
+        mesh = train_step.mesh(devices)
+        split = dataset.splits["train"]
+        scaling = data.scaling(dataset.facts, config["data"]["scaling"])
+        change = augment.pipeline(**config.get("augment", {}))
+        if data.is_streamed(split):
+            dispatch = train_step.make_streamed_dispatch(scaling, config["seed"], mesh, change)
+        else:
+            dispatch = train_step.make_dispatch(
+                *(scaling, config["seed"], durations.batch_size),
+                *(len(split.images), mesh, change),
+            )
+        source = input_pipeline.of(
+            *(split, config, mesh),
+            batch_size=durations.batch_size,
+            total_steps=durations.total_steps,
+            dispatch_steps=durations.dispatch_steps,
+        )
+        minutes = config["train"].get("max_minutes")
+        return cls(
+            initial, dispatch, source, durations, checkpoints, outputs, mesh, minutes, recorder
+        )
+
+    def run(self) -> train_step.TrainState:
+        """Trains to the last step.
+
+        Raises:
+          Stopped: a signal came or the time is up; the state is saved.
+          UserError: a loss or a parameter is not finite; the last good checkpoint stays.
+        """
+        late = None
+        with _Signals() as signals, contextlib.closing(self._feed):
+            while self.step < self._durations.total_steps:
+                ahead = self._launch()
+                if late is not None:
+                    self._read(*late)
+                late = ahead
+                last = self.step == self._durations.total_steps
+                stop = self._stop(signals, last)
+                if stop or last or self.step % self._durations.save_steps == 0:
+                    row = self._read(*late)
+                    late = None
+                    self._save(row)
+                if stop:
+                    raise stop
+        return self._train_state
+
+    def best(self) -> tuple[Any, train_step.TrainState] | None:
+        """The best checkpoint (see `best.Best`) and its train state, None without one."""
+        kept = _kept(self._train_state)
+        found = self._checkpoints.restore_best(kept, log=self._outputs.log)
+        return found and (found[0], self._train_state.replace(**found[1]))
+
+    def _stop(self, signals: _Signals, last: bool) -> Stopped | None:
+        """Why to stop after this dispatch, None to go on; the same in all processes."""
+        code = 128 + signals.number if signals.number else 0
+        if not code and time.monotonic() >= self.deadline:
+            code = TIME_IS_UP
+        code = self._vote(code)
+        if not code or last:
+            return None
+        why = "by train.max_minutes " if code == TIME_IS_UP else ""
+        return Stopped(f"{why}at step {self.step}, saved", code)
+
+    def _launch(self) -> tuple[int, int, Any, float]:
+        count = self._steps_at(self.step)
+        began = time.perf_counter()
+        arguments = self._feed.arguments(count, following=self._steps_at(self.step + count))
+        if count not in self._compiled:
+            compiling = time.perf_counter()
+            lowered = self._dispatch.lower(self._train_state, *arguments, count=count)
+            self._compiled[count] = lowered.compile()
+            distributed.wait_for_all()  # some backends give the others seconds to be there
+            seconds = time.perf_counter() - compiling
+            self.compile_seconds += seconds
+            began += seconds  # waiting for images counts as training, compiling does not
+        program = self._compiled[count]
+        if self._recorder is not None:
+            program = functools.partial(self._recorder, program, steps=count)
+        self._train_state, metrics = program(self._train_state, *arguments)
+        self.step += count
+        return self.step, count, metrics, began
+
+    def _steps_at(self, step: int) -> int:
+        """The steps of the dispatch that begins at a step, 0 at the end."""
+        return min(self._durations.dispatch_steps, self._durations.total_steps - step)
+
+    def _read(self, step: int, count: int, metrics, began: float) -> dict[str, Any]:
+        metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
+        self._check_finite(step - count, metrics)
+        now = time.perf_counter()
+        seconds = now - max(began, self._last_read)
+        self._last_read = now
+        self.train_seconds += seconds
+        row = {"step": step, "epoch": round(step / self._durations.epoch_steps, 6)}
+        row |= {name: float(np.mean(values, dtype=np.float64)) for name, values in metrics.items()}
+        row["time/images_per_second"] = count * self._durations.batch_size / seconds
+        row["time/seconds"] = self.train_seconds
+        row["time/compile_seconds"] = self.compile_seconds
+        self._outputs.append(row)
+        return row
+
+    def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
+        for name, values in metrics.items():
+            wrong = np.flatnonzero(~np.isfinite(values))
+            if name.startswith("loss/") and len(wrong):
+                self._refuse(
+                    f"the loss of the player '{name.removeprefix('loss/')}' is "
+                    f"{values[wrong[0]]} at step {before + wrong[0] + 1}"
+                )
+
+    def _refuse(self, what: str) -> None:
+        good = self._checkpoints.steps()
+        kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint was saved"
+        raise contracts.UserError(
+            f"{what}; {kept}; lower the learning rate or choose a bounded objective"
+        )
+
+    def _save(self, row: Mapping[str, Any]) -> None:
+        if not bool(_all_finite(self._train_state.params)):
+            self._refuse(f"a parameter is not finite after step {self.step}")
+        kept, notes = _kept(self._train_state), self._feed.position()
+        self._checkpoints.save(self.step, kept, metrics=row, notes=notes)
+
+
+def _kept(train_state: train_step.TrainState) -> dict[str, Any]:
+    return {name: getattr(train_state, name) for name in ("step", "params", "opt_state", "state")}

@@ -1,0 +1,60 @@
+"""Facts of a run in results.json and in the lines that it opens with, on numbers made by hand."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from dim_jax import data, run_metadata
+from dim_jax.training import trainer
+
+CONFIG = dict(
+    **dict(seed=3, compute_dtype="float32", train=dict(epochs=2.5), method=dict(name="dim")),
+    data=dict(seeds=None),
+)
+DURATIONS = trainer.Plan(
+    batch_size=32, epoch_steps=20, total_steps=50, dispatch_steps=5, save_steps=10
+)
+STATE = types.SimpleNamespace(
+    params={"encoder": {"w": np.zeros((5, 300)), "b": np.zeros(5)}, "probe": {"w": np.zeros(7)}}
+)
+
+
+@pytest.fixture
+def dataset() -> data.Dataset:
+    images, labels = np.zeros((1647, 8, 6, 3), np.uint8), np.zeros(1647, np.int32)
+    splits = {
+        "train": data.Split(images[:647], labels[:647]),
+        "test": data.Split(images[647:], labels[647:]),
+    }
+    return data.Dataset(data.Facts("made", (8, 6, 3), None, None, None), splits)
+
+
+def test_facts_of_the_run(dataset):
+    loop = types.SimpleNamespace(train_seconds=8.0, compile_seconds=2.0)
+    facts = run_metadata.facts(
+        CONFIG, "configs/dim_cifar10.py:local", dataset, DURATIONS, STATE, loop
+    )
+    expected = dict(
+        **dict(config="dim_cifar10", config_string="configs/dim_cifar10.py:local"),
+        **dict(steps=50, epochs=2.5, batch_size=32, seed=3, compute_dtype="float32"),
+        **dict(train_seconds=8.0, compile_seconds=2.0, images_per_second=200.0),
+        **dict(parameters={"encoder": 1505, "probe": 7}, dataset="made"),
+        **dict(train_examples=647, test_examples=1000, processes=1, notes=[]),
+        devices=jax.device_count(),
+    )
+    assert {name: facts[name] for name in expected} == expected
+    loop.train_seconds = 0.0
+    again = run_metadata.facts(CONFIG, "a.py", dataset, DURATIONS, STATE, loop)
+    assert again["images_per_second"] is None
+
+
+def test_opening_lines(dataset):
+    first, method, training = run_metadata.opening(CONFIG, dataset, DURATIONS, STATE)
+    assert first == "data: made, 647 training and 1,000 test images of 8x6x3; resident"
+    assert method == "method: dim; parameters by player: encoder 1,505, probe 7"
+    devices = jax.device_count()
+    assert training.startswith("training: 50 steps = 2.5 epochs of 20; global batch 32 on ")
+    assert training.endswith(f" ({32 // devices} each), products in float32; seed 3")
+    assert f" on {devices} x " in training

@@ -1,0 +1,377 @@
+"""The trainer: plans, resuming to the bit, stopping, diverging, randomness from (seed, step)."""
+
+import itertools
+import json
+import math
+import os
+import signal
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+import training
+
+from dim_jax import build, contracts, data
+from dim_jax.rundir import checkpoint
+from dim_jax.training import train_step, trainer
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    dataset = data.load("digits", image_size=32)
+    few = data.Split(*(part[:160] for part in dataset.splits["train"][:2]))
+    return dataset._replace(splits={**dataset.splits, "train": few})
+
+
+def small_config(config) -> dict:
+    changed = config("quickstart")
+    changed["method"] = changed["method"]["method"]  # without the probe
+    del changed["players"]["probe"]
+    changed["train"] |= dict(batch_size=32, epochs=5.0, steps_per_dispatch=4, save_epochs=1.0)
+    return changed
+
+
+@pytest.fixture
+def small(config) -> dict:
+    """5 epochs of 5 steps, 4 steps a dispatch: the last dispatch is shorter."""
+    return small_config(config)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return training.Trainer()
+
+
+@pytest.fixture(scope="module")
+def untouched(run, config, digits, tmp_path_factory):
+    """The final state and the outputs of the small config on one device."""
+    return run(small_config(config), digits, tmp_path_factory.mktemp("untouched") / "run")
+
+
+def test_plan_resolves_epochs_and_aligns_saves_with_dispatches():
+    block = dict(batch_size=64, epochs=1.5, steps_per_dispatch=7, save_epochs=1.0, keep=1)
+    plan = trainer.plan(block, examples=1000, devices=8)
+    assert plan == trainer.Plan(64, 15, 23, 7, 14)
+
+
+@pytest.mark.parametrize(
+    ("batch", "devices", "message"),
+    [
+        (100, 8, "batch 100 on 8 devices does not divide; set train.batch_size to 96 or 104"),
+        (4, 8, "batch 4 on 8 devices does not divide; set train.batch_size to 8"),
+        (2400, 8, "batch_size is 2400 and there are 1000 training images"),
+    ],
+)
+def test_plan_refuses_batches_that_do_not_fit(batch, devices, message):
+    block = dict(batch_size=batch, epochs=1.0, steps_per_dispatch=1, save_epochs=1.0, keep=1)
+    with pytest.raises(contracts.UserError, match=message):
+        trainer.plan(block, examples=1000, devices=devices)
+
+
+def test_an_interrupted_run_equals_an_uninterrupted_one(
+    run, untouched, small, digits, tmp_path, monkeypatch
+):
+    whole, outputs = untouched
+    assert [row["step"] for row in outputs.rows] == [4, 8, 12, 16, 20, 24, 25]
+    interrupted = training.Outputs()
+    read = trainer.Loop._read
+
+    def stop_at_12(loop, step, *arguments):
+        read(loop, step, *arguments)
+        if step == 12 and not interrupted.lines:
+            interrupted.lines.append("signalled")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(trainer.Loop, "_read", stop_at_12)
+    with pytest.raises(trainer.Stopped, match="saved; run the same command to continue") as stopped:
+        run(small, digits, tmp_path / "parts", interrupted)
+    assert stopped.value.exit_code == 143
+    continued, _ = run(small, digits, tmp_path / "parts", interrupted, anew=True)
+    training.same(whole, continued)
+    assert training.untimed(outputs) == training.untimed(interrupted)
+
+
+def test_a_damaged_newest_checkpoint_costs_one_line_and_no_bit(run, small, digits, tmp_path):
+    whole, outputs = run(small, digits, tmp_path)
+    newest = tmp_path / str(checkpoint.Checkpoints(tmp_path).steps()[-1])
+    largest = max(newest.rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-100])
+    again, outputs = run(small, digits, tmp_path, outputs)
+    training.same(whole, again)
+    assert len(outputs.lines) == 1 and "unreadable" in outputs.lines[0]
+
+
+def test_eight_devices_train_like_one(run, untouched, small, digits, tmp_path):
+    _, first = untouched
+    second, soon = training.Outputs(), {**small["train"], "max_minutes": 1e-9}
+    with pytest.raises(trainer.Stopped):
+        run(small, digits, tmp_path / "eight", second, devices=8, train=soon)
+    # The same first losses; later ones drift apart by rounding that Adam amplifies.
+    for name in ("loss/encoder", "loss/discriminator"):
+        assert first.rows[0][name] == pytest.approx(second.rows[0][name], rel=2e-3)
+
+
+def test_a_batch_depends_on_seed_and_step_only(run, untouched, small, digits, tmp_path):
+    """Other dispatch sizes give the same run up to rounding."""
+    whole, _ = untouched
+    other = {**small["train"], "steps_per_dispatch": 25}
+    single, _ = run(small, digits, tmp_path / "all", train=other)
+    y = whole.params["encoder"]["encoder"]["y"]["kernel"]
+    np.testing.assert_allclose(y, single.params["encoder"]["encoder"]["y"]["kernel"], atol=1e-4)
+    reseeded, _ = run(small, digits, tmp_path / "seed", seed=1, train=other)
+    assert np.abs(reseeded.params["encoder"]["encoder"]["y"]["kernel"] - y).max() > 1e-2
+
+
+def test_random_numbers_are_those_of_the_seed_the_step_and_their_use():
+    """Of the loss, and of the changes of images."""
+
+    def loss(params, state, batch, rng, step):
+        numbers = {"loss": jax.random.uniform(rng), "change": batch["images"].mean()}
+        return contracts.Step({"encoder": params["encoder"] * 0.0}, numbers, state, {})
+
+    def change(rng, images):
+        return jax.numpy.full(images.shape, jax.random.uniform(rng))
+
+    def numbers(seed, first):
+        """[(of the loss, of the images)] of two steps, from step `first` on."""
+        state = train_step.TrainState.create(
+            apply_fn=loss, params={"encoder": jax.numpy.zeros(())}, tx=optax.sgd(0.1), state={}
+        ).replace(step=jax.numpy.array(first))
+        dispatch = train_step.make_dispatch(((0.0,), (1.0,)), seed, 8, 8, train_step.mesh(), change)
+        images = np.zeros((8, 2, 2, 1), np.uint8)
+        _, metrics = dispatch(state, images, np.zeros(8, np.int32), count=2)
+        return np.stack([metrics["loss"], metrics["change"]], axis=1).round(5).tolist()
+
+    zero, one, two = (numbers(0, first) for first in (0, 1, 2))
+    assert len({*itertools.chain(*zero, *two, *numbers(1, 0))}) == 12
+    assert one == [zero[1], two[0]]
+
+
+def test_images_per_second_are_of_the_images_and_the_seconds_of_a_row(untouched):
+    rows = untouched[1].rows
+    for before, row in itertools.pairwise(rows):
+        images = 32 * (row["step"] - before["step"])
+        seconds = row["time/seconds"] - before["time/seconds"]
+        assert row["time/images_per_second"] * seconds == pytest.approx(images)
+
+
+def test_a_row_has_means_over_its_steps_and_the_epoch(monkeypatch):
+    """Of steps 5 to 8 where an epoch has 5; and its seconds are those since the row before."""
+    loop = object.__new__(trainer.Loop)
+    loop._durations, loop._outputs = trainer.Plan(32, 5, 25, 4, 4), training.Outputs()
+    loop._last_read, loop.train_seconds, loop.compile_seconds = 90.0, 7.0, 3.0
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: 100.0)
+    metrics = {"loss/encoder": np.float32([1, 2, 3, 6]), "rate": np.float32([0, 0, 0, 1])}
+    row = loop._read(8, 4, metrics, began=80.0)
+    assert loop._outputs.rows == [row]
+    assert row == {
+        **{"step": 8, "epoch": 1.6, "loss/encoder": 3.0, "rate": 0.25},
+        **{
+            "time/images_per_second": 4 * 32 / 10,
+            "time/seconds": 17.0,
+            "time/compile_seconds": 3.0,
+        },
+    }
+
+
+class Compiling:
+    """A dispatch whose compilation takes 7 seconds of a clock and whose run takes 5."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def lower(self, *arguments, count):
+        return self
+
+    def compile(self):
+        self.now += 7
+        return self
+
+    def __call__(self, state, *arguments):
+        self.now += 5
+        return state, {}
+
+    def arguments(self, count, following):
+        """As a feed: waits 3 seconds for images."""
+        self.now += 3
+        return ()
+
+
+def test_seconds_of_training_count_waiting_for_images_but_no_compilation(monkeypatch):
+    loop, fake = object.__new__(trainer.Loop), Compiling()
+    loop._durations, loop._outputs = trainer.Plan(32, 5, 8, 4, 4), training.Outputs()
+    loop._last_read = loop.train_seconds = loop.compile_seconds = 0.0
+    loop._dispatch = loop._feed = fake
+    loop._compiled, loop._recorder, loop._train_state, loop.step = {}, None, None, 0
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: fake.now)
+    for _ in range(2):
+        loop._read(*loop._launch())
+    assert (loop.step, loop.compile_seconds) == (8, 7)
+    assert [row["time/seconds"] for row in loop._outputs.rows] == [8, 16]
+
+
+def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
+    outputs, soon = training.Outputs(), {**small["train"], "max_minutes": 1e-9}
+    for step in (4, 8):
+        with pytest.raises(trainer.Stopped, match=f"at step {step}, saved"):
+            run(small, digits, tmp_path, outputs, train=soon)
+        outputs.rows[-1]["time/seconds"] += 1000 * (step == 4)
+        outputs.rows[-1]["time/compile_seconds"] += 500 * (step == 4)
+    before, after = outputs.rows
+    assert before["time/seconds"] < after["time/seconds"] < before["time/seconds"] + 500
+    assert after["time/compile_seconds"] >= before["time/compile_seconds"] >= 500
+
+
+def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
+    run, small, digits, tmp_path, monkeypatch
+):
+    original = train_step.train_step
+
+    def broken(train_state, batch, seed):
+        train_state, metrics = original(train_state, batch, seed)
+        bad = jax.numpy.where(train_state.step == 15, jax.numpy.nan, metrics["loss/discriminator"])
+        return train_state, {**metrics, "loss/discriminator": bad}
+
+    monkeypatch.setattr(train_step, "train_step", broken)
+    outputs = training.Outputs()
+    with pytest.raises(contracts.UserError) as error:
+        run(small, digits, tmp_path, outputs, anew=True)
+    assert "the loss of the player 'discriminator' is nan at step 15" in str(error.value)
+    assert "the checkpoint of step 12 is kept" in str(error.value)
+    assert checkpoint.Checkpoints(tmp_path).steps()[-1] == 12
+    assert outputs.rows[-1]["step"] == 12
+
+
+def test_parameters_that_are_not_finite_are_never_saved(run, small, digits, tmp_path):
+    hot = json.loads(json.dumps(small))
+    hot["players"]["encoder"] |= dict(name="sgd", learning_rate=1e38)
+    for key in ("b1", "b2"):
+        del hot["players"]["encoder"][key]
+    with pytest.raises(contracts.UserError, match=r"not finite|is nan|is -?inf"):
+        run(hot, digits, tmp_path)
+    assert checkpoint.Checkpoints(tmp_path).steps() == []
+
+
+def test_players_need_optimizers(run, small, digits, tmp_path):
+    players = {key: value for key, value in small["players"].items() if key != "discriminator"}
+    with pytest.raises(contracts.UserError, match=r"no players\.discriminator; add its optimizer"):
+        run(small, digits, tmp_path, players=players)
+
+
+def test_a_method_that_breaks_the_contract_is_refused(config):
+    method = build.make("method", config("quickstart")["method"])
+    images = jax.numpy.zeros((1, 8, 32, 32, 1))
+    batch = dict(images=images, labels=np.zeros(8, np.int32), index=np.arange(8))
+
+    def lossy(*arguments):
+        step = method.loss(*arguments)
+        return step._replace(losses={"encoder": step.losses["encoder"]})
+
+    with pytest.raises(ValueError, match="return one loss for each player"):
+        train_step.initial_state(method._replace(loss=lossy), lambda params: None, 0, batch)
+
+    def forgetful(*arguments):
+        step = method.loss(*arguments)
+        return step._replace(state={"encoder": step.state["encoder"]})
+
+    with pytest.raises(ValueError, match="keep its structure"):
+        train_step.initial_state(method._replace(loss=forgetful), lambda params: None, 0, batch)
+
+
+def test_a_time_limit_stops_saved_and_changes_no_bit(run, untouched, small, digits, tmp_path):
+    whole, outputs = untouched
+    limited = training.Outputs()
+    soon = {**small["train"], "max_minutes": 1e-9}  # over after the first dispatch
+    for step in (4, 8):
+        with pytest.raises(trainer.Stopped, match=f"max_minutes at step {step}, saved") as stopped:
+            run(small, digits, tmp_path / "parts", limited, train=soon)
+        assert stopped.value.exit_code == 75
+    later = {**small["train"], "max_minutes": 60.0}
+    continued, _ = run(small, digits, tmp_path / "parts", limited, train=later)
+    training.same(whole, continued)
+    assert training.untimed(outputs) == training.untimed(limited)
+
+
+@pytest.mark.slow
+def test_saved_on_four_devices_continued_on_one_and_back(run, small, digits, tmp_path):
+    """Plain gradient descent: Adam makes steps of the full rate out of rounding of small slopes.
+
+    At ten times the rate, training amplifies the rounding of the second step to 1e-3.
+    """
+    small["train"]["epochs"] = 12 / 5
+    for player in small["players"].values():
+        player |= dict(name="sgd", learning_rate=1e-3)
+        player.pop("b1", None), player.pop("b2", None)
+    _, outputs = run(small, digits, tmp_path / "whole")
+    moved = training.Outputs()
+    soon = {**small["train"], "max_minutes": 1e-9}
+    for devices in (4, 1):
+        with pytest.raises(trainer.Stopped):
+            run(small, digits, tmp_path / "moved", moved, devices, train=soon)
+    final, _ = run(small, digits, tmp_path / "moved", moved, devices=4)
+    assert [row["step"] for row in moved.rows] == [row["step"] for row in outputs.rows]
+    for one, other in zip(outputs.rows, moved.rows, strict=True):
+        for name in ("loss/encoder", "loss/discriminator"):
+            assert one[name] == pytest.approx(other[name], rel=1e-5), (one["step"], name)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(final.params)} == {4}
+
+
+def test_the_best_checkpoint_can_be_had(run, small, digits, tmp_path):
+    small["train"] |= dict(epochs=12 / 5, keep_best="loss/encoder")
+    method = build.make("method", small["method"])
+    durations = trainer.plan(small["train"], len(digits.splits["train"].images), 1)
+    initial = trainer.initial_state(method, small, digits, durations)
+    outputs = training.Outputs()
+    checkpoints = checkpoint.Checkpoints(tmp_path, 2, "loss/encoder")
+    loop = trainer.Loop.of(
+        initial, small, digits, durations, checkpoints, outputs, jax.devices()[:1]
+    )
+    final = loop.run()
+    best, state = loop.best()
+    row = min(outputs.rows, key=lambda row: row["loss/encoder"])
+    assert (best.step, best.value) == (row["step"], row["loss/encoder"])
+    assert int(state.step) == best.step and int(final.step) == 12
+    assert json.loads((tmp_path / "best.json").read_text())["step"] == best.step
+
+
+def test_a_signal_ends_what_comes_after_training_at_once():
+    with (
+        pytest.raises(trainer.Stopped, match="finished parts are kept") as stopped,
+        trainer.Ends(math.inf) as ends,
+    ):
+        ends.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert stopped.value.exit_code == 143
+    with pytest.raises(trainer.Stopped, match="max_minutes") as stopped, trainer.Ends(0.0) as ends:
+        ends.check()
+    assert stopped.value.exit_code == 75
+
+
+def test_changes_of_images_are_part_of_the_step_and_repeat_in_a_rerun(run, small, digits, tmp_path):
+    changes = dict(augment=dict(crop=28, flip=True))
+    small["train"]["epochs"] = 8 / 5
+    small["method"]["encoder"]["name"] = "dcgan28"
+    whole, outputs = run(small, digits, tmp_path / "whole", **changes)
+    other, unchanged = run(small, data.centre(digits, 28), tmp_path / "other")
+    assert outputs.rows[0]["loss/encoder"] != unchanged.rows[0]["loss/encoder"]
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), whole.params, other.params)
+    again, _ = run(small, digits, tmp_path / "again", anew=True, **changes)
+    training.same(whole, again)
+    for size in (40, 0, -3):
+        with pytest.raises(
+            contracts.UserError, match=rf"32x32 pixels and augment\.crop is {size}; use .* 1 to 32"
+        ):
+            data.centre(digits, size)
+
+
+def test_the_centre_is_what_is_judged(digits):
+    middle = data.centre(digits, 20)
+    assert middle.facts.shape == (20, 20, 1) and data.centre(digits, None) is digits
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(
+            middle.splits[name].images, digits.splits[name].images[:, 6:26, 6:26]
+        )
+        np.testing.assert_array_equal(middle.splits[name].labels, digits.splits[name].labels)
