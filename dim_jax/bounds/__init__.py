@@ -21,6 +21,10 @@ Arguments that all bounds share:
                          -1) is one whose positive lies on another device. Default: the diagonal
                          of the whole matrix, devices in the order of their index.
 
+The value is f32[] and larger is better, except where a docstring says otherwise. Scores, positives
+or options that do not fit raise a TypeError or ValueError when the function is traced. "Candidates
+have one positive each" is such a condition: no two rows may share a positive's column.
+
 With `axis_name` every device returns the value of the whole matrix. Differentiate inside the
 mapped function: each device then holds its share of the gradient, and the sum over devices is the
 gradient of the whole matrix. Under `pmap` that sum is `lax.psum` of the gradients (not `pmean`);
@@ -39,47 +43,31 @@ Several globals per image are not locations: `jax.vmap(bounds.infonce, in_axes=-
 
 Each function carries `facts` (`labels.Facts`): whether its value is a lower bound, an upper bound,
 a divergence or neither, its ceiling, its bias, its invariances. `table()` prints them.
+
+May import JAX and `contracts` only.
 """
 
-from dim_jax.bounds import blockwise, labels
+from dim_jax.bounds import (
+    blockwise,
+    contrastive,
+    conversions,
+    f_divergences,
+    kullback_leibler,
+    labels,
+    likelihoods,
+)
 from dim_jax.bounds.blockwise import dot
-from dim_jax.bounds.contrastive import decoupled_infonce, infonce, symmetric_infonce
-from dim_jax.bounds.f_divergences import (
-    gan,
-    jensen_shannon,
-    jsd_to_mi_lower_bound,
-    pearson_chi2,
-    reverse_kl,
-    squared_hellinger,
-    wasserstein,
-)
-from dim_jax.bounds.kullback_leibler import (
-    MineState,
-    donsker_varadhan,
-    interpolated,
-    js_nwj,
-    mine,
-    mine_state,
-    nwj,
-    smile,
-    tuba,
-)
-from dim_jax.bounds.likelihoods import (
-    barber_agakov,
-    club,
-    difference_of_entropies,
-    known_conditional,
-    leave_one_out,
-)
+from dim_jax.bounds.contrastive import *  # noqa: F403
+from dim_jax.bounds.conversions import *  # noqa: F403
+from dim_jax.bounds.f_divergences import *  # noqa: F403
+from dim_jax.bounds.kullback_leibler import *  # noqa: F403
+from dim_jax.bounds.kullback_leibler import MineState, mine_state
+from dim_jax.bounds.likelihoods import *  # noqa: F403
 from dim_jax.bounds.sampling import with_fewer_negatives
 
-ESTIMATORS = (
-    *(infonce, symmetric_infonce, decoupled_infonce),
-    *(donsker_varadhan, mine, nwj, tuba, interpolated, js_nwj, smile),
-    *(jensen_shannon, gan, reverse_kl, squared_hellinger, pearson_chi2, wasserstein),
-    *(barber_agakov, difference_of_entropies, club, leave_one_out, known_conditional),
-    jsd_to_mi_lower_bound,
-)
+# In the order of the table: modules as here, functions as defined.
+_MODULES = (contrastive, kullback_leibler, f_divergences, likelihoods, conversions)
+ESTIMATORS = tuple(getattr(module, name) for module in _MODULES for name in module.__all__)
 
 __all__ = [
     *(estimator.__name__ for estimator in ESTIMATORS),
@@ -94,7 +82,7 @@ __all__ = [
 
 
 def table() -> str:
-    """What every function's value is, as a Markdown table made from the functions' `facts`."""
+    """All functions and what the value of each is, as a Markdown table of their `facts`."""
     return labels.table(ESTIMATORS)
 
 

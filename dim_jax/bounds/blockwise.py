@@ -26,15 +26,16 @@ they are used, which is in every block: cast those of the critic first, so that 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from dim_jax.bounds import contrastive, f_divergences, kullback_leibler, likelihoods
-from dim_jax.bounds.blocks import Blocks, Critic
-from dim_jax.bounds.pairs import Sharded
-from dim_jax.bounds.statistics import AxisName
+__all__ = ["dot"]  # and the bounds, which `definition.bound` enters
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Callable[..., Any]: ...
 
 
 def dot(anchors: jax.Array, candidates: jax.Array) -> jax.Array:
@@ -44,47 +45,3 @@ def dot(anchors: jax.Array, candidates: jax.Array) -> jax.Array:
     """
     dtype = jnp.promote_types(jnp.promote_types(anchors.dtype, candidates.dtype), jnp.float32)
     return jnp.einsum("nd,m...d->nm...", anchors, candidates, preferred_element_type=dtype)
-
-
-def _over_blocks(bound: Callable[..., Any]) -> Callable[..., Any]:
-    def over_blocks(
-        anchors: Any,
-        candidates: Any,
-        critic: Critic = dot,
-        positives: jax.Array | None = None,
-        *,
-        block: int | None = None,
-        axis_name: AxisName | None = None,
-        sharded: Sharded = "anchors",
-        **options: Any,
-    ) -> Any:
-        if block is None:
-            block = 1024 if critic is dot else 128
-        whole = Blocks(anchors, candidates, critic, positives, block, axis_name, sharded)
-        return bound(whole, **options)
-
-    over_blocks.__name__ = over_blocks.__qualname__ = bound.__name__
-    over_blocks.__doc__ = f"`bounds.{bound.__name__}` block by block; see this module.\n"
-    over_blocks.facts = bound.facts
-    return over_blocks
-
-
-donsker_varadhan = _over_blocks(kullback_leibler.donsker_varadhan)
-mine = _over_blocks(kullback_leibler.mine)
-nwj = _over_blocks(kullback_leibler.nwj)
-tuba = _over_blocks(kullback_leibler.tuba)
-interpolated = _over_blocks(kullback_leibler.interpolated)
-js_nwj = _over_blocks(kullback_leibler.js_nwj)
-smile = _over_blocks(kullback_leibler.smile)
-infonce = _over_blocks(contrastive.infonce)
-symmetric_infonce = _over_blocks(contrastive.symmetric_infonce)
-decoupled_infonce = _over_blocks(contrastive.decoupled_infonce)
-jensen_shannon = _over_blocks(f_divergences.jensen_shannon)
-gan = _over_blocks(f_divergences.gan)
-reverse_kl = _over_blocks(f_divergences.reverse_kl)
-squared_hellinger = _over_blocks(f_divergences.squared_hellinger)
-pearson_chi2 = _over_blocks(f_divergences.pearson_chi2)
-wasserstein = _over_blocks(f_divergences.wasserstein)
-club = _over_blocks(likelihoods.club)
-leave_one_out = _over_blocks(likelihoods.leave_one_out)
-known_conditional = _over_blocks(likelihoods.known_conditional)

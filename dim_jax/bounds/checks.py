@@ -1,11 +1,13 @@
-"""What may be scores and positives, checked when a bound is traced."""
+"""Checks of scores and positives, run when a bound is traced."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from dim_jax.bounds.statistics import AxisName
+from dim_jax.bounds.statistics import AxisName, Shape
+
+Columns = jax.Array | np.ndarray
 
 
 def axis_size(axis_name: AxisName | None) -> int:
@@ -21,7 +23,7 @@ def axis_size(axis_name: AxisName | None) -> int:
         ) from None
 
 
-def are_scores(shape: tuple[int, ...], dtype: jnp.dtype) -> None:
+def are_scores(shape: Shape, dtype: jnp.dtype) -> None:
     """Scores are floats [n, m, *l]."""
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -35,76 +37,70 @@ def are_scores(shape: tuple[int, ...], dtype: jnp.dtype) -> None:
         )
 
 
+def at_least_two(count: int, axis: int, shape: Shape) -> None:
+    """A positive needs a negative to be compared with."""
+    if count < 2:
+        raise ValueError(
+            f"scores have shape {shape}: a batch of 1 has no negatives; at least 2 are needed "
+            f"along axis {axis}; use a larger batch"
+        )
+
+
 def positive_columns(
-    shape: tuple[int, ...],
-    positives: jax.Array | None,
-    axis_name: AxisName | None,
-    sharded: str,
-) -> jax.Array | np.ndarray:
+    shape: Shape, positives: jax.Array | None, axis_name: AxisName | None, sharded: str
+) -> Columns:
     """The column of each row's positive, i[n]; outside 0..m-1 where another device holds it."""
     n, m = shape[:2]
     if positives is None:
         return _diagonal(shape, axis_name, sharded)
-    if not isinstance(positives, jax.Array):
+    if not isinstance(positives, jax.Array) or (axis_name is None and _is_concrete(positives)):
         positives = np.asarray(positives)
-    if axis_name is None and _is_known(positives):
-        positives = np.asarray(positives)
-    known = isinstance(positives, np.ndarray)
-    if positives.dtype == bool:
-        if positives.shape != (n, m):
-            raise ValueError(
-                f"positives have shape {positives.shape} and scores {shape}; the mask has one "
-                f"entry per pair, without locations; pass shape ({n}, {m})"
-            )
-        if known and axis_name is None:
-            _one_per_row(positives)
-        library = np if known else jnp
-        columns = library.where(positives.any(1), positives.argmax(1), -1)
-        return columns.astype(np.int32)
-    if not jnp.issubdtype(positives.dtype, jnp.integer):
+    concrete = isinstance(positives, np.ndarray)
+    is_mask = positives.dtype == bool
+    if not is_mask and not jnp.issubdtype(positives.dtype, jnp.integer):
         raise TypeError(
             f"positives are {positives.dtype}{list(positives.shape)}; they are a bool mask or the "
             "column of each row's positive; convert with positives.astype(bool)"
         )
-    if positives.shape != (n,):
+    needed = (n, m) if is_mask else (n,)
+    if positives.shape != needed:
         raise ValueError(
-            f"positives have shape {positives.shape} and scores {shape}; integer positives are the "
-            f"column of each row's positive; pass shape ({n},)"
+            f"positives have shape {positives.shape} and scores {shape}; they are one bool per "
+            f"pair, without locations, or the column of each row's positive; pass shape {needed}"
         )
-    if known and axis_name is None:
-        _columns_exist(positives, m)
+    if concrete and axis_name is None:
+        _one_per_row(positives) if is_mask else _columns_exist(positives, m)
+    if is_mask:
+        library = np if concrete else jnp
+        positives = library.where(positives.any(1), positives.argmax(1), -1)
     return positives.astype(np.int32)
 
 
-def _is_known(array: jax.Array | np.ndarray) -> bool:
+def _is_concrete(array: jax.Array) -> bool:
     """Whether the numbers can be looked at: not traced, not on another process."""
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return getattr(array, "is_fully_addressable", True)
+    return not isinstance(array, jax.core.Tracer) and array.is_fully_addressable
 
 
-def _diagonal(
-    shape: tuple[int, ...], axis_name: AxisName | None, sharded: str
-) -> jax.Array | np.ndarray:
-    """Pairs in the order of the batch: the diagonal of the whole matrix, cut to this block."""
+def _diagonal(shape: Shape, axis_name: AxisName | None, sharded: str) -> Columns:
+    """Pairs in the order of the batch: the diagonal of the full matrix, cut to this block."""
     n, m = shape[:2]
+    rows = np.arange(n, dtype=np.int32)
     if axis_name is None:
         if n != m:
             raise ValueError(
                 f"scores have shape {shape} and positives are missing; without them the "
                 f"first two axes must be equal; pass positives b[{n}, {m}] with one True per row"
             )
-        return np.arange(n, dtype=np.int32)
+        return rows
     devices, index = axis_size(axis_name), lax.axis_index(axis_name)
-    own, whole = (n, m) if sharded == "anchors" else (m, n)
-    if own * devices != whole:
+    share, full, gathered = (n, m, "candidates") if sharded == "anchors" else (m, n, "anchors")
+    if share * devices != full:
         raise ValueError(
             f"scores have shape {shape} on each of {devices} devices of axis {axis_name!r} and "
-            f"positives are missing; without them {own} {sharded} per device need {own * devices} "
-            f"{'candidates' if sharded == 'anchors' else 'anchors'}; gather them, pass the other "
-            f"value of sharded, or pass the block's positives"
+            f"positives are missing; without them {share} {sharded} per device need "
+            f"{share * devices} {gathered}; gather them, pass the other value of sharded, or pass "
+            "the block's positives"
         )
-    rows = np.arange(n, dtype=np.int32)
     return rows + index * n if sharded == "anchors" else rows - index * m
 
 
@@ -128,14 +124,14 @@ def _columns_exist(columns: np.ndarray, m: int) -> None:
         )
 
 
-def one_per_column(columns: jax.Array | np.ndarray, name: str) -> None:
+def one_per_column(columns: Columns) -> None:
     """For bounds that compare a positive with the other anchors of its candidate."""
     if not isinstance(columns, np.ndarray):
         return
     values, counts = np.unique(columns, return_counts=True)
     if (counts > 1).any():
-        column = int(values[np.argmax(counts > 1)])
         raise ValueError(
-            f"positives name column {column} for {counts.max()} anchors; {name} needs at most one "
-            "positive per candidate; choose other negatives"
+            f"positives name column {values[np.argmax(counts > 1)]} for {counts.max()} anchors; a "
+            "bound that compares anchors needs at most one positive per candidate; choose other "
+            "negatives"
         )

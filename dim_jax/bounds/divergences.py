@@ -1,14 +1,29 @@
 """Variational forms of f-divergences, and the penalties that keep their critics smooth.
 
-For a joint law P, a product law Q and scores T, a divergence is estimated from below by
+For a joint distribution P, a product of marginals Q and scores T, a divergence is at least
 
     E_P[positive(T)] - E_Q[negative(T)]
 
 with `<name>_positive` and `<name>_negative` applied entry by entry; the averages are the caller's.
 One pair of functions serves mutual information (P = joint pairs, Q = shuffled pairs) and a
-discriminator (P = real, Q = fake). At the critic named "optimal" the estimate is the divergence
-itself; r is the density ratio dP/dQ. A term that overflows is infinite and its gradient NaN or
-infinite: the overflow lies in the definition, and clipping scores would estimate something else.
+discriminator (P = real, Q = fake). At the optimal critic the estimate is the divergence itself,
+with r the density ratio dP/dQ:
+
+    gan                2 JS(P, Q) - 2 log 2                 log r
+    jensen_shannon     2 JS(P, Q), from 0 to 2 log 2        log r
+    kl                 KL(P, Q) in nats                     1 + log r
+    reverse_kl         KL(Q, P) in nats                     log r; heavy-tailed on P
+    squared_hellinger  sum of (sqrt p - sqrt q)^2, to 2     log(r) / 2
+    pearson_chi2       sum of (p - q)^2 / q, of no use at   2 (r - 1)
+                       high information: like exp(2 I)
+
+A term that overflows is infinite and its gradient NaN or infinite: the overflow lies in the
+definition, and clipping scores would estimate something else.
+
+Source: Nowozin et al. 2016, table 2; Goodfellow et al. 2014 (gan); Nguyen et al. 2010 (kl);
+  rdevon/DIM gan_losses.py.
+Differs: the official KL scores with T - 1 (terms T + 1 and exp(T), optimal critic log r); its X2
+  has T^2 and -(|T| + 1)^2 / 2, whose difference has no upper bound and so estimates nothing.
 """
 
 import math
@@ -23,11 +38,7 @@ Sided = Literal["one", "two"]
 
 
 def gan_positive(scores: jax.Array) -> jax.Array:
-    """The original GAN game, entries of P: log sigmoid(T), at most 0.
-
-    With `gan_negative` the estimate is twice the Jensen-Shannon divergence minus 2 log 2.
-    Source: Goodfellow et al. 2014; rdevon/DIM gan_losses.py (GAN).
-    """
+    """The original GAN game, entries of P: log sigmoid(T), at most 0."""
     return -jax.nn.softplus(-scores)
 
 
@@ -37,12 +48,7 @@ def gan_negative(scores: jax.Array) -> jax.Array:
 
 
 def jensen_shannon_positive(scores: jax.Array) -> jax.Array:
-    """Jensen-Shannon, entries of P: log 2 - softplus(-T).
-
-    With `jensen_shannon_negative` the estimate is twice the Jensen-Shannon divergence, between 0
-    (P = Q, T = 0) and 2 log 2; the same game and gradients as `gan_positive`, shifted.
-    Source: Nowozin et al. 2016; rdevon/DIM gan_losses.py (JSD).
-    """
+    """Jensen-Shannon, entries of P: log 2 - softplus(-T); the GAN game, shifted."""
     return math.log(2.0) + gan_positive(scores)
 
 
@@ -52,13 +58,7 @@ def jensen_shannon_negative(scores: jax.Array) -> jax.Array:
 
 
 def kl_positive(scores: jax.Array) -> jax.Array:
-    """Kullback-Leibler KL(P, Q), entries of P: T itself.
-
-    With `kl_negative` the estimate is a lower bound of KL(P, Q) in nats (f-GAN KL, the NWJ bound of
-    mutual information). Optimal critic: 1 + log r.
-    Source: Nowozin et al. 2016, table 2; Nguyen et al. 2010; rdevon/DIM gan_losses.py (KL).
-    Differs: the official code scores with T - 1 (terms T + 1 and exp(T), optimal critic log r).
-    """
+    """Kullback-Leibler KL(P, Q), entries of P: T itself."""
     return scores
 
 
@@ -68,27 +68,17 @@ def kl_negative(scores: jax.Array) -> jax.Array:
 
 
 def reverse_kl_positive(scores: jax.Array) -> jax.Array:
-    """Reverse Kullback-Leibler KL(Q, P), entries of P: -exp(-T). Overflows float32 below T = -88.7.
-
-    With `reverse_kl_negative` the estimate is a lower bound of KL(Q, P) in nats, not of mutual
-    information. Optimal critic: log r. Heavy-tailed on P.
-    Source: Nowozin et al. 2016, table 2; rdevon/DIM gan_losses.py (RKL). Differs: no.
-    """
+    """Reverse Kullback-Leibler, entries of P: -exp(-T). Overflows float32 below T = -88.7."""
     return -jnp.exp(-scores)
 
 
 def reverse_kl_negative(scores: jax.Array) -> jax.Array:
-    """Reverse Kullback-Leibler KL(Q, P), entries of Q: T - 1."""
+    """Reverse Kullback-Leibler, entries of Q: T - 1."""
     return scores - 1
 
 
 def squared_hellinger_positive(scores: jax.Array) -> jax.Array:
-    """Squared Hellinger, entries of P: 1 - exp(-T), below 1. Overflows float32 below T = -88.7.
-
-    With `squared_hellinger_negative` the estimate is a lower bound of the sum (or integral) of
-    (sqrt p - sqrt q)^2, between 0 and 2. Optimal critic: log(r) / 2.
-    Source: Nowozin et al. 2016, table 2; rdevon/DIM gan_losses.py (H2). Differs: no.
-    """
+    """Squared Hellinger, entries of P: 1 - exp(-T), below 1. Overflows float32 below T = -88.7."""
     return -jnp.expm1(-scores)
 
 
@@ -98,15 +88,7 @@ def squared_hellinger_negative(scores: jax.Array) -> jax.Array:
 
 
 def pearson_chi2_positive(scores: jax.Array) -> jax.Array:
-    """Pearson chi-squared, entries of P: T itself.
-
-    With `pearson_chi2_negative` the estimate is a lower bound of the sum (or integral) of
-    (p - q)^2 / q. Optimal critic: 2 (r - 1). It grows like exp(2 I) where KL grows like I: of
-    little use at high mutual information.
-    Source: Nowozin et al. 2016, table 2.
-    Differs: rdevon/DIM gan_losses.py (X2) has T^2 and -(|T| + 1)^2 / 2, whose difference has no
-      upper bound and so estimates nothing.
-    """
+    """Pearson chi-squared, entries of P: T itself."""
     return scores
 
 
@@ -128,13 +110,8 @@ def gradient_penalty(score_fn: Callable[[Tree], jax.Array], inputs: Tree) -> jax
       score_fn: inputs -> one score per input, f[n] or f[n, 1]. The score of one input must not
         depend on the others (no batch statistics).
       inputs: f[n, ...] or a pytree of them, e.g. (images, codes), where the gradient is taken.
-
-    Returns:
-      f32[], to be added to the critic's loss.
-
-    Raises:
-      ValueError: score_fn does not give one score per input, or leaves disagree on n.
-
+    Returns: f32[], to be added to the critic's loss.
+    Raises: ValueError: score_fn does not give one score per input, or leaves disagree on n.
     Source: Mescheder et al. 2018 (R1, R2); rdevon/DIM gradient_penalty.py.
     Differs: the official helper differentiates the score of the last input only, and so divides
       by n once more.
@@ -161,16 +138,11 @@ def lipschitz_penalty(
         depend on the others (no batch statistics).
       inputs: a pytree of f[n, ...], e.g. (anchors, candidates).
       sided: "one" leaves slopes below 1 alone, "two" also pulls them up to 1.
-
-    Returns:
-      (penalty f32[], to be added to the critic's loss; largest slope f32[]). The largest slope is
-      a lower estimate of the critic's Lipschitz constant, to be reported beside the Wasserstein
+    Returns: (penalty f32[], to be added to the critic's loss; largest slope f32[]). The slope is a
+      lower estimate of the critic's Lipschitz constant, to be reported beside the Wasserstein
       value, which is a lower bound only once divided by the constant itself. An input of slope 0
       adds nothing to the penalty's gradient.
-
-    Raises:
-      ValueError: score_fn does not give one score per input, leaves disagree on n, unknown sided.
-
+    Raises: ValueError: not one score per input, leaves that disagree on n, unknown sided.
     Source: Gulrajani et al. 2017 ("two", WGAN-GP); Petzka et al. 2018 ("one", WGAN-LP); Ozair et
       al. 2019 (Wasserstein dependency measure).
     Differs: rdevon/DIM has W1 without any constraint but `gradient_penalty`.
@@ -198,13 +170,8 @@ def between(rng: jax.Array, joint: Tree, product: Tree) -> Tree:
     Args:
       joint, product: pytrees of f[n, ...] of the same structure and shapes, e.g.
         (anchors, candidates).
-
-    Returns:
-      As `joint`. Gradients flow to both; `lax.stop_gradient` keeps the penalty off the encoder.
-
-    Raises:
-      ValueError: structures or shapes differ, or leaves disagree on n.
-
+    Returns: as `joint`. Gradients flow to both; `lax.stop_gradient` keeps them off the encoder.
+    Raises: ValueError: structures or shapes differ, or leaves disagree on n.
     Source: Gulrajani et al. 2017, section 4; Ozair et al. 2019. Differs: no.
     """
     shapes = jax.tree.map(jnp.shape, joint), jax.tree.map(jnp.shape, product)

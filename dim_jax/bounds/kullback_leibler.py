@@ -1,46 +1,25 @@
 """Estimates of I = KL(joint || product) by critics whose optimum is the log density ratio."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dim_jax.bounds import divergences, f_divergences, pairs
-from dim_jax.bounds.labels import NONE, Ceiling, Facts, label
-from dim_jax.bounds.pairs import Sharded
-from dim_jax.bounds.statistics import (
-    COLUMNS_BY_LOCATION,
-    EVERYTHING,
-    ROWS_BY_LOCATION,
-    AxisName,
-    Joint,
-    SumExp,
-    SumExpButLargest,
-    log_total,
-    log_without,
-)
+from dim_jax.bounds import divergences, f_divergences
+from dim_jax.bounds.definition import bound
+from dim_jax.bounds.labels import NONE, Ceiling, Facts
+from dim_jax.bounds.pairs import Pairs, with_gradient_of
+from dim_jax.bounds.statistics import LeaveOneOut, LogSum, LogSumExp, Per, Positive, Sum
 
-_JOINT = Joint(ROWS_BY_LOCATION)
+_DONSKER_VARADHAN = ("neither", "I(x; y)", NONE, "too high", ("c",))
+_KL = (divergences.kl_positive, divergences.kl_negative)
 
 
-@label(
-    Facts(
-        kind="neither",
-        of="I(x; y)",
-        population="lower bound",
-        ceiling=NONE,
-        batch="too high",
-        invariant_to=("c",),
-    )
-)
-def donsker_varadhan(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts(*_DONSKER_VARADHAN, population="lower bound"))
+def donsker_varadhan(pairs: Pairs) -> jax.Array:
     """Donsker-Varadhan estimate, in nats; larger is better, no ceiling.
 
         mean over positives of T - log mean over negatives of exp(T)
@@ -50,22 +29,17 @@ def donsker_varadhan(
     each). The population value is a lower bound; a batch value is biased upwards (Jensen), and its
     gradient is that of a ratio of two averages (`mine` removes that bias).
 
-    Args: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix.
     Source: Donsker and Varadhan 1983; Belghazi et al. 2018 (MINE); Hjelm et al. 2019, equation 2.
     Differs: rdevon/DIM dim_losses.py cannot mask local scores and leaves the locations out of the
       normaliser; here positives never enter the normaliser and the mean counts every entry.
     """
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    parts = whole.reduce(joint=_JOINT, rest=SumExp(EVERYTHING))
-    return whole.value(_donsker_varadhan(whole, parts["joint"], parts["rest"]))
+    return _donsker_varadhan(pairs, *pairs.reduce(Positive(), LogSumExp()))
 
 
-def _donsker_varadhan(whole, joint, rest) -> jax.Array:
-    # Against the peak, so that large scores of one sign do not cancel in float32.
-    above = whole.joint_mean(joint - rest.peak)
-    return above - log_total(rest, minus=rest.peak) + math.log(whole.negatives)
+def _donsker_varadhan(pairs: Pairs, positive: jax.Array, negatives: LogSum) -> jax.Array:
+    # Relative to the peak, so that large scores of one sign do not cancel in float32.
+    peak = negatives.peak
+    return pairs.mean(positive - peak) - (negatives - peak) + math.log(pairs.negatives)
 
 
 class MineState(NamedTuple):
@@ -80,27 +54,15 @@ def mine_state() -> MineState:
     return MineState(jnp.full((), -jnp.inf), jnp.zeros(()))
 
 
-@label(
+@bound(
     Facts(
-        kind="neither",
-        of="I(x; y)",
+        *_DONSKER_VARADHAN,
         population="lower bound",
-        ceiling=NONE,
-        batch="too high",
-        invariant_to=("c",),
         gradient="of mean T - mean exp(T) / moving average",
         takes="scores and more",
     )
 )
-def mine(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    state: MineState,
-    decay: float,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> tuple[jax.Array, jax.Array, MineState]:
+def mine(pairs: Pairs, *, state: MineState, decay: float) -> tuple[jax.Array, jax.Array, MineState]:
     """Mutual information neural estimation: Donsker-Varadhan with a debiased gradient.
 
         value      Donsker-Varadhan
@@ -112,48 +74,27 @@ def mine(
     Args:
       state: of the batches before, `mine_state()` at first.
       decay: of the moving average, in [0, 1); 0 is the plain gradient of Donsker-Varadhan.
-      Others: see the package.
     Returns: (value f32[], surrogate f32[], new state): report the value, differentiate the
       surrogate (its number is the value's), carry the state. `jax.value_and_grad` of a function
       that returns (-surrogate, state) with has_aux=True does all three. On devices all hold
       the same state.
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix; a
-      decay outside [0, 1).
     Source: Belghazi et al. 2018, section 3.2.
     Differs: published code starts the average at a constant and is biased for the first steps.
     """
     if not 0.0 <= decay < 1.0:
         raise ValueError(f"decay is {decay}; a moving average needs 0 <= decay < 1; try 0.99")
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    parts = whole.reduce(joint=_JOINT, rest=SumExp(EVERYTHING))
-    value = whole.value(_donsker_varadhan(whole, parts["joint"], parts["rest"]))
-    log_mean = log_total(parts["rest"]).reshape(()) - math.log(whole.negatives)
+    positive, negatives = pairs.reduce(Positive(), LogSumExp())
+    value = _donsker_varadhan(pairs, positive, negatives)
+    log_mean = negatives.value() - math.log(pairs.negatives)
     now = jax.lax.stop_gradient(log_mean) + math.log1p(-decay)
     before = state.log_sum + (math.log(decay) if decay else -math.inf)
-    log_sum = jnp.logaddexp(now, before)
-    new = MineState(log_sum, decay * state.weight + (1.0 - decay))
+    new = MineState(jnp.logaddexp(now, before), decay * state.weight + (1.0 - decay))
     ratio = jnp.exp(log_mean - (new.log_sum - jnp.log(new.weight)))
-    surrogate = whole.joint_mean(parts["joint"]) - ratio
-    return value, pairs.with_gradient_of(whole.value(surrogate), value), new
+    return value, with_gradient_of(pairs.mean(positive) - ratio, value), new
 
 
-@label(
-    Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=(),
-    )
-)
-def nwj(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    clip: float | None = None,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts("lower bound", "I(x; y)"))
+def nwj(pairs: Pairs, *, clip: float | None = None) -> jax.Array:
     """Nguyen-Wainwright-Jordan bound (the KL of f-GAN, MINE-f), in nats; larger is better.
 
         mean over positives of T - mean over negatives of exp(T - 1)
@@ -165,35 +106,13 @@ def nwj(
       clip: scores are first clipped to [-clip, clip]. The value stays a lower bound, of another
         critic, whose gradient is 0 outside. Without it a negative's score above 89 overflows
         float32: the value is -inf, as the definition has it, and the gradient is not finite.
-      Others: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix; a
-      clip that is not positive.
-    Source: Nguyen et al. 2010; Nowozin et al. 2016; Poole et al. 2019, equation 6.
-    Differs: no.
+    Source: Nguyen et al. 2010; Nowozin et al. 2016; Poole et al. 2019, equation 6. Differs: no.
     """
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    return f_divergences.estimate(whole, divergences.kl_positive, divergences.kl_negative, clip)
+    return f_divergences.estimate(pairs, *_KL, f_divergences.clipped(clip))
 
 
-@label(
-    Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=(),
-        takes="scores and more",
-    )
-)
-def tuba(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    log_baseline: jax.Array | float,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts("lower bound", "I(x; y)", takes="scores and more"))
+def tuba(pairs: Pairs, *, log_baseline: jax.Array | float) -> jax.Array:
     """Tractable unnormalised Barber-Agakov bound, in nats; larger is better.
 
         1 + mean over positives of (T - log a(y)) - mean over negatives of exp(T) / a(y)
@@ -203,50 +122,25 @@ def tuba(
 
     Args:
       log_baseline: log a(y) of each candidate, f[] or f[m, *l or 1s].
-      Others: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix; a
-      baseline that does not match the candidates.
-    Source: Poole et al. 2019, equation 5.
-    Differs: no.
+    Source: Poole et al. 2019, equation 5. Differs: no.
     """
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    return f_divergences.estimate(
-        whole,
-        divergences.kl_positive,
-        divergences.kl_negative,
-        critic=lambda scores, baseline: scores - baseline + 1.0,
-        extra=whole.per_candidate(log_baseline, "log_baseline"),
-    )
+    baseline = pairs.per_candidate(log_baseline, "log_baseline")
+    return f_divergences.estimate(pairs, *_KL, lambda t, log_a: t - log_a + 1.0, baseline)
 
 
-@label(
+_LOG_OTHERS = Ceiling("log(n - 1)", lambda n: math.log(n - 1))
+_BY_ALPHA = Ceiling("1 + log((n - 1) / alpha)", lambda n, alpha: 1 + math.log((n - 1) / alpha))
+
+
+@bound(
     Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        ceiling=Ceiling("log(n - 1)", lambda n: math.log(n - 1)),
-        batch="grows with n",
+        *("lower bound", "I(x; y)", _LOG_OTHERS, "grows with n"),
         invariant_to=("c(y, l)",),
         variant="alpha=1",
     ),
-    Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        ceiling=Ceiling("1 + log((n - 1) / alpha)", lambda n, alpha: 1 + math.log((n - 1) / alpha)),
-        batch="grows with n",
-        invariant_to=(),
-        variant="0<alpha<1",
-    ),
+    Facts("lower bound", "I(x; y)", _BY_ALPHA, "grows with n", variant="0<alpha<1"),
 )
-def interpolated(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    alpha: float,
-    log_baseline: jax.Array | float = 0.0,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+def interpolated(pairs: Pairs, *, alpha: float, log_baseline: jax.Array | float = 0.0) -> jax.Array:
     """The bound between TUBA (alpha = 0) and InfoNCE (alpha = 1), in nats; larger is better.
 
         A[j, k] = mean over anchors i != k of exp(T_ij)
@@ -256,108 +150,77 @@ def interpolated(
     for candidates j, k whose positives are the anchors j, k; with locations the mean of the value
     at each. The positive is in A of the first mean and left out of a of the second. alpha trades
     variance (small alpha) for bias: at most 1 + log((n - 1) / alpha), log(n - 1) at alpha = 1.
+    The matrix is square, every candidate has a positive.
 
     Args:
       alpha: in [0, 1].
       log_baseline: log a(y) of each candidate, f[] or f[m, *l or 1s]; 0 is a = 1.
-      Others: see the package; the matrix is square, every candidate has a positive.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: scores or positives that make no square score
-      matrix; a baseline that does not match the candidates; alpha outside [0, 1].
     Source: Poole et al. 2019, equation 12 and appendix.
     Differs: leave-one-out sums never subtract a dominant term.
     """
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha is {alpha}; it interpolates; pass a number from 0 to 1")
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    whole.require_square("interpolated")
-    whole.require_one_positive_per_candidate("interpolated")
-    others = whole.anchors - 1
-    log_alpha = math.log(alpha) if alpha else -math.inf
-    log_rest = math.log1p(-alpha) if alpha < 1 else -math.inf
-    parts = whole.reduce(
-        joint=Joint(COLUMNS_BY_LOCATION, everywhere=True),
-        rest=SumExpButLargest(COLUMNS_BY_LOCATION),
-    )
-    joint, rest = parts["joint"], parts["rest"]
-    baseline = whole.per_candidate(log_baseline, "log_baseline")
+    if pairs.anchors != pairs.candidates:
+        raise ValueError(
+            f"interpolated needs a positive for every candidate and got {pairs.anchors} anchors "
+            f"with {pairs.candidates} candidates; pass a square matrix, without a queue"
+        )
+    per = Per.CANDIDATE_AND_LOCATION
+    positive, anchors = pairs.reduce(Positive(per, everywhere=True), LeaveOneOut(per))
+    baseline = pairs.per_candidate(log_baseline, "log_baseline")
+    log_others = math.log(pairs.anchors - 1)
 
-    def mixed(log_mean: jax.Array, base: jax.Array) -> jax.Array:
+    def log_a(log_mean: jax.Array, baseline: jax.Array) -> jax.Array:
         if alpha in (0.0, 1.0):
-            return log_mean if alpha else base
-        return jnp.logaddexp(log_alpha + log_mean, log_rest + base)
+            return log_mean if alpha else baseline
+        return jnp.logaddexp(math.log(alpha) + log_mean, math.log1p(-alpha) + baseline)
 
-    def excess(scores: jax.Array, extra) -> jax.Array:
+    def first_term(scores: jax.Array, extra) -> jax.Array:
         """log a[j, k] - T_jj, with k the anchor of this entry."""
-        joint, rest, baseline = extra
-        left = jnp.logaddexp(0.0, log_without(rest, scores, minus=joint))
-        return mixed(left - math.log(others), baseline - joint)
+        positive, anchors, baseline = extra
+        log_sum = jnp.logaddexp(0.0, anchors.without(scores, minus=positive))
+        return log_a(log_sum - log_others, baseline - positive)
 
-    first = whole.negatives_mean(excess, (joint, rest, baseline))
-    peak = rest.everything.peak
-    log_mean = log_total(rest.everything, minus=peak) - math.log(others)
-    second = jnp.exp(log_mean - mixed(log_mean, baseline - peak))
-    return whole.value(1.0 - first - whole.joint_mean(second))
+    (first,) = pairs.reduce(Sum(first_term), extra=(positive, anchors, baseline))
+    peak = anchors.everything.peak  # as in `_donsker_varadhan`
+    log_mean = (anchors.everything - peak) - log_others
+    second = pairs.mean(jnp.exp(log_mean - log_a(log_mean, baseline - peak)))
+    return 1.0 - first / pairs.negatives - second
 
 
-@label(
-    Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=(),
-        gradient="of jensen_shannon",
-    )
-)
-def js_nwj(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts("lower bound", "I(x; y)", gradient="of jensen_shannon"))
+def js_nwj(pairs: Pairs) -> jax.Array:
     """The NWJ bound at 1 + T, trained by the Jensen-Shannon objective; in nats.
 
         value      mean over positives of (1 + T) - mean over negatives of exp(T)
         gradient   of `jensen_shannon`, whose optimal critic is T = log ratio as well
 
-    Training is stable where that of `nwj` is not; the value has the variance of `nwj`.
+    Training is stable where that of `nwj` is not; the value has the variance of `nwj`: it is -inf
+    where a negative's score is above 88 in float32, with a finite gradient.
 
-    Args: see the package.
-    Returns: f32[]; -inf where a negative's score is above 88 in float32, with a finite gradient.
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix.
-    Source: Poole et al. 2019, section 2.4 (L_JS).
-    Differs: no.
+    Source: Poole et al. 2019, section 2.4 (L_JS). Differs: no.
     """
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    parts = whole.reduce(
-        joint=_JOINT, rest=SumExp(EVERYTHING), softplus=f_divergences.JENSEN_SHANNON_NEGATIVE
-    )
-    mean = whole.joint_mean(1.0 + parts["joint"])
-    value = mean - jnp.exp(log_total(parts["rest"]) - math.log(whole.negatives))
-    objective = f_divergences.jensen_shannon_of(whole, parts["joint"], parts["softplus"])
-    return pairs.with_gradient_of(whole.value(objective), value.reshape(()))
+
+    def value(positive: jax.Array, negatives: LogSum) -> jax.Array:
+        mean_exp = jnp.exp(negatives.value() - math.log(pairs.negatives))
+        return pairs.mean(1.0 + positive) - mean_exp
+
+    return _with_gradient_of_jensen_shannon(pairs, LogSumExp(), value)
 
 
-@label(
-    Facts(
-        kind="neither",
-        of="I(x; y)",
-        ceiling=NONE,
-        batch="too high",
-        invariant_to=(),
-        gradient="of jensen_shannon",
-    )
-)
-def smile(
-    scores: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    tau: float,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
+def _with_gradient_of_jensen_shannon(
+    pairs: Pairs, of_negatives: LogSumExp, value: Callable[[jax.Array, LogSum], jax.Array]
 ) -> jax.Array:
+    """The value of positives and negatives, in the one pass that the gradient takes."""
+    positive, negatives, product = pairs.reduce(
+        Positive(), of_negatives, Sum(term=divergences.jensen_shannon_negative)
+    )
+    joint = pairs.mean(divergences.jensen_shannon_positive(positive))
+    return with_gradient_of(joint - product / pairs.negatives, value(positive, negatives))
+
+
+@bound(Facts("neither", "I(x; y)", batch="too high", gradient="of jensen_shannon"))
+def smile(pairs: Pairs, *, tau: float) -> jax.Array:
     """Smoothed mutual information lower-bound estimator, in nats. Despite its name NOT a bound.
 
         value      mean over positives of T - log mean over negatives of exp(clip(T, -tau, tau))
@@ -368,21 +231,9 @@ def smile(
 
     Args:
       tau: where the scores of negatives are clipped, positive; inf is Donsker-Varadhan.
-      Others: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: scores or positives that make no score matrix; a
-      tau that is not positive.
-    Source: Song and Ermon 2020, equation 17.
-    Differs: no.
+    Source: Song and Ermon 2020, equation 17. Differs: no.
     """
     if not tau > 0:
         raise ValueError(f"tau is {tau}; scores are clipped to [-tau, tau]; pass a positive tau")
-    whole = pairs.of(scores, positives, axis_name, sharded)
-    parts = whole.reduce(
-        joint=_JOINT,
-        rest=SumExp(EVERYTHING, of=lambda scores, _: jnp.clip(scores, -tau, tau)),
-        softplus=f_divergences.JENSEN_SHANNON_NEGATIVE,
-    )
-    value = _donsker_varadhan(whole, parts["joint"], parts["rest"])
-    objective = f_divergences.jensen_shannon_of(whole, parts["joint"], parts["softplus"])
-    return pairs.with_gradient_of(whole.value(objective), value.reshape(()))
+    clipped = LogSumExp(of=lambda scores, _: jnp.clip(scores, -tau, tau))
+    return _with_gradient_of_jensen_shannon(pairs, clipped, partial(_donsker_varadhan, pairs))

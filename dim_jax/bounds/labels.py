@@ -1,4 +1,4 @@
-"""What each function's value is, as facts that tests check and from which the table is printed."""
+"""Facts about the value of each function, which tests check and from which the table is printed."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -17,10 +17,6 @@ class Ceiling(NamedTuple):
 
 LOG_N = Ceiling("log n", math.log)
 NONE = Ceiling("none", lambda n: math.inf)
-
-
-def constant(text: str, value: float) -> Ceiling:
-    return Ceiling(text, lambda n: value)
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,9 @@ class Facts:
 
     kind: Kind
     of: str
-    ceiling: Ceiling
-    batch: Literal["unbiased", "too high", "grows with n", "exact"]
-    invariant_to: tuple[str, ...]
+    ceiling: Ceiling = NONE
+    batch: Literal["unbiased", "too high", "grows with n", "exact"] = "unbiased"
+    invariant_to: tuple[str, ...] = ()
     gradient: str = "of the value"
     population: Kind | None = None
     condition: str = ""
@@ -57,48 +53,24 @@ class Facts:
     takes: Literal["scores", "scores and more", "log-likelihoods", "value"] = "scores"
 
 
-def label(*facts: Facts):
-    """Gives a function its `facts`, one entry per variant."""
-
-    def attach(function):
-        function.facts = facts
-        return function
-
-    return attach
-
-
 HEADER = (
-    "function",
-    "one batch, in expectation",
-    "of",
-    "ceiling",
-    "batch value",
-    "invariant to",
-    "gradient",
+    *("function", "one batch, in expectation", "of", "ceiling"),
+    *("batch value", "invariant to", "gradient"),
 )
 
 
 def rows(functions: Iterable[Callable]) -> list[tuple[str, ...]]:
     """The facts as cells of text, in the order of `HEADER`."""
-    cells = []
-    for function in functions:
-        for facts in function.facts:
-            name = function.__name__ + (f", {facts.variant}" if facts.variant else "")
-            kind = facts.kind + (f" if {facts.condition}" if facts.condition else "")
-            if facts.population not in (None, facts.kind):
-                kind += f" ({facts.population} on the population)"
-            cells.append(
-                (
-                    name,
-                    kind,
-                    facts.of,
-                    facts.ceiling.text,
-                    facts.batch,
-                    ", ".join(facts.invariant_to) or "nothing",
-                    facts.gradient,
-                )
-            )
-    return cells
+    return [_row(function.__name__, facts) for function in functions for facts in function.facts]
+
+
+def _row(name: str, facts: Facts) -> tuple[str, ...]:
+    kind = facts.kind + (f" if {facts.condition}" if facts.condition else "")
+    if facts.population not in (None, facts.kind):
+        kind += f" ({facts.population} on the population)"
+    name += f", {facts.variant}" if facts.variant else ""
+    invariant_to = ", ".join(facts.invariant_to) or "nothing"
+    return name, kind, facts.of, facts.ceiling.text, facts.batch, invariant_to, facts.gradient
 
 
 def table(functions: Iterable[Callable]) -> str:

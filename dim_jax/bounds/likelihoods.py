@@ -1,59 +1,47 @@
 """Bounds from normalised models: log-likelihoods log q in place of critic scores.
 
-A matrix of them has log q(y_j | x_i) at [i, j]: anchors x are rows, candidates y columns.
+A matrix of them, `log_conditional` f[n, m, *l], has log q(y_j | x_i) at [i, j]: anchors x are rows,
+candidates y columns.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from dim_jax.bounds import contrastive, f_divergences, pairs
-from dim_jax.bounds.labels import LOG_N, NONE, Facts, label
-from dim_jax.bounds.pairs import Sharded
-from dim_jax.bounds.statistics import COLUMNS_BY_LOCATION, AxisName, Joint, SumExp
+from dim_jax.bounds.contrastive import infonce
+from dim_jax.bounds.definition import bound, estimator
+from dim_jax.bounds.f_divergences import difference_of_means
+from dim_jax.bounds.labels import LOG_N, Facts
+from dim_jax.bounds.pairs import Pairs, replicated
+from dim_jax.bounds.statistics import AxisName, LogSumExp, Per, Positive
+
+_EXACT = dict(condition="q(y | x) is exact", takes="log-likelihoods")
 
 
-@label(
-    Facts(
-        kind="lower bound",
-        of="I(x; y)",
-        condition="the entropy is that of y",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=(),
-        takes="log-likelihoods",
-    )
+@estimator(
+    Facts("lower bound", "I(x; y)", condition="the entropy is that of y", takes="log-likelihoods")
 )
 def barber_agakov(
     log_conditional: jax.Array, *, entropy: jax.Array | float, axis_name: AxisName | None = None
 ) -> jax.Array:
-    """Barber-Agakov bound, in nats; larger is better.
+    """Barber-Agakov bound, in nats; larger is better. Equal to I where q is the true conditional.
 
         entropy + mean of log q(y | x) over joint pairs
 
     Args:
       log_conditional: f[n] or f[n, *l], log q(y_i | x_i) of the joint pairs; with `axis_name`
         those of this device, as many on each.
-      entropy: H(Y) of the true law, in nats (differential for densities).
-    Returns: f32[]; equal to I where q is the true conditional.
+      entropy: H(Y) of the true distribution, in nats (differential for densities).
     Raises: TypeError, ValueError at trace time: no floats, or none at all.
-    Source: Barber and Agakov 2003; Poole et al. 2019, equation 2.
-    Differs: no.
+    Source: Barber and Agakov 2003; Poole et al. 2019, equation 2. Differs: no.
     """
     mean = _mean(log_conditional, "log_conditional", axis_name)
-    return pairs.replicated(jnp.asarray(entropy, mean.dtype) + mean, axis_name)
+    return replicated(jnp.asarray(entropy, mean.dtype) + mean, axis_name)
 
 
-@label(
-    Facts(
-        kind="neither",
-        of="I(x; y)",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=(),
-        takes="log-likelihoods",
-    )
-)
+@estimator(Facts("neither", "I(x; y)", takes="log-likelihoods"))
 def difference_of_entropies(
     log_marginal: jax.Array, log_conditional: jax.Array, *, axis_name: AxisName | None = None
 ) -> jax.Array:
@@ -67,10 +55,8 @@ def difference_of_entropies(
     Args:
       log_marginal, log_conditional: f[n] or f[n, *l], log q(y_i) and log q(y_i | x_i); with
         `axis_name` those of this device, as many on each.
-    Returns: f32[].
     Raises: TypeError, ValueError at trace time: no floats, or none at all, or not of one shape.
-    Source: McAllester and Stratos 2020, equation 7.
-    Differs: no.
+    Source: McAllester and Stratos 2020, equation 7. Differs: no.
     """
     if jnp.shape(log_marginal) != jnp.shape(log_conditional):
         raise ValueError(
@@ -79,28 +65,11 @@ def difference_of_entropies(
         )
     marginal = _mean(log_marginal, "log_marginal", axis_name)
     conditional = _mean(log_conditional, "log_conditional", axis_name)
-    return pairs.replicated(conditional - marginal, axis_name)
+    return replicated(conditional - marginal, axis_name)
 
 
-@label(
-    Facts(
-        kind="upper bound",
-        of="I(x; y)",
-        condition="q(y | x) is exact",
-        ceiling=NONE,
-        batch="unbiased",
-        invariant_to=("c(x, l)", "c(y, l)"),
-        takes="log-likelihoods",
-    )
-)
-def club(
-    log_conditional: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    include_positives: bool = False,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts("upper bound", "I(x; y)", invariant_to=("c(x, l)", "c(y, l)"), **_EXACT))
+def club(pairs: Pairs, *, include_positives: bool = False) -> jax.Array:
     """Contrastive log-ratio upper bound, in nats; minimise it to make x and y independent.
 
         mean over positives of log q(y | x) - mean over negatives of log q(y | x)
@@ -109,99 +78,52 @@ def club(
     joint): loose), or close enough to it; otherwise neither. Fit q by its likelihood, apart.
 
     Args:
-      log_conditional: f[n, m, *l], log q(y_j | x_i).
       include_positives: the second mean runs over all pairs, as published; the value is then
         (n - 1) / n of the default's.
-      Others: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix.
     Source: Cheng et al. 2020 (CLUB), equation 10.
     Differs: the positives are left out of the second mean unless `include_positives`.
     """
-    whole = pairs.of(log_conditional, positives, axis_name, sharded)
-    share = 1.0 - 1.0 / whole.candidates if include_positives else 1.0
-    return whole.value(share * f_divergences.difference_of_means(whole))
+    share = 1.0 - 1.0 / pairs.candidates if include_positives else 1.0
+    return share * difference_of_means(pairs)
 
 
-@label(
-    Facts(
-        kind="upper bound",
-        of="I(x; y)",
-        condition="q(y | x) is exact",
-        ceiling=NONE,
-        batch="too high",
-        invariant_to=("c(y, l)",),
-        takes="log-likelihoods",
-    )
-)
-def leave_one_out(
-    log_conditional: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
+@bound(Facts("upper bound", "I(x; y)", batch="too high", invariant_to=("c(y, l)",), **_EXACT))
+def leave_one_out(pairs: Pairs) -> jax.Array:
     """Leave-one-out upper bound, in nats.
 
         mean over positives j of log q(y_j | x_j) - log mean over i != j of q(y_j | x_i)
 
     The marginal of y is the mixture of the batch's other conditionals. An upper bound in
-    expectation if q is the true conditional; for any other q neither.
+    expectation if q is the true conditional; for any other q neither. Candidates have one positive
+    each.
 
-    Args:
-      log_conditional: f[n, m, *l], log q(y_j | x_i).
-      Others: see the package.
-    Returns: f32[].
-    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix;
-      two positives for one candidate.
     Source: Poole et al. 2019, equation 15.
     Differs: Linear95/CLUB (L1OutUB) broadcasts to [n, n, n] and so computes CLUB instead.
     """
-    whole = pairs.of(log_conditional, positives, axis_name, sharded)
-    whole.require_negatives("anchors")
-    whole.require_one_positive_per_candidate("leave_one_out")
-    parts = whole.reduce(joint=Joint(COLUMNS_BY_LOCATION), rest=SumExp(COLUMNS_BY_LOCATION))
-    others = whole.anchors - 1
-    return whole.value(contrastive.above_the_rest(whole, parts["joint"], parts["rest"], others))
+    per = Per.CANDIDATE_AND_LOCATION
+    positive, others = pairs.reduce(Positive(per), LogSumExp(per))
+    return pairs.mean(positive - others + math.log(pairs.anchors - 1))
 
 
-@label(
+@bound(
     Facts(
-        kind="lower bound",
-        of="mean over l of I(x; y_l)",
-        ceiling=LOG_N,
-        batch="grows with n",
-        invariant_to=("c(y, l)",),
+        *("lower bound", "mean over l of I(x; y_l)", LOG_N, "grows with n", ("c(y, l)",)),
         takes="log-likelihoods",
     )
 )
-def known_conditional(
-    log_conditional: jax.Array,
-    positives: jax.Array | None = None,
-    *,
-    axis_name: AxisName | None = None,
-    sharded: Sharded = "anchors",
-) -> jax.Array:
-    """InfoNCE whose critic is the conditional law of y, from which y was drawn, in nats.
+def known_conditional(pairs: Pairs) -> jax.Array:
+    """InfoNCE whose critic is the conditional density of y, from which y was drawn, in nats.
 
         mean over positives j of log q(y_j | x_j) - log mean over i of q(y_j | x_i)
 
     The marginal of y is the mixture of all of the batch's conditionals, the own one too, which
     keeps the value at or below log n; `leave_one_out` is the same without it. A lower bound for
-    any q; the true conditional is the best critic.
+    any q; the true conditional is the best critic. Locations are bounded one by one; candidates
+    have one positive each.
 
-    Args:
-      log_conditional: f[n, m, *l], log q(y_j | x_i); locations are bounded one by one.
-      Others: see the package.
-    Returns: f32[], larger is better.
-    Raises: TypeError, ValueError at trace time: log-likelihoods or positives that make no matrix;
-      two positives for one candidate.
-    Source: Poole et al. 2019, section 2.5 (tractable conditional).
-    Differs: no.
+    Source: Poole et al. 2019, section 2.5 (tractable conditional). Differs: no.
     """
-    return contrastive.infonce(
-        log_conditional, positives, negatives="anchors", axis_name=axis_name, sharded=sharded
-    )
+    return infonce.formula(pairs, negatives="anchors")
 
 
 def _mean(values: jax.Array, name: str, axis_name: AxisName | None) -> jax.Array:

@@ -15,9 +15,10 @@ import numpy as np
 from jax import lax
 
 from dim_jax.bounds import checks
-from dim_jax.bounds.statistics import AxisName, Block, Entry, Statistic, Sum
+from dim_jax.bounds.statistics import AxisName, Block, Shape, Statistic
 
 Sharded = Literal["anchors", "candidates"]
+Positives = jax.Array | None
 
 
 class Pairs(abc.ABC):
@@ -29,11 +30,7 @@ class Pairs(abc.ABC):
     """
 
     def __init__(
-        self,
-        shape: tuple[int, ...],
-        positives: jax.Array | None,
-        axis_name: AxisName | None,
-        sharded: Sharded,
+        self, shape: Shape, positives: Positives, axis_name: AxisName | None, sharded: Sharded
     ):
         if sharded not in get_args(Sharded):
             raise ValueError(f"sharded={sharded!r} is unknown; use one of {get_args(Sharded)}")
@@ -46,51 +43,43 @@ class Pairs(abc.ABC):
         self.candidates = shape[1] * (devices if sharded == "candidates" else 1)
         self.locations = math.prod(shape[2:])
         self.negatives = float(self.anchors) * (self.candidates - 1)
+        checks.at_least_two(self.candidates, 1, shape)
 
-    def reduce(self, extra: Any = (), **statistics: Statistic) -> dict[str, Any]:
-        """The statistics by name, over all devices.
+    def reduce(self, *statistics: Statistic, extra: Any = ()) -> tuple[Any, ...]:
+        """The value of each statistic, over all devices.
 
         One per anchor stays with the device that has the anchor if anchors are sharded, one per
-        candidate likewise.
+        candidate likewise. One per candidate is refused where a candidate has two positives.
 
         Args:
           extra: numbers per candidate, f[1, m, l or 1], for the statistics' `of`.
         """
-        parts = self._reduce_here(statistics, extra)
-        if self.axis_name is None:
-            return parts
-        axis = 0 if self.sharded == "anchors" else 1
-        for name, statistic in statistics.items():
-            if statistic.crosses(axis):
-                parts[name] = statistic.across(parts[name], self.axis_name)
-        return parts
+        if any(1 not in statistic.over for statistic in statistics):
+            checks.at_least_two(self.anchors, 0, self.shape)
+            checks.one_per_column(self.columns)
+        parts = self._reduce_here(dict(enumerate(statistics)), extra)
+        if self.axis_name is not None:
+            for i, statistic in enumerate(statistics):
+                if (0 if self.sharded == "anchors" else 1) in statistic.crosses:
+                    parts[i] = statistic.across(parts[i], self.axis_name)
+        return tuple(parts[i] for i in range(len(statistics)))
 
-    def joint_mean(self, terms: jax.Array) -> jax.Array:
+    def mean(self, terms: jax.Array) -> jax.Array:
         """Mean over all positives and locations, f[], of terms f[n, 1, l] of each anchor's.
 
         Or of terms f[1, m, l] of each candidate's; candidates without a positive do not count.
         """
-        per_anchor = terms.shape[:2] == (self.shape[0], 1)
-        here = self._has_positive() if per_anchor else self._is_positive()
-        total = jnp.sum(terms.mean(2, keepdims=True), where=here)
+        n, m = self.shape[:2]
+        here = (self.columns >= 0) & (self.columns < m)  # the anchors whose positive is here
+        if terms.shape[:2] == (n, 1):
+            counted = jnp.asarray(here)[:, None, None]
+        else:
+            columns = jnp.where(here, self.columns, m)
+            counted = jnp.zeros(m, bool).at[columns].set(True, mode="drop")[None, :, None]
+        total = jnp.sum(terms.mean(2, keepdims=True), where=counted)
         if self.axis_name is not None:
             total = lax.psum(total, self.axis_name)
         return total / self.anchors
-
-    def _has_positive(self) -> jax.Array:
-        """Whether each anchor's positive is on this device, b[n, 1, 1]."""
-        here = (self.columns >= 0) & (self.columns < self.shape[1])
-        return jnp.asarray(here)[:, None, None]
-
-    def _is_positive(self) -> jax.Array:
-        """Whether each candidate has a positive on this device, b[1, m, 1]."""
-        m = self.shape[1]
-        columns = jnp.where(self.columns >= 0, self.columns, m)  # negative ones would wrap
-        return jnp.zeros(m, bool).at[columns].set(True, mode="drop")[None, :, None]
-
-    def negatives_mean(self, of: Entry, extra: Any = ()) -> jax.Array:
-        """Mean over all negatives and locations of a function of each score, f[1, 1, 1]."""
-        return self.reduce(extra, mean=Sum(of))["mean"] / self.negatives
 
     def per_candidate(self, numbers: jax.Array | float, name: str) -> jax.Array:
         """Numbers f[] or f[m, *l or 1s] of this device's candidates as f[1, m, l or 1]."""
@@ -103,34 +92,12 @@ class Pairs(abc.ABC):
         if numbers.shape[0] != m or (by_location != locations and math.prod(by_location) != 1):
             raise ValueError(
                 f"{name} has shape {numbers.shape} and scores {self.shape}; it has one number per "
-                f"candidate, or per candidate and location; pass shape ({m},) or "
-                f"{(m, *locations)}"
+                f"candidate, or per candidate and location; pass shape ({m},) or {(m, *locations)}"
             )
         return numbers.reshape(1, m, -1)
 
-    def value(self, value: jax.Array) -> jax.Array:
-        """The scalar that all devices hold; see `replicated`."""
-        return replicated(value.reshape(()), self.axis_name)
-
-    def require_negatives(self, of: Literal["anchors", "candidates"] = "candidates") -> None:
-        if getattr(self, of) < 2:
-            raise ValueError(
-                f"scores have shape {self.shape}: a batch of 1 has no negatives; at least 2 "
-                f"are needed along axis {int(of == 'candidates')}; use a larger batch"
-            )
-
-    def require_one_positive_per_candidate(self, name: str) -> None:
-        checks.one_per_column(self.columns, name)
-
-    def require_square(self, name: str) -> None:
-        if self.anchors != self.candidates:
-            raise ValueError(
-                f"{name} needs a positive for every candidate and got {self.anchors} anchors with "
-                f"{self.candidates} candidates; pass a square matrix, without a queue"
-            )
-
     @abc.abstractmethod
-    def _reduce_here(self, statistics: Mapping[str, Statistic], extra: Any) -> dict[str, Any]:
+    def _reduce_here(self, statistics: Mapping[int, Statistic], extra: Any) -> dict[int, Any]:
         """The statistics of this device's block."""
 
 
@@ -140,35 +107,23 @@ class Matrix(Pairs):
     def __init__(
         self,
         scores: jax.Array,
-        positives: jax.Array | None,
-        axis_name: AxisName | None,
-        sharded: Sharded,
+        positives: Positives = None,
+        *,
+        axis_name: AxisName | None = None,
+        sharded: Sharded = "anchors",
     ):
         scores = jnp.asarray(scores)
         checks.are_scores(scores.shape, scores.dtype)
         super().__init__(scores.shape, positives, axis_name, sharded)
         self.scores = as_block(scores, self.locations)
 
-    def _reduce_here(self, statistics: Mapping[str, Statistic], extra: Any) -> dict[str, Any]:
+    def _reduce_here(self, statistics, extra):
         columns = self.columns
         if isinstance(columns, np.ndarray) and np.array_equal(columns, np.arange(len(columns))):
             columns = jnp.arange(len(columns))  # a mask that the compiler can split over devices
         positives = (columns[:, None] == jnp.arange(self.shape[1]))[:, :, None]
         block = Block(self.scores, positives, ~positives, extra)
-        return {name: statistic.part(block) for name, statistic in statistics.items()}
-
-
-def of(
-    scores: jax.Array | Pairs,
-    positives: jax.Array | None,
-    axis_name: AxisName | None,
-    sharded: Sharded,
-) -> Pairs:
-    """The pairs that a bound was called with, checked, with at least one negative per anchor."""
-    if not isinstance(scores, Pairs):
-        scores = Matrix(scores, positives, axis_name, sharded)
-    scores.require_negatives()
-    return scores
+        return {i: statistic.part(block) for i, statistic in statistics.items()}
 
 
 def as_block(scores: jax.Array, locations: int) -> jax.Array:
@@ -183,6 +138,7 @@ def replicated(value: jax.Array, axis_name: AxisName | None) -> jax.Array:
     Where JAX does not track which values are replicated (`pmap`), the transpose of a psum is a
     psum: differentiating gives the gradient of the sum of all copies of the value.
     """
+    value = jnp.reshape(value, ())
     if axis_name is None or _tracks_replication(axis_name):
         return value
     return with_gradient_of(value / lax.axis_size(axis_name), value)

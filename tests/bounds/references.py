@@ -134,6 +134,7 @@ class Estimator(NamedTuple):
     """A function of scores, its loop, the loop whose gradient it has, and what it is called with.
 
     square: every candidate needs a positive. unique: no candidate may have two.
+    infinite: extremes of `test_bounds_values` where the definition is -inf in float32.
     """
 
     function: object
@@ -142,28 +143,41 @@ class Estimator(NamedTuple):
     options: dict
     square: bool = False
     unique: bool = False
+    infinite: tuple = ()
 
 
-def _estimator(name, loop, slopes=None, square=False, unique=False, **options):
-    return Estimator(getattr(bounds, name), loop, slopes or loop, options, square, unique)
+def _estimator(name, loop, slopes=None, square=False, unique=False, infinite=(), **options):
+    function = getattr(bounds, name)
+    return Estimator(function, loop, slopes or loop, options, square, unique, infinite)
+
+
+HUGE, TINY = ("huge negative", "all huge"), ("tiny positive", "all tiny")
 
 
 ESTIMATORS = {
     "dv": _estimator("donsker_varadhan", donsker_varadhan),
-    "nwj": _estimator("nwj", nwj),
-    "tuba": _estimator("tuba", tuba, log_baseline=0.3),
-    "interpolated 0": _estimator("interpolated", interpolated, square=True, alpha=0.0),
+    "nwj": _estimator("nwj", nwj, infinite=HUGE),
+    "tuba": _estimator("tuba", tuba, infinite=HUGE, log_baseline=0.3),
+    "interpolated 0": _estimator(
+        "interpolated", interpolated, square=True, infinite=HUGE, alpha=0.0
+    ),
     "interpolated 0.4": _estimator(
         "interpolated", interpolated, square=True, alpha=0.4, log_baseline=0.3
     ),
     "interpolated 1": _estimator("interpolated", interpolated, square=True, alpha=1.0),
-    "js_nwj": _estimator("js_nwj", lambda t, positives: nwj(t + 1, positives), jensen_shannon),
+    "js_nwj": _estimator(
+        "js_nwj", lambda t, positives: nwj(t + 1, positives), jensen_shannon, infinite=HUGE
+    ),
     "smile": _estimator("smile", smile, lambda t, p, tau: jensen_shannon(t, p), tau=1.5),
     "jsd": _estimator("jensen_shannon", jensen_shannon),
     "gan": _estimator("gan", f_divergence(lambda t: -softplus(-t), softplus)),
-    "rkl": _estimator("reverse_kl", f_divergence(lambda t: -np.exp(-t), lambda t: t - 1)),
+    "rkl": _estimator(
+        "reverse_kl", f_divergence(lambda t: -np.exp(-t), lambda t: t - 1), infinite=TINY
+    ),
     "h2": _estimator(
-        "squared_hellinger", f_divergence(lambda t: 1 - np.exp(-t), lambda t: np.exp(t) - 1)
+        "squared_hellinger",
+        f_divergence(lambda t: 1 - np.exp(-t), lambda t: np.exp(t) - 1),
+        infinite=(*HUGE, *TINY),
     ),
     "chi2": _estimator("pearson_chi2", f_divergence(lambda t: t, lambda t: t + t**2 / 4)),
     "wasserstein": _estimator("wasserstein", difference),

@@ -111,15 +111,7 @@ def test_no_scores_exceed_the_ceiling(label, scores, order, scale):
     assert value <= ceiling + 1e-4 * max(1.0, abs(ceiling)) if math.isfinite(ceiling) else True
 
 
-CEILING_REACHED = {  # scores of a perfect critic, for those that have a ceiling
-    "infonce": 1e4,
-    "symmetric_infonce": 1e4,
-    "interpolated alpha=1": 1e4,
-    "known_conditional": 1e4,
-    "jensen_shannon": 1e4,
-    "gan": 1e4,
-    "squared_hellinger": 60.0,
-}
+PERFECT = {"squared_hellinger": 60.0}  # scores of a perfect critic, where 1e4 overflows
 
 
 @every
@@ -128,19 +120,14 @@ def test_finite_ceilings_are_reached_and_others_passed(label):
     if facts.ceiling.text == "1 + log((n - 1) / alpha)":
         # Not reached, only approached by critics that the bound then punishes.
         return
-    name = next((name for name in CEILING_REACHED if label.startswith(name)), None)
-    assert (name is None) == math.isinf(facts.ceiling.of(N))
-    if name is None:
-        low = compiled(label)(np.eye(N)[..., None].repeat(L, -1), np.arange(N))
-        scores = 8.0 * np.eye(N)[..., None].repeat(L, -1)
-        if facts.of.startswith("KL(product"):
-            scores -= 8.0  # its optimal critic is low where the pairs are rare
-        assert compiled(label)(scores, np.arange(N)) > low
+    eye, ceiling = np.eye(N)[..., None].repeat(L, -1), facts.ceiling.of(N)
+    if math.isinf(ceiling):
+        level = facts.of.startswith("KL(product")  # its optimal critic is low where pairs are rare
+        low, high = (compiled(label)(scale * (eye - level), np.arange(N)) for scale in (8.0, 80.0))
+        assert high > low + 10.0
         return
-    height = CEILING_REACHED[name]
-    scores = np.where(np.eye(N, dtype=bool), height, -height)[..., None].repeat(L, -1)
-    value = compiled(label)(scores, np.arange(N))
-    np.testing.assert_allclose(value, facts.ceiling.of(N), atol=1e-4)
+    value = compiled(label)(PERFECT.get(label, 1e4) * (2.0 * eye - 1.0), np.arange(N))
+    np.testing.assert_allclose(value, ceiling, atol=1e-4)
 
 
 @every

@@ -9,7 +9,7 @@ import pytest
 import references
 
 from dim_jax import bounds
-from dim_jax.bounds import blockwise
+from dim_jax.bounds import blockwise, pairs
 
 every = pytest.mark.parametrize("name", references.ESTIMATORS)
 TWO_POSITIVES = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1]], bool)
@@ -106,6 +106,15 @@ def test_interpolated_needs_a_positive_for_every_candidate(alpha):
 def test_mistakes_of_single_estimators(call, error, message):
     with pytest.raises(error, match=message):
         jax.eval_shape(call, np.zeros((3, 3)))
+
+
+def test_a_dense_bound_takes_scores_and_no_pairs():
+    with pytest.raises(TypeError, match="Matrix"):
+        bounds.infonce(pairs.Matrix(np.zeros((3, 3))))
+    with pytest.raises(TypeError, match=r"infonce\(\) got an unexpected keyword argument 'tau'"):
+        bounds.infonce(np.zeros((3, 3)), tau=1.0)
+    with pytest.raises(TypeError, match=r"smile\(\) missing a required.*argument: 'tau'"):
+        bounds.smile(np.zeros((3, 3)))
 
 
 def test_mistakes_of_likelihoods():
