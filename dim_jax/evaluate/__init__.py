@@ -1,7 +1,9 @@
-"""All measures by which a representation is judged, on frozen features of the test images.
+"""Evaluations of a representation, on frozen features of the test images.
 
-`suite` runs the evaluations of a config on several representations; `features` encodes a split
-once; `fit` is the small training loop; `cache` keeps finished evaluations; the evaluations are in
-`probes`, `measures` and `figures`. Names no method. May import `data`, `nets`, `losses`, `bounds`,
-`rundir` and `training.optimizers`.
+`suite` runs the evaluations of a config on several representations, `plan` says which on which, and
+`results` makes rows and figures of what they return. `evaluation` is the type of an evaluation,
+`discovery` finds one by its name in `probes`, `measures` and `figures`. `protocols` names settings;
+`features` encodes a split once; `fit` is a small training loop; `cache` stores finished
+evaluations. Names no method. May import `data`, `nets`, `losses`, `bounds`, `rundir`, `settings`
+and `training.optimizers`.
 """

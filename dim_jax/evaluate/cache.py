@@ -1,8 +1,7 @@
-"""Finished evaluations on disk, so that an interrupted run does not make them again."""
+"""Finished evaluations on disk, so that an interrupted run does not repeat them."""
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,10 @@ from dim_jax.rundir import writing
 
 
 class Finished(NamedTuple):
-    """One evaluation of one representation: rows, figures (their fields), seconds it took."""
+    """The results of one evaluation of one representation, and the seconds that it took.
+
+    rows: those of results.json. figures: the fields of each `results.Figure`.
+    """
 
     rows: list[dict[str, Any]]
     figures: list[dict[str, Any]]
@@ -27,35 +29,35 @@ class Finished(NamedTuple):
 class Store:
     """`<evaluation>-<representation>.json` and `.png` files in a folder; none without a folder.
 
-    Each is kept with what it depends on: the evaluator and its options, the representation's
-    weights, the data and the random key. It is found again only if all of that is the same.
+    Each is stored with what it depends on: the evaluation and its options, the representation's
+    weights, the data and the random key. It is loaded only if all of that is the same.
     """
 
     def __init__(self, folder: Path | None = None):
         self._folder = folder
-        self.seconds = 0.0  # what was found took so long when it was made
+        self.seconds = 0.0  # that the evaluations which were loaded took when they ran
 
     def find(self, name: str, depends: Mapping[str, Any]) -> Finished | None:
-        """What an earlier command finished, None if nothing or something else."""
+        """The evaluation as an earlier command finished it, None if it did not."""
         if self._folder is None:
             return None
         try:
-            found = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
-            if found["depends"] != _plain(depends):
+            content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            if content["depends"] != _plain(depends):
                 return None
-            for figure in found["figures"]:
+            for figure in content["figures"]:
                 with Image.open(self._folder / f"{name}-{figure['file']}") as image:
                     figure["image"] = np.asarray(image)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        self.seconds += found["seconds"]
-        return Finished(found["rows"], found["figures"], found["seconds"])
+        self.seconds += content["seconds"]
+        return Finished(content["rows"], content["figures"], content["seconds"])
 
     def keep(self, name: str, depends: Mapping[str, Any], finished: Finished) -> None:
         """Writes it down; the JSON file comes last and in one move, and counts."""
         if self._folder is None:
             return
-        with writing.writing(f"the evaluation {name}", self._folder):
+        with writing.explain_full_disk(f"the evaluation {name}", self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             figures = []
             for figure in finished.figures:
@@ -63,13 +65,12 @@ class Store:
                 image.save(self._folder / f"{name}-{figure['file']}")
                 figures.append({key: value for key, value in figure.items() if key != "image"})
             content = {"depends": _plain(depends), **finished._asdict(), "figures": figures}
-            draft = self._folder / f"{name}.json.new"
-            draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(draft, self._folder / f"{name}.json")
+            path = self._folder / f"{name}.json"
+            writing.replace_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def depends(frozen: contracts.Frozen, data: dataset.Dataset, rng: jax.Array) -> dict[str, Any]:
-    """What the results of any evaluation of `frozen` follow from, besides the evaluation."""
+    """All that the results of an evaluation of `frozen` follow from, besides the evaluation."""
     return {
         "weights": weights(frozen),
         "data": [data.facts.name, *(len(split.images) for split in data.splits.values())],

@@ -1,9 +1,9 @@
-"""Frozen features of a whole split, computed once."""
+"""Frozen features of all images of a split, and a cache of them."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,37 +16,70 @@ Features = dict[str, np.ndarray]
 _DRAWN = 512  # images at a time
 
 
-class _Kept(NamedTuple):
-    """What is known of one split: itself, the taps wanted of it (an ordered set), its features.
+class _Images:
+    """The images of a split as a key: equal to themselves alone, and alive as long as the key."""
 
-    The split is kept beside its features, so its id cannot be given to another one.
-    """
+    def __init__(self, split: dataset.Split):
+        self._images = split.images
 
-    split: dataset.Split
-    wanted: dict[str, None]
-    features: Features
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Images) and self._images is other._images
 
-
-class Remembering(contracts.Frozen):
-    """A representation that keeps what `extract` computed, for the evaluations of one run."""
+    def __hash__(self) -> int:
+        return id(self._images)
 
 
-def remembering(
-    frozen: contracts.Frozen,
-    requests: Iterable[tuple[dataset.Split, Iterable[str], int | None]],
-) -> contracts.Frozen:
-    """The same representation, whose images are encoded once for several evaluations.
+class FeatureCache:
+    """A representation that stores the features that `extract` computes of it.
+
+    It has the fields of the `contracts.Frozen` that it wraps and stands in its place. It is
+    mutable and grows: make one for each representation, and drop it to free the memory.
 
     Args:
+      frozen: the representation.
       requests: the taps that will be asked for of a split, and of how many `views`; a split may be
-        named several times, and all its taps of so many views are kept from the first time that
-        it is encoded.
+        named several times. All its taps of that many views are computed together, the first time
+        that one of them is asked for.
     """
-    kept = Remembering(*frozen)
-    kept.store = {}
-    for split, taps, views in requests:
-        _kept(kept, split, views).wanted.update(dict.fromkeys(taps))
-    return kept
+
+    def __init__(
+        self,
+        frozen: contracts.Frozen,
+        requests: Iterable[tuple[dataset.Split, Iterable[str], int | None]] = (),
+    ):
+        self.frozen = frozen
+        self._requested: dict[tuple[_Images, int | None], dict[str, None]] = {}  # ordered sets
+        self._features: dict[tuple[_Images, int | None, bytes | None], Features] = {}
+        for split, taps, views in requests:
+            requested = self._requested.setdefault((_Images(split), views), {})
+            requested.update(dict.fromkeys(taps))
+
+    def __getattr__(self, field: str) -> Any:
+        if field not in contracts.Frozen._fields:
+            raise AttributeError(f"a FeatureCache has no attribute '{field}'")
+        return getattr(self.frozen, field)
+
+    def features(
+        self,
+        split: dataset.Split,
+        taps: tuple[str, ...],
+        batch: int,
+        views: int | None,
+        rng: jax.Array | None,
+    ) -> Features:
+        """As `extract`; the arrays are those of the cache, not copies."""
+        draws = None if views is None else np.asarray(jax.random.key_data(rng)).tobytes()
+        stored = self._features.setdefault((_Images(split), views, draws), {})
+        requested = self._requested.get((_Images(split), views), {})
+        missing = [tap for tap in dict.fromkeys((*taps, *requested)) if tap not in stored]
+        if any(tap in missing for tap in taps):
+            stored.update(_encode(self.frozen, split, missing, batch, views, rng))
+        return {tap: stored[tap] for tap in taps}
+
+
+def without_cache(frozen: contracts.Frozen | FeatureCache) -> contracts.Frozen:
+    """The representation itself, of which no features are stored."""
+    return frozen.frozen if isinstance(frozen, FeatureCache) else frozen
 
 
 def shapes(
@@ -59,7 +92,7 @@ def shapes(
 
 
 def extract(
-    frozen: contracts.Frozen,
+    frozen: contracts.Frozen | FeatureCache,
     split: dataset.Split,
     taps: Iterable[str],
     batch: int = 512,
@@ -81,17 +114,13 @@ def extract(
     if views is not None:
         check_views(views)
         _check_prepares(frozen, views)
-    if not isinstance(frozen, Remembering):
-        return _encode(frozen, split, taps, batch, views, rng)
-    wanted, kept = _kept(frozen, split, views).wanted, _kept(frozen, split, views, rng).features
-    missing = [tap for tap in dict.fromkeys((*taps, *wanted)) if tap not in kept]
-    if any(tap in missing for tap in taps):
-        kept.update(_encode(frozen, split, missing, batch, views, rng))
-    return {tap: kept[tap] for tap in taps}
+    if isinstance(frozen, FeatureCache):
+        return frozen.features(split, taps, batch, views, rng)
+    return _encode(frozen, split, taps, batch, views, rng)
 
 
 def check_views(views: int) -> None:
-    """Raises UserError unless the features of so many copies can be averaged."""
+    """Raises UserError unless `views` is a number of copies to average over."""
     if not isinstance(views, int) or views < 1:
         raise contracts.UserError(
             f"views is {views!r}: set it to the number of copies of each image whose features are "
@@ -132,17 +161,6 @@ def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) 
     return np.concatenate(codes)
 
 
-def _kept(
-    frozen: Remembering,
-    split: dataset.Split,
-    views: int | None = None,
-    rng: jax.Array | None = None,
-) -> _Kept:
-    """What is known of a split and so many views; of views, requests are without a key."""
-    drawn = None if views is None or rng is None else np.asarray(jax.random.key_data(rng)).tobytes()
-    return frozen.store.setdefault((id(split.images), views, drawn), _Kept(split, {}, {}))
-
-
 def _encode(
     frozen, split: dataset.Split, taps: Iterable[str], batch: int, views: int | None, rng
 ) -> Features:
@@ -168,7 +186,7 @@ def _encoder(
     rng: jax.Array | None,
     taps: tuple[str, ...] | None = None,
 ) -> Callable[..., contracts.Taps]:
-    """(images u8[n,h,w,c], start) -> their taps, or the mean ones of so many views of them.
+    """(images u8[n,h,w,c], start) -> their taps, or the means of the taps of `views` views of them.
 
     Of views the given taps only, so that no others are computed; None = all.
 
@@ -186,8 +204,8 @@ def _encoder(
             return view(frozen.params, frozen.state, images, next(keys))
         sums = {}
         for each in keys:
-            for tap, found in view(frozen.params, frozen.state, images, each).items():
-                sums[tap] = sums.get(tap, 0.0) + np.asarray(found, np.float64)
+            for tap, rows in view(frozen.params, frozen.state, images, each).items():
+                sums[tap] = sums.get(tap, 0.0) + np.asarray(rows, np.float64)
         return {tap: (total / views).astype(np.float32) for tap, total in sums.items()}
 
     return encode
@@ -198,8 +216,8 @@ def _view(represent, prepare, taps):
     @jax.jit
     def view(params, state, images, key):
         # Of a method that trains on several views of an image, the first.
-        found = represent(params, state, prepare(jnp.asarray(images), key)[0])
-        return found if taps is None else {tap: found[tap] for tap in taps}
+        encoded = represent(params, state, prepare(jnp.asarray(images), key)[0])
+        return encoded if taps is None else {tap: encoded[tap] for tap in taps}
 
     return view
 

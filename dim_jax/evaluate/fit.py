@@ -39,12 +39,12 @@ def adam(
     factor: float = 0.1,
     l2: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam for so many passes of `per_pass` steps.
+    """Adam for `passes` passes of `per_pass` steps.
 
     Args:
       milestones: passes at which the rate is multiplied by `factor`; None = half a cosine down to
         zero.
-      l2: as of `optim.adam_l2`.
+      l2: as of `optimizers.adam_l2`.
     """
     if milestones is None:
         rate = optax.cosine_decay_schedule(learning_rate, per_pass * passes)
@@ -61,7 +61,7 @@ def start(params: Tree, state: Tree, transformation: optax.GradientTransformatio
 
 
 def orders(members: np.ndarray, batch: int, random: np.random.Generator) -> Iterable[np.ndarray]:
-    """For ever one pass over the examples: positions i32[steps, batch] or i32[steps, fits, batch].
+    """Endlessly one pass over the examples: positions i32[steps, batch] or i32[steps, fits, batch].
 
     Each pass is shuffled anew and leaves out the last, smaller batch.
 

@@ -1,4 +1,4 @@
-"""The product of a tall matrix with itself, summed up over chunks of rows."""
+"""The Gram matrix of the columns of a tall matrix, summed over chunks of rows."""
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,6 @@ def gram(rows: jax.Array) -> jax.Array:
         return total + jax.lax.dot_general(chunk, chunk, (((0,), (0,)), ((), ()))), None
 
     count, width = rows.shape
-    whole = count - count % _ROWS
-    start = add(jnp.zeros((width, width)), rows[whole:])[0]
-    return jax.lax.scan(add, start, rows[:whole].reshape(-1, _ROWS, width))[0]
+    chunked = count - count % _ROWS
+    start = add(jnp.zeros((width, width)), rows[chunked:])[0]
+    return jax.lax.scan(add, start, rows[:chunked].reshape(-1, _ROWS, width))[0]

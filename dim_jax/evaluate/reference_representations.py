@@ -24,7 +24,7 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     """The first principal components of the pixels: {"pca": f32[n, dim]}, fitted on train_images.
 
     The best linear autoencoder with a code of that dimension. Components are not whitened. Where
-    there are fewer than `dim` (few pixels or few images), there are as many as there are.
+    there are fewer than `dim` (few pixels or few images), all of them.
 
     Args:
       train_images: u8[n,h,w,c].
@@ -32,7 +32,7 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     """
     rows = _flat(jnp.asarray(train_images))
     mean = jnp.mean(rows, axis=0)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in hinge.quadratic_bound
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.quadratic_bound
         components = _components(rows - mean, min(dim, *rows.shape))
 
     @jax.jit
@@ -46,7 +46,7 @@ def _components(rows: jax.Array, count: int) -> np.ndarray:
     """The first `count` principal directions f32[p,count] of centred rows f32[n,p]."""
     if rows.shape[0] >= rows.shape[1]:
         return _leading(np.asarray(gram.gram(rows)), count)
-    # Of fewer images than pixels by products of images: 49,152 pixels are 128x128x3, and the
+    # For fewer images than pixels by products of images: 49,152 pixels are 128x128x3, and the
     # square of that is too much.
     combined = np.asarray(rows.T @ _leading(np.asarray(gram.gram(rows.T)), count))
     return combined / np.maximum(np.linalg.norm(combined, axis=0), 1e-12)

@@ -7,10 +7,10 @@ from sklearn import svm as sklearn_svm
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import protocols, reference_representations, suite
+from dim_jax.evaluate import reference_representations, suite
 from dim_jax.evaluate.probes import attributes
 
-SETTINGS = protocols.PROTOCOLS["attributes-v1"]
+SETTINGS = attributes.PROTOCOLS["attributes-v1"]
 EXACT = SETTINGS._replace(strengths=(10.0,), tolerance=1e-5, max_steps=5000)
 
 
@@ -47,7 +47,7 @@ def faces():
 
 
 def use(monkeypatch, settings):
-    monkeypatch.setitem(protocols.PROTOCOLS, "attributes-v1", settings)
+    monkeypatch.setitem(attributes.PROTOCOLS, "attributes-v1", settings)
 
 
 def judge(splits, rng=None):
@@ -165,13 +165,13 @@ def test_attributes_that_do_not_vary_are_refused(faces):
     }
     message = "none of the 2 attributes has both values among the 200 training .* 120 test images"
     with pytest.raises(contracts.UserError, match=message):
-        attributes.check(constant)
+        attributes.check_splits(constant)
     with pytest.raises(contracts.UserError, match=message):
         judge(constant)
 
 
 def test_unknown_protocol_and_tap(faces, rng):
-    with pytest.raises(contracts.UserError, match="unknown ATTRIBUTES protocol 'svm-v1'"):
+    with pytest.raises(contracts.UserError, match="unknown attribute protocol 'svm-v1'"):
         attributes.evaluate(reference_representations.pixels(), faces, rng, protocol="svm-v1")
     with pytest.raises(contracts.UserError, match="unknown tap 'conv'"):
         attributes.evaluate(reference_representations.pixels(), faces, rng)

@@ -104,7 +104,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.os, "replace", full)
+    monkeypatch.setattr(cache.writing.os, "fsync", full)
     store = cache.Store(tmp_path / "evaluations")
     with pytest.raises(
         contracts.UserError, match="the evaluation knn-trained could not be written"

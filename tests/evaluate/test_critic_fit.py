@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from dim_jax import bounds, contracts
-from dim_jax.evaluate import kinds
 from dim_jax.evaluate.measures import critic_fit
 from dim_jax.nets import pure
 
-SETTINGS = kinds.CriticFit(
+SETTINGS = critic_fit.CriticFit(
     batch=100,
     steps=40,
     learning_rate=0.02,

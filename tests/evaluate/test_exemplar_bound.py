@@ -10,17 +10,17 @@ import pytest
 
 from dim_jax import bounds, contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import protocols, reference_representations, suite
+from dim_jax.evaluate import reference_representations, suite
 from dim_jax.evaluate.measures import exemplar_bound
 
 COUNT = 24
-SETTINGS = protocols.PROTOCOLS["surrogate-v1"]
+SETTINGS = exemplar_bound.PROTOCOLS["surrogate-v1"]
 QUICK = SETTINGS._replace(learning_rates=(0.3,), min_steps=100)
 
 
 @pytest.fixture(autouse=True)
 def _named(monkeypatch):
-    monkeypatch.setitem(protocols.PROTOCOLS, "quick", QUICK)
+    monkeypatch.setitem(exemplar_bound.PROTOCOLS, "quick", QUICK)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_against_infonce_and_a_loop_in_float64():
     random = np.random.default_rng(0)
     logits = random.normal(0, 4, (5, 9, 9))
     labels = np.arange(9)
-    found = exemplar_bound._judged(jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
+    found = exemplar_bound._of_logits(jnp.asarray(logits, jnp.float32), jnp.asarray(labels))
     entropies, of_means = [], []
     for n in range(9):
         for v in range(5):
@@ -198,7 +198,7 @@ def test_what_it_cannot_be_used_on(patches, digits, encoder, network, rng):
     for name in ("transformations", "fitted"):
         with pytest.raises(contracts.UserError, match=f"{name} is 0 in the evaluation"):
             exemplar_bound.evaluate(made(images), patches.splits, rng, **{name: 0})
-    with pytest.raises(contracts.UserError, match="unknown REFITTED protocol"):
+    with pytest.raises(contracts.UserError, match="unknown exemplar bound protocol"):
         exemplar_bound.evaluate(made(images), patches.splits, rng, protocol="svm-v1")
     with pytest.raises(contracts.UserError, match="unknown tap 'z'"):
         exemplar_bound.evaluate(made(images), patches.splits, rng, taps=("z",))

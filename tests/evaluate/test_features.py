@@ -39,27 +39,52 @@ def test_every_image_once_in_order_and_maps_flat(split, batch):
     assert set(counting.sizes) == {batch}  # the last one is padded: one compilation
 
 
-def test_remembering_encodes_once_for_all_taps(split):
+def test_a_cache_encodes_once_for_all_taps(split):
     counting = Counting()
-    kept = features.remembering(counting.frozen, [(split, ("map",), None), (split, ("sum",), None)])
-    first = features.extract(kept, split, ("sum",), 4)["sum"]
-    assert features.extract(kept, split, ("sum", "map"), 4)["sum"] is first
+    requests = [(split, ("map",), None), (split, ("sum",), None)]
+    cached = features.FeatureCache(counting.frozen, requests)
+    first = features.extract(cached, split, ("sum",), 4)["sum"]
+    assert features.extract(cached, split, ("sum", "map"), 4)["sum"] is first
     assert len(counting.sizes) == 2
     other = split._replace(images=split.images[:3].copy())
-    assert features.extract(kept, other, ("map",), 4)["map"].shape == (3, 6)
+    assert features.extract(cached, other, ("map",), 4)["map"].shape == (3, 6)
     assert len(counting.sizes) == 3
 
 
-def test_remembering_keeps_of_a_split_what_is_asked_of_it(split):
+def test_a_cache_holds_of_a_split_what_is_asked_of_it(split):
     counting = Counting()
     other = split._replace(images=split.images.copy())
-    kept = features.remembering(
-        counting.frozen, [(split, ("map", "sum"), None), (other, ("sum",), None)]
-    )
-    features.extract(kept, other, ("sum",))
-    features.extract(kept, split, ("sum",))
-    held = {id(entry.split): set(entry.features) for entry in kept.store.values()}
-    assert held == {id(split): {"map", "sum"}, id(other): {"sum"}}
+    requests = [(split, ("map", "sum"), None), (other, ("sum",), None)]
+    cached = features.FeatureCache(counting.frozen, requests)
+    features.extract(cached, other, ("sum",))
+    features.extract(cached, split, ("sum",))
+    assert len(counting.sizes) == 2
+    features.extract(cached, split, ("map",))
+    assert len(counting.sizes) == 2
+    features.extract(cached, other, ("map",))
+    assert len(counting.sizes) == 3
+
+
+def test_a_cache_tells_splits_apart_by_their_images(split):
+    counting = Counting()
+    cached = features.FeatureCache(counting.frozen)
+    first = features.extract(cached, split, ("sum",))["sum"]
+    relabelled = split._replace(labels=split.labels + 1)
+    assert features.extract(cached, relabelled, ("sum",))["sum"] is first
+    for number in range(20):  # each set of images is dropped, so that its id is free again
+        images = np.full_like(split.images, number)
+        found = features.extract(cached, split._replace(images=images), ("sum",))["sum"]
+        np.testing.assert_array_equal(found, 6.0 * number)
+
+
+def test_a_cache_has_the_fields_of_its_representation(network, digits):
+    frozen = network()
+    cached = features.FeatureCache(frozen)
+    for field in contracts.Frozen._fields:
+        assert getattr(cached, field) is getattr(frozen, field)
+    assert features.without_cache(cached) is frozen is features.without_cache(frozen)
+    with pytest.raises(AttributeError):
+        cached._replace(params=None)
 
 
 def test_shapes_compute_nothing(split):
@@ -107,7 +132,7 @@ def test_views_are_averaged_over_draws(network, digits, rng):
     assert not np.array_equal(other, found)
 
 
-def test_views_are_remembered_apart(network, digits, rng):
+def test_views_are_cached_apart(network, digits, rng):
     made = []
 
     def counted(images, key):
@@ -116,10 +141,10 @@ def test_views_are_remembered_apart(network, digits, rng):
 
     split = digits.splits["test"]._replace(images=digits.splits["test"].images[:100])
     requests = [(split, ("y",), None), (split, ("conv",), 4), (split, ("y",), 4)]
-    kept = features.remembering(network(counted), requests)
+    cached = features.FeatureCache(network(counted), requests)
 
     def extracted(tap, views, key=rng):
-        found = features.extract(kept, split, (tap,), 100, views=views, rng=key)[tap]
+        found = features.extract(cached, split, (tap,), 100, views=views, rng=key)[tap]
         jax.effects_barrier()
         return found
 

@@ -9,17 +9,18 @@ import pytest
 
 from dim_jax import build, contracts, data, experiment, losses
 from dim_jax.data import dataset
-from dim_jax.evaluate import protocols, reference_representations, suite
+from dim_jax.evaluate import reference_representations, suite
 from dim_jax.evaluate.probes import finetune, labelled, mlp
+from dim_jax.training import preprocessing
 
-TINY = protocols.PROTOCOLS["finetune-v1"]._replace(epochs=8, min_steps=0)
+TINY = finetune.PROTOCOLS["finetune-v1"]._replace(epochs=8, min_steps=0)
 JOINT = TINY._replace(unsupervised=1.0, epochs=1)
 
 
 @pytest.fixture(autouse=True)
 def _named(monkeypatch):
-    monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY)
-    monkeypatch.setitem(protocols.PROTOCOLS, "joint", JOINT)
+    monkeypatch.setitem(finetune.PROTOCOLS, "tiny", TINY)
+    monkeypatch.setitem(finetune.PROTOCOLS, "joint", JOINT)
 
 
 def normalise(images):
@@ -153,12 +154,12 @@ def test_visible_labels_are_those_of_the_fit():
 def test_without_its_objective_only_encoder_and_classifier_move(frozen, digits):
     visible = np.where(np.arange(1200) < 200, digits.splits["train"].labels, -1)
     tuned = fitted(TINY, frozen, digits, visible)
-    assert tuned.own["players"].keys() == {"encoder"}
-    own = tuned.own["players"]["encoder"]["encoder"]
+    assert tuned.params["players"].keys() == {"encoder"}
+    own = tuned.params["players"]["encoder"]["encoder"]
     assert not equal(own, frozen.params["encoder"]["encoder"])
     assert tuned.state["method"]["encoder"]["mean"] > 0
     assert tuned.state["method"]["critic"]["steps"] == 0
-    merged = finetune._merged(frozen.params, tuned.own)
+    merged = finetune._merged(frozen.params, tuned.params)
     assert equal(merged["critic"], frozen.params["critic"])
     assert equal(merged["encoder"]["other"], frozen.params["encoder"]["other"])
     assert merged["encoder"]["encoder"] is own
@@ -168,7 +169,7 @@ def test_with_its_objective_every_player_goes_on_over_all_images(frozen, digits)
     visible = np.where(np.arange(1200) < 200, digits.splits["train"].labels, -1)
     tuned = fitted(JOINT, frozen, digits, visible)
     assert tuned.state["method"]["critic"]["steps"] == 1200 // 64
-    weight = tuned.own["players"]["critic"]["weight"]
+    weight = tuned.params["players"]["critic"]["weight"]
     assert weight > 0.202  # towards 1, at 1e-3 a step
 
 
@@ -201,7 +202,7 @@ def test_gradients_are_those_of_each_players_own_loss(frozen, digits, weight):
         )
 
     encoder, head = jax.jit(jax.grad(encoder_loss, (0, 1)))(
-        tuned.own["players"]["encoder"], tuned.own["head"]
+        tuned.params["players"]["encoder"], tuned.params["head"]
     )
     expected = {"head": head, "players": {"encoder": encoder}}
     if weight:
@@ -213,7 +214,7 @@ def test_gradients_are_those_of_each_players_own_loss(frozen, digits, weight):
 
 
 def test_fits_differ_and_repeat_themselves(frozen, digits, rng, monkeypatch):
-    monkeypatch.setitem(protocols.PROTOCOLS, "three", TINY._replace(fits=3, epochs=2))
+    monkeypatch.setitem(finetune.PROTOCOLS, "three", TINY._replace(fits=3, epochs=2))
     found = finetune.evaluate(frozen, digits.splits, rng, protocol="three")
     assert found["conv/accuracy_fits"] == 3 and found["conv/accuracy_std"] > 0
     assert found == finetune.evaluate(frozen, digits.splits, rng, protocol="three")
@@ -224,7 +225,7 @@ def test_mistakes_say_what_to_change(frozen, digits, unlabelled, rng):
         finetune.evaluate(reference_representations.pixels(), digits.splits, rng)
     with pytest.raises(contracts.UserError, match="unknown tap 'cnv': did you mean 'conv'"):
         finetune.evaluate(frozen, digits.splits, rng, taps=("cnv",))
-    with pytest.raises(contracts.UserError, match="TUNING protocol 'finetune-v2'"):
+    with pytest.raises(contracts.UserError, match="fine-tuning protocol 'finetune-v2'"):
         finetune.evaluate(frozen, digits.splits, rng, protocol="finetune-v2")
     with pytest.raises(contracts.UserError, match="none of the 1200 training images"):
         finetune.evaluate(frozen, unlabelled.splits, rng)
@@ -242,8 +243,8 @@ def test_mistakes_say_what_to_change(frozen, digits, unlabelled, rng):
 )
 def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch, protocol, gamma):
     """With a prior, whose discriminator goes on too, where the objective does."""
-    monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY._replace(epochs=1))
-    monkeypatch.setitem(protocols.PROTOCOLS, "joint", JOINT)
+    monkeypatch.setitem(finetune.PROTOCOLS, "tiny", TINY._replace(epochs=1))
+    monkeypatch.setitem(finetune.PROTOCOLS, "joint", JOINT)
     few = data.load("digits", image_size=32)
     train, test = few.splits["train"], few.splits["test"]
     labels = np.where(np.arange(256) < 128, train.labels[:256], -1).astype(np.int32)
@@ -257,7 +258,7 @@ def test_the_suite_tunes_dim_and_its_untrained_control(config, monkeypatch, prot
     pixels = data.normalise(jnp.asarray(train.images[:16]), (0.5,), (0.5,))
     batch = contracts.Batch(images=pixels[None], labels=jnp.zeros(16, int), index=jnp.arange(16))
     params, state = jax.jit(method.init)(jax.random.key(0), batch)
-    trained = experiment.frozen(method, params, state, ((0.5,), (0.5,)))
+    trained = experiment.freeze(method, params, state, preprocessing.Preprocessing((0.5,), (0.5,)))
     np.testing.assert_allclose(trained.normalise(train.images[:16]), pixels, atol=1e-6)
     np.testing.assert_allclose(trained.prepare(train.images[:16]), batch["images"], atol=1e-6)
     rows, _ = suite.run(

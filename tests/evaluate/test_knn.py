@@ -4,10 +4,10 @@ import pytest
 from sklearn import neighbors
 
 from dim_jax import contracts
-from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate import reference_representations
 from dim_jax.evaluate.probes import knn
 
-SETTINGS = protocols.PROTOCOLS["knn-v1"]
+SETTINGS = knn.PROTOCOLS["knn-v1"]
 
 
 def rows_of(split):

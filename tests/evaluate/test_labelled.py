@@ -7,8 +7,8 @@ from sklearn import preprocessing
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import protocols
 from dim_jax.evaluate.probes import knn, labelled, mlp, svm
+from dim_jax.evaluate.protocols import Protocols
 
 LABELS = np.repeat(np.arange(3, dtype=np.int32), [20, 5, 30])
 
@@ -46,14 +46,9 @@ def evaluate(accuracies, *arguments, standardise=False, **options):
     class Settings(NamedTuple):
         standardise: bool
 
-    def find(name, kind):
-        assert (name, kind) == ("any", Settings)
-        return Settings(standardise)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocols, "find", find)
-        made = labelled.evaluation(lambda _, task: accuracies(task), Settings, "any")
-        return made(*arguments, **options)
+    protocols = Protocols("any", {"any": Settings(standardise)})
+    probe = labelled.probe(lambda _, task: accuracies(task), protocols, "any")
+    return probe.evaluate(*arguments, **options)
 
 
 def recorded(*arguments, **options):
@@ -130,8 +125,8 @@ def test_permuted_labels_keep_features_counts_and_test_labels(digits, encoder, r
 @pytest.fixture
 def short_mlp(monkeypatch):
     """The protocol of the MLP with one short fit."""
-    short = protocols.PROTOCOLS["mlp-v1"]._replace(fits=1, epochs=1, min_steps=60)
-    monkeypatch.setitem(protocols.PROTOCOLS, "mlp-v1", short)
+    short = mlp.PROTOCOLS["mlp-v1"]._replace(fits=1, epochs=1, min_steps=60)
+    monkeypatch.setitem(mlp.PROTOCOLS, "mlp-v1", short)
 
 
 @pytest.mark.usefixtures("short_mlp")

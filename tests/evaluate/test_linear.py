@@ -7,10 +7,10 @@ import pytest
 import threadpoolctl
 from sklearn import linear_model
 
-from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate import reference_representations
 from dim_jax.evaluate.probes import labelled, linear, mlp, networks
 
-SETTINGS = protocols.PROTOCOLS["linear-v1"]
+SETTINGS = linear.PROTOCOLS["linear-v1"]
 
 
 def task(digits, labels=None):
@@ -65,7 +65,7 @@ def test_loss_agrees_with_numpy():
 def test_the_protocols_of_amdim(digits):
     """Few passes of the published settings on digits, linear and not."""
     for module, kind in ((linear, "linear"), (mlp, "mlp")):
-        settings = protocols.find(f"amdim-{kind}-v1", module.PROTOCOL)
+        settings = module.PROTOCOLS.find(f"amdim-{kind}-v1")
         assert (settings.batch, settings.epochs, settings.milestones) == (480, 120, (80, 110))
         short = settings._replace(learning_rate=5e-3, epochs=40, milestones=(30,))
         assert module.accuracies(short, task(digits))[0] > 0.9

@@ -9,8 +9,9 @@ from scipy import stats
 from dim_jax import build, contracts, experiment
 from dim_jax.evaluate import suite
 from dim_jax.evaluate.measures import manifold_layers
+from dim_jax.training import preprocessing
 
-SCALING = ((0.0,), (1.0,))
+PREPARED = preprocessing.Preprocessing((0.0,), (1.0,))
 CHANNELS = 8
 
 
@@ -19,7 +20,7 @@ def frozen_of(*layers) -> contracts.Frozen:
     method = contracts.Method(
         None, None, None, embedded=lambda p, s, images: tuple(layer(images) for layer in layers)
     )
-    return experiment.frozen(method, {}, {}, SCALING)
+    return experiment.freeze(method, {}, {}, PREPARED)
 
 
 def circle(count: int = CHANNELS) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +183,7 @@ def test_groups_that_cannot_be(digits, rng, options):
 
 def test_methods_without_such_layers_are_refused(config):
     method = build.make("method", config("quickstart")["method"])
-    with pytest.raises(contracts.UserError, match="remove the evaluation 'embedding'"):
+    with pytest.raises(contracts.UserError, match="remove the evaluation 'manifold_layers'"):
         suite.check({"embedding": {"name": "embedding"}}, method=method)
 
 
@@ -193,7 +194,7 @@ def test_a_methods_own_layers_through_the_suite(digits, rng, config):
     images = jnp.asarray(digits.splits["test"].images[:4]) / 255
     batch = dict(images=images[None], labels=jnp.zeros(4, int), index=jnp.arange(4))
     params, state = method.init(rng, batch)
-    frozen = experiment.frozen(method, params, state, SCALING)
+    frozen = experiment.freeze(method, params, state, PREPARED)
     evals = {"embedding": {"name": "embedding", "group": 32, "images": 64}}
     suite.check(evals, digits, method)
     rows, figures = suite.run(evals, {"trained": frozen}, digits, rng, log=lambda line: None)

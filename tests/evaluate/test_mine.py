@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import protocols, suite
+from dim_jax.evaluate import suite
 from dim_jax.evaluate.measures import mine
 from dim_jax.nets import layers, pure
 
-V1 = protocols.PROTOCOLS["mine-v1"]
+V1 = mine.PROTOCOLS["mine-v1"]
 
 
 def short(**changes):
@@ -97,7 +97,7 @@ def quick(monkeypatch):
     """The protocol of the default name, with few steps of a small critic."""
     settings = short(batch=128, steps=60, check_every=20, learning_rate=2e-3)
     small = settings._replace(width=4, features=32, widths=(64, 32))
-    monkeypatch.setitem(protocols.PROTOCOLS, "mine-v1", small)
+    monkeypatch.setitem(mine.PROTOCOLS, "mine-v1", small)
 
 
 @pytest.mark.slow
@@ -121,5 +121,5 @@ def test_a_representation_of_nothing_has_no_information(quick, digits, rng):
 def test_mistakes(encoder, digits, rng):
     with pytest.raises(contracts.UserError, match="unknown tap 'z'"):
         mine.evaluate(encoder, digits.splits, rng, taps=("z",))
-    with pytest.raises(contracts.UserError, match="INFORMATION protocol 'mine-1': did you mean"):
+    with pytest.raises(contracts.UserError, match="MINE protocol 'mine-1': did you mean"):
         suite.check({"mine": {"name": "mine", "protocol": "mine-1"}})

@@ -6,10 +6,10 @@ import threadpoolctl
 from sklearn import linear_model, neural_network
 
 from dim_jax import contracts
-from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate import reference_representations
 from dim_jax.evaluate.probes import labelled, mlp, networks
 
-FAST = protocols.PROTOCOLS["mlp-v1"]
+FAST = mlp.PROTOCOLS["mlp-v1"]
 
 
 def task(digits, subsets=None, train_labels=None, test_labels=None):
@@ -139,7 +139,7 @@ def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
             sizes.append(-float(update))
         return np.array(sizes)
 
-    paper = rates(protocols.PROTOCOLS["mlp-paper-v1"], 120)
+    paper = rates(mlp.PROTOCOLS["mlp-paper-v1"], 120)
     np.testing.assert_allclose(
         paper[[0, 49, 50, 99, 100]], [1e-4, 1e-4, 1e-5, 1e-5, 1e-6], rtol=1e-3
     )
@@ -148,7 +148,7 @@ def test_rates_fall_by_ten_at_the_milestones_or_along_a_cosine():
 
 
 def test_paper_result_is_the_mean_over_the_last_epochs(digits, monkeypatch):
-    settings = protocols.PROTOCOLS["mlp-paper-v1"]._replace(epochs=5, averaged_epochs=3)
+    settings = mlp.PROTOCOLS["mlp-paper-v1"]._replace(epochs=5, averaged_epochs=3)
     seen = iter([0.1, 0.2, 0.6])
     monkeypatch.setattr(networks, "_accuracy", lambda *_, **__: jnp.array([next(seen)]))
     assert mlp.accuracies(settings, task(digits))[0] == pytest.approx(0.3)

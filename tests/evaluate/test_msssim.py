@@ -5,10 +5,10 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import digits
-from dim_jax.evaluate import fit, kinds, protocols, suite
+from dim_jax.evaluate import fit, suite
 from dim_jax.evaluate.measures import msssim, ssim
 
-TINY = kinds.Decoder(
+TINY = msssim.Protocol(
     base=16,
     widths=(8, 8, 8),
     standardise=True,
@@ -29,7 +29,7 @@ def enlarged():
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY)
+    monkeypatch.setitem(msssim.PROTOCOLS, "tiny", TINY)
 
 
 def projection(dim: int) -> contracts.Frozen:
@@ -55,7 +55,7 @@ def test_more_dimensions_keep_more_of_an_image(enlarged, rng):
 
 
 def test_suite_runs_it_and_keeps_the_figures_apart(enlarged, rng, monkeypatch):
-    monkeypatch.setitem(protocols.PROTOCOLS, "tiny", TINY._replace(min_steps=5))
+    monkeypatch.setitem(msssim.PROTOCOLS, "tiny", TINY._replace(min_steps=5))
     evals = {"decoder": {"name": "msssim", "protocol": "tiny"}}
     suite.check(evals, enlarged)
     both = {"trained": projection(8), "untrained": projection(8)}
@@ -103,14 +103,14 @@ def test_mistakes(enlarged, rng):
     suite.check(evals)
     with pytest.raises(contracts.UserError, match=r"8x8 .*need 11x11.*data.image_size"):
         suite.check(evals, small)
-    with pytest.raises(contracts.UserError, match="unknown DECODER protocol 'mlp-v1'"):
+    with pytest.raises(contracts.UserError, match="unknown MS-SSIM protocol 'mlp-v1'"):
         suite.check({"decoder": {"name": "msssim", "protocol": "mlp-v1"}})
     with pytest.raises(contracts.UserError, match="unknown tap 'z'"):
         msssim.evaluate(projection(8), enlarged.splits, rng, taps=("z",))
 
 
 def test_the_paper_protocol_is_the_published_one():
-    paper = protocols.find("msssim-paper-v1", kinds.Decoder)
+    paper = msssim.PROTOCOLS["msssim-paper-v1"]
     assert (paper.base, paper.widths, paper.batch) == (512, (256, 128, 64), 64)
     assert (paper.learning_rate, paper.betas, paper.milestones) == (1e-4, (0.5, 0.999), (50, 100))
     assert (paper.epochs, paper.min_steps, paper.standardise) == (500, 0, False)

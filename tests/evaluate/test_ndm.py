@@ -5,11 +5,11 @@ import pytest
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import protocols, suite
+from dim_jax.evaluate import suite
 from dim_jax.evaluate.measures import ndm
 
-V1 = protocols.PROTOCOLS["ndm-v1"]
-PAPER = protocols.PROTOCOLS["ndm-paper-v1"]
+V1 = ndm.PROTOCOLS["ndm-v1"]
+PAPER = ndm.PROTOCOLS["ndm-paper-v1"]
 
 
 def short(settings, **changes):
@@ -99,7 +99,7 @@ def test_the_paper_protocol_is_the_published_one():
 @pytest.fixture
 def quick(monkeypatch):
     """The protocol of the default name, with few steps."""
-    monkeypatch.setitem(protocols.PROTOCOLS, "ndm-v1", short(V1, steps=20, check_every=10))
+    monkeypatch.setitem(ndm.PROTOCOLS, "ndm-v1", short(V1, steps=20, check_every=10))
 
 
 @pytest.mark.slow
@@ -146,9 +146,9 @@ def test_the_figure_after_the_sigmoid_is_of_squashed_coordinates(quick, digits, 
 def test_mistakes(encoder, digits, rng):
     with pytest.raises(contracts.UserError, match="unknown tap 'z'"):
         ndm.evaluate(encoder, digits.splits, rng, taps=("z",))
-    with pytest.raises(contracts.UserError, match="DEPENDENCE protocol 'ndm-1': did you mean"):
+    with pytest.raises(contracts.UserError, match="NDM protocol 'ndm-1': did you mean"):
         suite.check({"ndm": {"name": "ndm", "protocol": "ndm-1"}})
-    with pytest.raises(contracts.UserError, match="unknown DEPENDENCE protocol 'mine-v1'"):
+    with pytest.raises(contracts.UserError, match="unknown NDM protocol 'mine-v1'"):
         suite.check({"ndm": {"name": "ndm", "protocol": "mine-v1"}})
 
 

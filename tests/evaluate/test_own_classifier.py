@@ -9,6 +9,7 @@ from dim_jax import build, contracts, experiment
 from dim_jax.data import dataset
 from dim_jax.evaluate import suite
 from dim_jax.evaluate.probes import own_classifier
+from dim_jax.training import preprocessing
 
 
 def saying(answers) -> contracts.Frozen:
@@ -63,7 +64,7 @@ def test_supervised_represents_its_logits(digits, rng, head):
         "index": jnp.arange(32),
     }
     params, state = method.init(rng, batch)
-    frozen = experiment.frozen(method, params, state, ((0.0,), (1.0,)))
+    frozen = experiment.freeze(method, params, state, preprocessing.Preprocessing((0.0,), (1.0,)))
     taps = frozen.represent(split.images[:32])
     own = params["encoder"]["encoder"]["y"]
     y = batch["images"][0].reshape(32, -1) @ own["kernel"] + own["bias"]

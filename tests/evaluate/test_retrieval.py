@@ -8,14 +8,15 @@ import pytest
 from dim_jax import bounds, build, contracts, experiment
 from dim_jax.evaluate import suite
 from dim_jax.evaluate.measures import retrieval
+from dim_jax.training import preprocessing
 
-SCALING = ((0.5,), (0.5,))
+PREPARED = preprocessing.Preprocessing((0.5,), (0.5,))
 
 
 def scored(scores) -> contracts.Frozen:
     """A representation whose critic is `scores(views)`."""
     method = contracts.Method(None, None, None, scores=lambda params, state, views: scores(views))
-    return experiment.frozen(method, {}, {}, SCALING)
+    return experiment.freeze(method, {}, {}, PREPARED)
 
 
 def cosines(views):

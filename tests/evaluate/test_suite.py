@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -154,7 +155,9 @@ def test_partly_labelled_images_are_encoded_for_those_who_see_them(encoder, digi
     batches.clear()
     both = {"knn": EVALS["knn"], "ndm": {"name": "ndm", "protocol": "ndm-v1"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ndm, "evaluate", _reading_train)
+        patch.setattr(
+            ndm, "EVALUATION", dataclasses.replace(ndm.EVALUATION, evaluate=_reading_train)
+        )
         suite.run(both, *arguments, lambda line: None)
     assert len(batches) == 1 + 2 + 3
 
@@ -213,15 +216,56 @@ def test_representations_can_be_chosen(representations, digits, rng):
     [
         ({"name": "mpl"}, "unknown evaluation 'mpl': did you mean 'mlp'"),
         ({"name": "features"}, "unknown evaluation 'features'"),
-        ({"name": "mlp", "protocl": "x"}, "unknown option of the evaluation 'mlp' 'protocl'"),
+        (
+            {"name": "mlp", "protocl": "x"},
+            "the evaluation 'mlp' has no option 'protocl': did you mean 'protocol'",
+        ),
         ({"name": "mlp", "protocol": "mlp-v9"}, "unknown MLP protocol 'mlp-v9'"),
-        ({"name": "filters", "taps": ("y",)}, "unknown option of the evaluation 'filters'"),
+        (
+            {"name": "filters", "taps": ("y",)},
+            "the evaluation 'filters' has no option 'taps': use one of representations",
+        ),
         ({"protocol": "mlp-v1"}, "evals.probe has no name"),
     ],
 )
 def test_mistakes_are_found_before_training(spec, message):
     with pytest.raises(contracts.UserError, match=message):
         suite.check({"probe": spec})
+
+
+@pytest.mark.parametrize(
+    ("key", "spec", "message"),
+    [
+        ("a", "svm", "evals.a has no name; set evals.a.name to one of attributes,"),
+        ("a/b", {"name": "svm"}, "evals has the key 'a/b'; use letters"),
+        ("mlp", {"name": "knn"}, "its key is that of 'mlp'.*use another key, such as knn_mlp"),
+        ("views", {"name": "knn"}, "its key is that of 'training_views'"),
+        ("a", {"name": "svm", "taps": "conv"}, r"evals.a.taps is 'conv'; set it to several names"),
+        ("a", {"name": "svm", "taps": 3}, "evals.a.taps is 3; set it to several names"),
+        ("a", {"name": "svm", "representations": "pca"}, "evals.a.representations is 'pca'; set"),
+        ("a", {"name": "svm", "protocol": 3}, "evals.a.protocol is 3; set it to a value of type"),
+        ("a", {"name": "svm", "labels_per_class": 5.0}, "is 5.0; .* of type int or None"),
+        ("a", {"name": "svm", "labels_per_class": True}, "is True; .* of type int or None"),
+        ("a", {"name": "svm", "permuted": "yes"}, "evals.a.permuted is 'yes'; .* of type bool"),
+        ("a", {"name": "prior_fit", "prior": "x"}, "prior is 'x'; set it to 'uniform' or 'gaus"),
+        ("a", {"name": "tsne", "classes": ["a"]}, "the evaluation 'tsne' has no option 'classes'"),
+    ],
+)
+def test_specs_that_are_not_valid(key, spec, message):
+    with pytest.raises(contracts.UserError, match=message):
+        suite.check({key: spec})
+
+
+def test_the_number_of_label_subsets_is_checked_before_training(digits):
+    spec = {"name": "knn", "labels_per_class": 5, "subsets": 0}
+    with pytest.raises(contracts.UserError, match="labels_per_class is 5 and subsets 0"):
+        suite.check({"few": spec}, digits)
+
+
+def test_two_pictures_of_one_kind_have_two_files(encoder, digits, rng):
+    evals = {"filters": {"name": "filters"}, "again": {"name": "filters"}}
+    _, figures = suite.run(evals, {"trained": encoder}, digits, rng, lambda line: None)
+    assert [figure.file for figure in figures] == ["filters.png", "again_filters.png"]
 
 
 def test_too_few_labels_are_found_before_training(digits, unlabelled):
@@ -240,5 +284,8 @@ def test_too_few_labels_are_found_before_training(digits, unlabelled):
 
 
 def test_unknown_tap_of_an_encoder(representations, digits, rng):
-    with pytest.raises(contracts.UserError, match="tap of the trained representation 'conf'"):
+    with pytest.raises(
+        contracts.UserError,
+        match="the trained representation has no tap 'conf': did you mean 'conv'",
+    ):
         suite.run({"knn": {"name": "knn", "taps": ("conf",)}}, representations, digits, rng)

@@ -5,10 +5,10 @@ from sklearn import multiclass
 from sklearn import svm as sklearn_svm
 
 from dim_jax import contracts
-from dim_jax.evaluate import protocols, reference_representations
+from dim_jax.evaluate import reference_representations
 from dim_jax.evaluate.probes import labelled, svm
 
-SETTINGS = protocols.PROTOCOLS["svm-v1"]
+SETTINGS = svm.PROTOCOLS["svm-v1"]
 
 
 @pytest.mark.parametrize("centred", [True, False])
@@ -110,7 +110,7 @@ def test_few_labels_and_permuted_labels(digits, rng):
     assert abs(found["pixels/accuracy"] - 0.1) < 0.05
 
 
-FIVE = [protocols.PROTOCOLS[name] for name in ("svm-hinge-v1", "svm-squared-hinge-v1")]
+FIVE = [svm.PROTOCOLS[name] for name in ("svm-hinge-v1", "svm-squared-hinge-v1")]
 
 
 @pytest.fixture(scope="module")

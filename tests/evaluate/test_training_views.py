@@ -4,14 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from dim_jax import contracts, experiment
+from dim_jax import augment, contracts, experiment
 from dim_jax.data import dataset
 from dim_jax.evaluate import reference_representations, suite
 from dim_jax.evaluate.figures import drawing, training_views
+from dim_jax.training import preprocessing
 
 
 def trained(**changes) -> contracts.Frozen:
-    return experiment.frozen(contracts.Method(None, None, None), {}, {}, ((0.4,), (0.3,)), changes)
+    change, views = augment.pipeline(**changes), changes.get("views", 1)
+    prepared = preprocessing.Preprocessing((0.4,), (0.3,), change, views)
+    return experiment.freeze(contracts.Method(None, None, None), {}, {}, prepared)
 
 
 @pytest.fixture
@@ -73,5 +76,5 @@ def test_without_a_key_nothing_is_changed(digits):
 def test_what_cannot_be_drawn(digits, rng):
     with pytest.raises(contracts.UserError, match="not trained on views"):
         training_views.evaluate(reference_representations.pixels(), digits.splits, rng)
-    with pytest.raises(contracts.UserError, match="draws is 0 in the evaluation 'views'"):
+    with pytest.raises(contracts.UserError, match="draws is 0 in the evaluation 'training_views'"):
         training_views.evaluate(trained(), digits.splits, rng, draws=0)

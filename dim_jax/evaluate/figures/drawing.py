@@ -1,4 +1,4 @@
-"""The one look of all drawn figures, and from a figure to pixels. No pyplot, no global state."""
+"""The style of all drawn figures, and figures as pixels. No pyplot, no global state."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def colours(count: int) -> list:
 
 
 def new(width: float, height: float) -> Figure:
-    """An empty white figure of so many inches."""
+    """An empty white figure, sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     backend_agg.FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""A picture of the first layer: what each filter of the encoder's first convolution looks for."""
+"""A picture of the filters of the encoder's first convolution."""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +8,10 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "trained"
-TAPS = ()
-FIGURES = {
+_FIGURES = {
     "filters": (
         "First-layer filters",
         "The kernels of the first convolution; each is scaled by itself, mid-grey is zero.",
@@ -61,6 +59,15 @@ def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) 
     first_kernel(frozen.params, splits["test"].images.shape[-1])
 
 
+EVALUATION = Evaluation(
+    evaluate,
+    representations="trained",
+    taps=(),
+    figures=_FIGURES,
+    check_frozen=check_frozen,
+)
+
+
 def as_pixels(kernel: np.ndarray) -> np.ndarray:
     """The filters of a kernel f[h,w,c,filters] as images u8[filters,h,w,3].
 
@@ -90,7 +97,7 @@ def grid(kernel: np.ndarray) -> np.ndarray:
 
 
 def _columns(count: int) -> int:
-    """About twice as many columns as rows, with the last row whole where that is possible."""
+    """About twice as many columns as rows, with a full last row where that is possible."""
     wide = math.sqrt(2 * count)
     even = [n for n in range(1, count + 1) if count % n == 0 and wide / 1.5 < n < wide * 1.5]
     return max(even, default=math.ceil(wide))

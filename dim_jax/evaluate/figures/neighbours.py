@@ -13,12 +13,10 @@ from scipy.spatial import distance
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "trained"
-TAPS = ("y",)
-FIGURES = {
+_FIGURES = {
     "neighbours": (
         "Nearest neighbours in y",
         "Test images, by L1 distance in y: the query in front, then its four closest; a green "
@@ -62,21 +60,24 @@ def evaluate(
     return results
 
 
+EVALUATION = Evaluation(evaluate, representations="trained", taps=("y",), figures=_FIGURES)
+
+
 def closest(rows: np.ndarray, queries: np.ndarray, count: int = _CLOSEST) -> np.ndarray:
     """Positions [q, count] of the rows f[n,d] nearest to rows[queries] in L1, without themselves.
 
     The nearest comes first.
     """
     count = min(count, len(rows) - 1)
-    found = []
+    parts = []
     for start in range(0, len(queries), 256):
         part = queries[start : start + 256]
         distances = distance.cdist(rows[part], rows, "cityblock")
         distances[np.arange(len(part)), part] = np.inf
         nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
         order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1)
-        found.append(np.take_along_axis(nearest, order, axis=1))
-    return np.concatenate(found)
+        parts.append(np.take_along_axis(nearest, order, axis=1))
+    return np.concatenate(parts)
 
 
 def _queries(labels: np.ndarray, labelled: bool) -> np.ndarray:
@@ -91,7 +92,7 @@ def _queries(labels: np.ndarray, labelled: bool) -> np.ndarray:
 def _picture(
     test: dataset.Split,
     queries: np.ndarray,
-    found: np.ndarray,
+    neighbours: np.ndarray,
     labelled: bool,
     classes: Sequence[str] | None,
 ) -> np.ndarray:
@@ -101,10 +102,10 @@ def _picture(
     rows = -(-len(queries) // columns)
     # In units of one image: the class name, the query, a gap, the neighbours, a gap.
     name = 0.25 + 0.125 * max(map(len, titles))
-    block = name + 1 + _GAP + found.shape[1] + _GAP
+    block = name + 1 + _GAP + neighbours.shape[1] + _GAP
     width = columns * block
     figure = drawing.new(width * _INCHES, rows * _INCHES)
-    for index, (query, others) in enumerate(zip(queries, found, strict=True)):
+    for index, (query, others) in enumerate(zip(queries, neighbours, strict=True)):
         column, row = divmod(index, rows)
         at, middle = column * block + name, 1 - (row + 0.5) / rows
         style = dict(ha="right", va="center", fontsize=9.5, color=drawing.INK)

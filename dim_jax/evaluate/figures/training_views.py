@@ -1,4 +1,4 @@
-"""A picture of what is trained on: some images, and several random draws of their views."""
+"""A picture of training images and of several random draws of their views."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,10 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "trained"
-TAPS = ()
-FIGURES = {
+_FIGURES = {
     "views": (
         "Views that are trained on",
         "Training images, and below each what a step may see of it. Views of one draw are of one "
@@ -29,7 +27,7 @@ def evaluate(
     *,
     draws: int = 3,
 ) -> dict[str, np.ndarray]:
-    """{"views": u8[h,w,3]}: images in columns, and all views of so many draws below.
+    """{"views": u8[h,w,3]}: images in columns, and below all views of `draws` draws.
 
     Raises:
       UserError: a representation that is not trained on images; no draw.
@@ -37,18 +35,22 @@ def evaluate(
     if frozen.prepare is None:
         raise contracts.UserError(
             "this representation is not trained on views of images; remove it from the "
-            "representations of the evaluation 'views'"
+            "representations of the evaluation 'training_views'"
         )
     if draws < 1:
         raise contracts.UserError(
-            f"draws is {draws} in the evaluation 'views'; set it to 1 or more"
+            f"draws is {draws} in the evaluation 'training_views'; set it to 1 or more"
         )
     images = splits["train"].images
     picked = jnp.asarray(images[drawing.spread(len(images))])
-    made = [jax.jit(frozen.prepare)(picked, jax.random.fold_in(rng, draw)) for draw in range(draws)]
+    prepare = jax.jit(frozen.prepare)
+    drawn = [prepare(picked, jax.random.fold_in(rng, draw)) for draw in range(draws)]
     rows = {"image": np.asarray(picked)}
-    for draw, views in enumerate(made, start=1):
+    for draw, views in enumerate(drawn, start=1):
         for number, view in enumerate(drawing.as_pixels(frozen.normalise, views), start=1):
             name = f"draw {draw}" + (f", view {number}" if len(views) > 1 else "")
             rows[name] = view
     return {"views": drawing.rows_of_images(rows)}
+
+
+EVALUATION = Evaluation(evaluate, representations="trained", taps=(), figures=_FIGURES)

@@ -1,4 +1,4 @@
-"""A map of y: test images as dots in the plane, neighbours in y close together.
+"""A t-SNE map of y: test images as dots in the plane, neighbours in y close together.
 
 Source: van der Maaten and Hinton 2008 (t-SNE), as implemented by scikit-learn.
 """
@@ -13,12 +13,10 @@ from sklearn import manifold
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "trained"
-TAPS = ("y",)
-FIGURES = {
+_FIGURES = {
     "map2d": (
         "Map of y",
         "t-SNE of y for up to 2,000 test images; distances between far clusters mean nothing.",
@@ -47,6 +45,9 @@ def evaluate(
     test = splits["test"]
     y = features.extract(frozen, test, ("y",))["y"][:_IMAGES]
     return {"map2d": picture(plane(y), test.labels[:_IMAGES], classes)}
+
+
+EVALUATION = Evaluation(evaluate, representations="trained", taps=("y",), figures=_FIGURES)
 
 
 def plane(y: np.ndarray) -> np.ndarray:

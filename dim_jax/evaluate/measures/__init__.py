@@ -1,5 +1,5 @@
 """Evaluations without labels: information, dependence, reconstruction, retrieval, marginals.
 
 `critic_fit` holds the fit that critics share, `ssim` the similarity of images. Each other module
-is one evaluation. May import `evaluate`, `evaluate.probes`, `bounds`, `data`, `nets` and `losses`.
+is one evaluation. May import all of `evaluate`, `bounds`, `data`, `nets` and `losses`.
 """

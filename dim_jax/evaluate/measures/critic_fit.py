@@ -1,13 +1,13 @@
 """Critics of the dependence measures: fitted on pairs, reported as a Donsker-Varadhan value.
 
 A critic T scores one joint sample (column 0) and some product samples (the other columns) in every
-row of f[n, 1 + products]. It is trained by an objective on some pairs and judged on others by
+row of f[n, 1 + products]. It is trained by an objective on some pairs and reported on others by
 
     mean over joint of T - log mean over product of exp(T)
 
-With other pairs for the judging the value is that of a fixed critic: its expectation over samples
-is a lower bound of the divergence of joint and product, but for the error of the log of a mean
-over finitely many products. That error is small while the value is well below the log of their
+On other pairs than those of the training the value is that of a fixed critic: its expectation over
+samples is a lower bound of the divergence of joint and product, but for the error of the log of a
+mean over finitely many products. That error is small while the value is well below the log of their
 number and without control above it. On the pairs of the training there is no bound at all: the
 critic has learned those very samples.
 
@@ -25,18 +25,40 @@ import numpy as np
 import optax
 
 from dim_jax import bounds, contracts
-from dim_jax.evaluate import fit, kinds
+from dim_jax.data import random_streams
+from dim_jax.data.random_streams import Stream
+from dim_jax.evaluate import fit
 from dim_jax.nets import pure
 
-Pairs = tuple[
-    np.ndarray | jax.Array, np.ndarray | jax.Array
-]  # two arrays, row i of one belongs to row i of the other
+# Two arrays; row i of one belongs to row i of the other.
+Pairs = tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]
 
 _FEWEST = 4  # two pairs are held out and two trained on; each lends the other its product
 
 
+class CriticFit(NamedTuple):
+    """The fit of a critic by Adam, and its report as a Donsker-Varadhan value.
+
+    batch: pairs a step, all of them where there are fewer; a last, smaller batch is dropped.
+    milestones: steps at which the rate falls to a tenth; None = half a cosine down to zero.
+    products: product samples in training for each joint one.
+    held_out: the part of the training pairs that is not trained on and chooses, every
+      `check_every` steps, the critic that is reported; 0 = the critic of the last step.
+    reported_products: product samples in the reported value for each joint one.
+    """
+
+    batch: int
+    steps: int
+    learning_rate: float
+    milestones: tuple[int, ...] | None
+    products: int
+    held_out: float
+    check_every: int
+    reported_products: int
+
+
 class Problem(NamedTuple):
-    """What is fitted. Equal problems are compiled once, so build each of them once.
+    """A critic and its objective. Equal problems are compiled once, so build each of them once.
 
     net: inputs -> scores f[n, 1 + products], column 0 the joint samples.
     columns(key, first, second, products) -> inputs of the net, product samples drawn inside the
@@ -55,16 +77,16 @@ def subset(pairs: tuple[np.ndarray, ...], count: int, seed: int) -> tuple[np.nda
     """At most `count` of the pairs, drawn at random."""
     if len(pairs[0]) <= count:
         return pairs
-    chosen = np.random.default_rng([seed, 5]).choice(len(pairs[0]), count, replace=False)
+    chosen = random_streams.generator(Stream.CRITIC_EXAMPLES, seed).choice(
+        len(pairs[0]), count, replace=False
+    )
     return tuple(array[chosen] for array in pairs)
 
 
-def estimate(
-    problem: Problem, train: Pairs, test: Pairs, settings: kinds.CriticFit, seed: int
-) -> float:
-    """The Donsker-Varadhan value, in nats, of a critic fitted on `train` and judged on `test`.
+def estimate(problem: Problem, train: Pairs, test: Pairs, settings: CriticFit, seed: int) -> float:
+    """The Donsker-Varadhan value, in nats, of a critic fitted on `train` and reported on `test`.
 
-    Larger is more dependent; below 0 the critic found nothing that holds for `test`.
+    Larger is more dependent; below 0 the critic has learned nothing that holds for `test`.
 
     Raises:
       UserError: too few pairs to draw products from, or a value that is not finite.
@@ -77,23 +99,23 @@ def estimate(
             )
     train, test = jax.tree.map(jnp.asarray, (train, test))
     params = fitted(problem, train, settings, seed)
-    found = value(problem, params, test, settings, jax.random.fold_in(jax.random.key(seed), 3))
-    if not np.isfinite(found):
+    estimated = value(problem, params, test, settings, jax.random.fold_in(jax.random.key(seed), 3))
+    if not np.isfinite(estimated):
         raise contracts.UserError(
-            f"the critic's value is {found} on {len(test[0])} images: its training diverged or the "
-            "representation is not finite; look at the representation, or choose a protocol with "
-            "a held-out part, such as ndm-v1"
+            f"the critic's value is {estimated} on {len(test[0])} images: its training diverged or "
+            "the representation is not finite; look at the representation, or choose a protocol "
+            "with a held-out part, such as ndm-v1"
         )
-    return found
+    return estimated
 
 
-def fitted(problem: Problem, pairs: Pairs, settings: kinds.CriticFit, seed: int) -> fit.Tree:
+def fitted(problem: Problem, pairs: Pairs, settings: CriticFit, seed: int) -> fit.Tree:
     """The parameters after the last step, or those of the best check on the held-out pairs.
 
     The critic before the first step takes part in that choice: where nothing can be learned the
     value stays near 0.
     """
-    random = np.random.default_rng([seed, 4])
+    random = random_streams.generator(Stream.CRITIC_ORDER, seed)
     init_key, step_key, check_key = jax.random.split(jax.random.key(seed), 3)
     order = random.permutation(len(pairs[0])).astype(np.int32)
     held = max(2, round(settings.held_out * len(order))) if settings.held_out else 0
@@ -125,7 +147,7 @@ def fitted(problem: Problem, pairs: Pairs, settings: kinds.CriticFit, seed: int)
 
 
 def value(
-    problem: Problem, params: fit.Tree, pairs: Pairs, settings: kinds.CriticFit, key: jax.Array
+    problem: Problem, params: fit.Tree, pairs: Pairs, settings: CriticFit, key: jax.Array
 ) -> float:
     """The Donsker-Varadhan value of a critic, in nats, over all the pairs at once.
 
@@ -188,7 +210,7 @@ def _loss(problem: Problem, products: int):
 
 
 @functools.cache
-def _optimizer(settings: kinds.CriticFit) -> optax.GradientTransformation:
+def _optimizer(settings: CriticFit) -> optax.GradientTransformation:
     if settings.milestones is None:
         rate = optax.cosine_decay_schedule(settings.learning_rate, settings.steps)
     else:

@@ -1,4 +1,4 @@
-"""What a method's own decoder makes of codes: reconstructions, samples, traversals, likelihood.
+"""Reconstructions, samples, traversals and likelihood bounds of a method's own decoder.
 
 For methods that are `contracts.Generative`; decoders of frozen features are `msssim`'s.
 """
@@ -13,12 +13,11 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "trained"
-TAPS = ("y",)
-FIGURES = {
+_TAPS = ("y",)
+_FIGURES = {
     "decoded": (
         "Its own reconstructions",
         "Test images above what the method's own decoder makes of their codes.",
@@ -42,7 +41,7 @@ def evaluate(
     splits: Mapping[str, dataset.Split],
     rng: jax.Array,
     *,
-    taps: Iterable[str] = TAPS,
+    taps: Iterable[str] = _TAPS,
     draws: int = 64,
     judged: int = 512,
 ) -> dict[str, float | np.ndarray]:
@@ -60,9 +59,9 @@ def evaluate(
     Pictures: "decoded", with a prior "samples", with densities "traversals".
 
     Args:
-      taps: y alone; what decoders read.
-      draws: codes drawn for each judged image.
-      judged: test images, spread over the split.
+      taps: y alone, which decoders read.
+      draws: codes drawn for each of the `judged` images.
+      judged: the number of test images, spread over the split.
 
     Raises:
       UserError: a method without a decoder; no draws or no images.
@@ -100,6 +99,15 @@ def check_method(method: contracts.Method | None) -> None:
         )
 
 
+EVALUATION = Evaluation(
+    evaluate,
+    representations="trained",
+    taps=_TAPS,
+    figures=_FIGURES,
+    check_method=check_method,
+)
+
+
 def _decoder(frozen: contracts.Frozen) -> Callable[[jax.Array], jax.Array]:
     return functools.partial(jax.jit(frozen.method.generative.decode), frozen.params, frozen.state)
 
@@ -112,8 +120,8 @@ def _parts(count: int) -> Iterable[np.ndarray]:
 
 def _mean(count: int, values: Callable[[np.ndarray], jax.Array]) -> float:
     """The mean over `count` images of values(positions) -> f[n]."""
-    found = np.concatenate([np.asarray(values(part), np.float64) for part in _parts(count)])
-    return float(found[:count].mean())
+    parts = [np.asarray(values(part), np.float64) for part in _parts(count)]
+    return float(np.concatenate(parts)[:count].mean())
 
 
 def _error(frozen, decode, images: np.ndarray, codes: np.ndarray) -> float:

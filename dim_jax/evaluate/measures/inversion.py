@@ -1,7 +1,7 @@
-"""How well an encoder and a generator invert each other, from the side of codes and of images.
+"""Errors of an encoder and a generator as inverses of each other, of codes and of images.
 
-For methods that can draw codes of a prior and make images of them. What they are judged against
-is the same number with codes, or images, that do not belong together.
+For methods that can draw codes of a prior and make images of them. The reference is the same number
+with codes, or images, that do not belong together.
 
 Source: Donahue et al. 2017, theorem 2 (at the optimum of BiGAN encoder and generator are inverses).
 """
@@ -17,13 +17,10 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
-
-NEEDS_LABELS = False
-REPRESENTATIONS = "encoders"
-TAPS = ("y",)
+from dim_jax.evaluate.evaluation import Evaluation
 
 _BATCH = 256  # images or codes at a time
-_DRAW, _ORDER = range(2)  # what the random numbers are for
+_DRAW, _ORDER = range(2)  # the purposes of random numbers
 
 
 def evaluate(
@@ -42,7 +39,7 @@ def evaluate(
         image_error_random    the same against x'
 
     E(x) is the code of y in evaluation mode, without the noise of a posterior. A generator that
-    makes one grey image for all codes has a small image_error: what counts is how far it is below
+    makes one grey image for all codes has a small image_error: what counts is its distance to
     image_error_random.
 
     Returns:
@@ -53,17 +50,18 @@ def evaluate(
       UserError: a method that draws no codes, or fewer than two test images.
     """
     check_method(frozen.method)
-    check(splits)
+    check_splits(splits)
     draw_rng, order_rng = (jax.random.fold_in(rng, purpose) for purpose in (_DRAW, _ORDER))
     y = features.extract(frozen, splits["test"], ("y",))["y"]
     z = np.asarray(frozen.method.generative.draw(draw_rng, y.shape))
-    found = _of_codes(z, _in_batches(functools.partial(_recovered(frozen), z), len(z)))
+    results = _of_codes(z, _in_batches(functools.partial(_recovered(frozen), z), len(z)))
     errors = _in_batches(
         functools.partial(_errors(frozen), y, splits["test"].images, _others(order_rng, len(y))),
         len(y),
     )
-    found["image_error"], found["image_error_random"] = np.mean(errors, axis=0, dtype=np.float64)
-    return {f"y/{name}": float(value) for name, value in found.items()}
+    means = np.mean(errors, axis=0, dtype=np.float64)
+    results |= {"image_error": means[0], "image_error_random": means[1]}
+    return {f"y/{name}": float(value) for name, value in results.items()}
 
 
 def check_method(method: contracts.Method | None) -> None:
@@ -75,7 +73,7 @@ def check_method(method: contracts.Method | None) -> None:
         )
 
 
-def check(splits: Mapping[str, dataset.Split]) -> None:
+def check_splits(splits: Mapping[str, dataset.Split]) -> None:
     """Raises UserError where there are fewer than two test images."""
     if len(splits["test"].images) < 2:
         raise contracts.UserError(
@@ -84,8 +82,17 @@ def check(splits: Mapping[str, dataset.Split]) -> None:
         )
 
 
+EVALUATION = Evaluation(
+    evaluate,
+    representations="encoders",
+    taps=("y",),
+    check_splits=check_splits,
+    check_method=check_method,
+)
+
+
 def _of_codes(z: np.ndarray, recovered: np.ndarray) -> dict[str, Any]:
-    """The three numbers of drawn codes f[n,d] and what was recovered of them."""
+    """The three numbers of drawn codes f[n,d] and the codes recovered from their images."""
     z, recovered = z.astype(np.float64), recovered.astype(np.float64)
     others, mean = np.roll(z, 1, axis=0), z.mean(axis=0)  # draws are independent: any order will do
     error, chance = (np.mean(np.sum((recovered - rows) ** 2, axis=1)) for rows in (z, others))
@@ -130,8 +137,8 @@ def _errors(frozen: contracts.Frozen):
 
     @jax.jit
     def compared(params, state, y, *images):
-        made = generative.decode(params, state, generative.code(y))
-        errors = [jnp.mean((made - frozen.normalise(x)) ** 2, axis=(1, 2, 3)) for x in images]
+        decoded = generative.decode(params, state, generative.code(y))
+        errors = [jnp.mean((decoded - frozen.normalise(x)) ** 2, axis=(1, 2, 3)) for x in images]
         return jnp.stack(errors, axis=1)
 
     def errors(y: np.ndarray, images, others: np.ndarray, rows: np.ndarray) -> jax.Array:

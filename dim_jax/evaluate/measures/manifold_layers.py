@@ -1,4 +1,4 @@
-"""How a layer that embeds its channels uses them, and how it lays its filters out.
+"""Use of the channels of layers that embed them, and the layout of their filters.
 
 For methods with `contracts.Method.embedded`: numbers of every such layer, from its first on, on
 images that were not trained on, and a picture of the first.
@@ -17,13 +17,11 @@ from scipy import spatial, stats
 
 from dim_jax import bounds, contracts, losses
 from dim_jax.data import dataset
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing, filters
 from dim_jax.losses import manifold_information
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "encoders"
-TAPS = ()
-FIGURES = {
+_FIGURES = {
     "embedding": (
         "Embedded filters",
         "The first layer's filters at the positions that it embeds them at, the more used above "
@@ -33,7 +31,7 @@ FIGURES = {
     )
 }
 
-_CANVAS, _SIDE = 800, 27  # pixels: how far apart filters lie at most, and the side of one, about
+_CANVAS, _SIDE = 800, 27  # pixels: the largest distance of filters, and about the side of one
 _LINE = 225  # the grey of the line around a filter
 _OUTER = 0.01  # of the filters on each side are moved to the picture's edge where they lie outside
 _RARE = 0.1  # a channel is used whose mean response is above this part of 1 / channels
@@ -55,18 +53,18 @@ def evaluate(
 
     Args:
       group: images in a group, among which information is measured.
-      images: so many test images at most.
-      locations: so many are drawn of each image, for information only.
+      images: at most this many test images.
+      locations: the number drawn of each image, for information only.
 
     Returns:
       "<layer>/entropy": of the mean response, nats; "<layer>/entropy_fraction": of log channels.
-      "<layer>/information": `embeddings.layer_information` with negatives="patches", nats, mean
-          over groups; "<layer>/information_ceiling": log(group), which it cannot exceed.
-      "<layer>/information_shuffled": the same with draws beside the laws of other images; not
-          above 0 but for chance.
+      "<layer>/information": `manifold_information.layer_information` with negatives="patches",
+          nats, mean over groups; "<layer>/information_ceiling": log(group), its upper limit.
+      "<layer>/information_shuffled": the same with draws beside the distributions of other images;
+          not above 0 but for chance.
       "<layer>/used": the share of channels with a mean response above 1 / (10 * channels).
-      "<layer>/positions": how many used channels lie further apart than 1 % of the span of all of
-          them, in a greedy count.
+      "<layer>/positions": the number of used channels that lie further apart than 1 % of the span
+          of all of them, in a greedy count.
       "<layer>/order": Spearman's correlation, over pairs of used channels, of the distance of their
           positions and the dissimilarity 1 - cosine of their filters; 0 where either is constant.
       "embedding": the picture u8[h,w,3].
@@ -80,16 +78,16 @@ def evaluate(
     count = min(images, len(test)) // max(group, 1)
     if group < 2 or count < 1:
         raise contracts.UserError(
-            f"group is {group} in the evaluation 'embedding', images {images}, and there are "
+            f"group is {group} in the evaluation 'manifold_layers', images {images}, and there are "
             f"{len(test)} test images; set group to 2 or more, and at most to either"
         )
     measure = _measure(frozen, locations)
     sums = None
     for index in range(count):
         pixels = jnp.asarray(test[index * group : (index + 1) * group])
-        found = measure(frozen.params, frozen.state, pixels, jax.random.fold_in(rng, index))
-        found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
-        sums = found if sums is None else jax.tree.map(np.add, sums, found)
+        measured = measure(frozen.params, frozen.state, pixels, jax.random.fold_in(rng, index))
+        measured = jax.tree.map(lambda x: np.asarray(x, np.float64), measured)
+        sums = measured if sums is None else jax.tree.map(np.add, sums, measured)
     values: dict[str, Any] = {}
     layers = _weights(frozen, jnp.asarray(test[:1]))
     for index, (means, layer) in enumerate(zip(sums, layers, strict=True)):
@@ -104,30 +102,41 @@ def check_method(method: contracts.Method | None) -> None:
     if method is None or method.embedded is None:
         raise contracts.UserError(
             "this method has no layers that embed their channels; remove the evaluation "
-            "'embedding' from evals"
+            "'manifold_layers' from evals"
         )
 
 
+EVALUATION = Evaluation(
+    evaluate,
+    representations="encoders",
+    taps=(),
+    figures=_FIGURES,
+    check_method=check_method,
+)
+
+
 def _measure(frozen: contracts.Frozen, locations: int):
-    """What is averaged over groups, layer by layer."""
+    """The quantities that are averaged over groups, layer by layer."""
 
     @jax.jit
     def measure(params, state, images, rng):
-        found = []
+        measured = []
         for index, layer in enumerate(
             frozen.method.embedded(params, state, frozen.normalise(images))
         ):
             key = jax.random.fold_in(rng, index)
-            laws = manifold_information.drawn(key, layer, locations=locations, negatives="patches")
+            log_densities = manifold_information.drawn(
+                key, layer, locations=locations, negatives="patches"
+            )
             others = jnp.roll(jnp.arange(len(images)), 1)
-            found.append(
+            measured.append(
                 dict(
                     responses=layer.responses.reshape(-1, layer.responses.shape[-1]).mean(axis=0),
-                    information=bounds.known_conditional(laws),
-                    information_shuffled=bounds.known_conditional(laws, others),
+                    information=bounds.known_conditional(log_densities),
+                    information_shuffled=bounds.known_conditional(log_densities, others),
                 )
             )
-        return found
+        return measured
 
     return measure
 
@@ -153,18 +162,18 @@ def _numbers(means: Mapping, positions: np.ndarray, kernel: np.ndarray) -> dict[
 
 
 def are_used(responses: np.ndarray) -> np.ndarray:
-    """b[k]: which channels of mean responses f[k] are more than rare."""
+    """b[k]: whether a channel of mean responses f[k] is more than rare."""
     return responses > _RARE / len(responses)
 
 
 def distinct(positions: np.ndarray) -> int:
-    """How many of positions f[k,d] are kept if each too near to one before it is left out."""
+    """The number of positions f[k,d] that remain if each too near to one before it is left out."""
     span = np.ptp(positions, axis=0).max()
-    kept: list[np.ndarray] = []
+    apart: list[np.ndarray] = []
     for position in positions:
-        if all(np.linalg.norm(position - other) > _NEAR * span for other in kept):
-            kept.append(position)
-    return len(kept)
+        if all(np.linalg.norm(position - other) > _NEAR * span for other in apart):
+            apart.append(position)
+    return len(apart)
 
 
 def order(positions: np.ndarray, kernel: np.ndarray) -> float:

@@ -1,9 +1,10 @@
-"""How far the marginals of a representation are from a prior's, coordinate by coordinate.
+"""Kolmogorov distance of the marginals of a representation to those of a prior.
 
 Source: Hjelm et al. 2019, section 3.3 (the prior, matched after a sigmoid where it is uniform).
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import jax
 import numpy as np
@@ -12,12 +13,10 @@ from scipy import special, stats
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.figures import drawing
 
-NEEDS_LABELS = False
-REPRESENTATIONS = "encoders"
-TAPS = ("y",)
-
+_TAPS = ("y",)
 _TESTED = 500
 # The prior's distribution function of one coordinate, applied to the features.
 _CUMULATIVE = {"uniform": special.expit, "gaussian": special.ndtr}
@@ -28,10 +27,10 @@ def evaluate(
     splits: Mapping[str, dataset.Split],
     rng: jax.Array,
     *,
-    prior: str = "uniform",
-    taps: Iterable[str] = TAPS,
+    prior: Literal["uniform", "gaussian"] = "uniform",
+    taps: Iterable[str] = _TAPS,
 ) -> dict[str, float]:
-    """How far the test marginals are from the prior, coordinate by coordinate, in [0, 1].
+    """Distance of the test marginals to the prior, coordinate by coordinate, in [0, 1].
 
         distance = max over t of |fraction of images with value <= t - F(t)|
 
@@ -44,7 +43,7 @@ def evaluate(
           is nearer to the prior.
       "<tap>/kolmogorov_<prior>_passed": the fraction of coordinates that Kolmogorov's test does
           not tell from the prior at level 0.01 with 500 test images (fewer where there are
-          fewer): with them it finds distances from 0.073 on. A true sample of the prior has 0.99.
+          fewer): with them it detects distances from 0.073 on. A true sample of the prior has 0.99.
 
     Raises:
       UserError: an unknown prior or tap.
@@ -61,13 +60,16 @@ def evaluate(
     return results
 
 
+EVALUATION = Evaluation(evaluate, representations="encoders", taps=_TAPS)
+
+
 def distances(rows: np.ndarray, prior: str) -> np.ndarray:
     """The Kolmogorov distance f64[d] of each column of rows f[n,d] to the prior."""
     return np.array([test.statistic for test in _tests(rows, prior)])
 
 
 def p_values(rows: np.ndarray, prior: str) -> np.ndarray:
-    """How likely a sample of the prior is at least as far from it as a column of rows, f64[d]."""
+    """The p-value f64[d] of Kolmogorov's test of each column of rows f[n,d] against the prior."""
     return np.array([test.pvalue for test in _tests(rows, prior)])
 
 

@@ -1,4 +1,4 @@
-"""Whether a method's critics find the candidate of each anchor among those of other test images.
+"""Retrieval of each anchor's candidate among those of other test images by a method's critics.
 
 For methods that compare examples: every score matrix of `contracts.Method.scores`, in evaluation
 mode, on images that were not trained on.
@@ -14,10 +14,7 @@ import numpy as np
 
 from dim_jax import bounds, contracts
 from dim_jax.data import dataset
-
-NEEDS_LABELS = False
-REPRESENTATIONS = "encoders"
-TAPS = ()
+from dim_jax.evaluate.evaluation import Evaluation
 
 
 def evaluate(
@@ -28,17 +25,17 @@ def evaluate(
     candidates: int = 64,
     images: int = 2048,
 ) -> dict[str, float]:
-    """Retrieval among so many `candidates`, and the information that the scores show.
+    """Retrieval among `candidates` images, and the information that the scores show.
 
     Test images in their order, in groups; an anchor's candidates are those of its group, location
     by location. Views are drawn at random as in training.
 
     Args:
       candidates: images in a group; chance is 1 / candidates.
-      images: so many test images at most; those of a last, smaller group are left out.
+      images: at most this many test images; those of a last, smaller group are left out.
 
     Returns:
-      "<name>/retrieval": how many anchors score their own candidate highest, a fraction; among k
+      "<name>/retrieval": the fraction of anchors that score their own candidate highest; among k
           equal highest ones it counts 1/k.
       "<name>/retrieval_chance": 1 / candidates.
       "<name>/nats": `bounds.infonce` with negatives="same_location" and one group as its batch, a
@@ -62,7 +59,7 @@ def evaluate(
             f"{candidates}; set it to a multiple of them"
         )
     measure = _measure(frozen)
-    found = [
+    groups = [
         measure(
             frozen.params,
             frozen.state,
@@ -71,7 +68,7 @@ def evaluate(
         )
         for group in range(count)
     ]
-    means = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
+    means = {key: float(np.mean([each[key] for each in groups])) for key in groups[0]}
     chance = {key: 1 / candidates for key in means if key.endswith("/retrieval")}
     return means | {f"{key}_chance": value for key, value in chance.items()}
 
@@ -83,6 +80,9 @@ def check_method(method: contracts.Method | None) -> None:
             "this method compares no examples, so there is nothing to retrieve; remove the "
             "evaluation 'retrieval' from evals"
         )
+
+
+EVALUATION = Evaluation(evaluate, representations="encoders", taps=(), check_method=check_method)
 
 
 def _measure(frozen: contracts.Frozen):
@@ -102,5 +102,5 @@ def retrieved(scores: jax.Array) -> jax.Array:
     """The fraction of anchors of scores f[n,n,*l] whose own candidate, the diagonal, is highest."""
     scores = scores.reshape(*scores.shape[:2], -1)
     highest = scores.max(axis=1, keepdims=True)
-    found = jnp.diagonal(scores == highest).T  # b[n,l]
-    return jnp.mean(found / jnp.sum(scores == highest, axis=1))
+    first = jnp.diagonal(scores == highest).T  # b[n,l]
+    return jnp.mean(first / jnp.sum(scores == highest, axis=1))

@@ -97,7 +97,7 @@ def ssim_dim_compat(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def scales(shape: Sequence[int]) -> int:
-    """How many scales images [..., h, w, c] admit, at most five; 0 where not even one fits."""
+    """The number of scales that images [..., h, w, c] admit, 0 to 5."""
     side = min(shape[-3:-1])
     return sum(side >= _WINDOW * 2**scale for scale in range(len(WEIGHTS)))
 
@@ -109,7 +109,7 @@ def first_weights(count: int) -> tuple[float, ...]:
 
 
 def check_size(shape: Sequence[int], *, scales: int) -> None:
-    """Raises UserError where images [..., h, w, c] are too small for so many scales."""
+    """Raises UserError where images [..., h, w, c] are too small for that many scales."""
     needed = _WINDOW * 2 ** (scales - 1)
     if min(shape[-3:-1]) < needed:
         height, width = shape[-3:-1]

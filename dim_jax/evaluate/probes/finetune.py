@@ -18,20 +18,84 @@ import numpy as np
 import optax
 
 from dim_jax import contracts, losses
-from dim_jax.data import dataset
-from dim_jax.evaluate import features, fit, kinds, protocols
+from dim_jax.data import dataset, random_streams
+from dim_jax.data.random_streams import Stream
+from dim_jax.evaluate import features, fit
+from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.probes import labelled
+from dim_jax.evaluate.protocols import Protocols
 from dim_jax.nets import heads, pure
 
-NEEDS_LABELS = True
-TRAINS_ENCODER = True
-REPRESENTATIONS = "encoders"
-TAPS = ("conv",)
-PROTOCOL = kinds.Tuning
+_TAPS = ("conv",)
+
+
+class Protocol(NamedTuple):
+    """An encoder trained on through a classifier with one hidden layer on one of its taps.
+
+    hidden, dropout: of `heads.classifier`.
+    unsupervised: weight of the method's own losses beside the cross-entropy. 0: the encoder and the
+      classifier see labelled images only. Else every player goes on with its loss on all training
+      images, and those without a label weigh nothing in the cross-entropy.
+    learning_rate, betas, milestones, batch, epochs, min_steps: as in `mlp.Protocol`, of all that is
+      trained.
+    fits: independent classifiers, orders and dropout masks, all from the same encoder.
+    """
+
+    hidden: int
+    dropout: float
+    unsupervised: float
+    learning_rate: float
+    betas: tuple[float, float]
+    milestones: tuple[int, ...] | None
+    batch: int
+    epochs: int
+    min_steps: int
+    fits: int
+
+
+# Hjelm et al. 2019, section 4.2, STL-10: the classifier of the supervised row on conv, gradients
+# through the whole encoder. The schedule is not published: the rate, betas and batch are those of
+# the pretraining (official code, README); 200 epochs are ours.
+_PAPER = Protocol(
+    hidden=200,
+    dropout=0.1,
+    unsupervised=0.0,
+    learning_rate=1e-4,
+    betas=(0.5, 0.999),
+    milestones=(),
+    batch=64,
+    epochs=200,
+    min_steps=0,
+    fits=1,
+)
+
+PROTOCOLS = Protocols(
+    "fine-tuning",
+    {
+        # After pretraining, as the text of the paper reads. On a GPU or TPU.
+        "finetune-paper-v1": _PAPER,
+        # Beside the method's own objective, as the released code adds the two up. An epoch is one
+        # of all training images, so that it is 21 times as long on STL-10.
+        "finetune-joint-v1": _PAPER._replace(unsupervised=1.0),
+        # A few epochs at ten times the rate, which falls to zero: for a CPU. Not tuned.
+        "finetune-v1": Protocol(
+            hidden=200,
+            dropout=0.1,
+            unsupervised=0.0,
+            learning_rate=1e-3,
+            betas=(0.9, 0.999),
+            milestones=None,
+            batch=64,
+            epochs=10,
+            min_steps=200,
+            fits=1,
+        ),
+    },
+)
 
 
 class _Plan(NamedTuple):
-    """What does not change during a fit, and what it is compiled for."""
+    """The constants of a fit, for which it is compiled."""
 
     method: contracts.Method
     normalise: Callable[[jax.Array], jax.Array]
@@ -43,9 +107,12 @@ class _Plan(NamedTuple):
 
 
 class _Tuned(NamedTuple):
-    """A fit: own = {"head": .., "players": {..}} is trained, state = {"head": .., "method": ..}."""
+    """A fit: params = {"head": .., "players": {..}} is trained, state = {"head": .., "method": ..}.
 
-    own: contracts.Tree
+    `params` has the parameters that are trained; the others stay those of the representation.
+    """
+
+    params: contracts.Tree
     state: contracts.Tree
     optimizer: contracts.Tree
 
@@ -56,7 +123,7 @@ def evaluate(
     rng: jax.Array,
     *,
     protocol: str = "finetune-v1",
-    taps: Iterable[str] = TAPS,
+    taps: Iterable[str] = _TAPS,
     labels_per_class: int | None = None,
     subsets: int = 3,
     permuted: bool = False,
@@ -67,18 +134,18 @@ def evaluate(
     losses. The parameters and the state of `frozen` stay as they are.
 
     Args:
-      protocol: a name of `protocols.PROTOCOLS`; it holds every setting.
+      protocol: a name of `PROTOCOLS`; it holds every setting.
       taps: those that the classifier stands on, one after the other.
-      labels_per_class, subsets, permuted: as in `accuracy.evaluation`.
+      labels_per_class, subsets, permuted: as in `labelled.probe`.
 
     Returns:
-      "<tap>/accuracy" and its "_fits" and "_std" as in `accuracy.evaluation`.
+      "<tap>/accuracy" and its "_fits" and "_std" as in `labelled.summary`.
 
     Raises:
       UserError: a representation without a network; an unknown protocol or tap, missing labels,
         or too few of them.
     """
-    settings = protocols.find(protocol, PROTOCOL)
+    settings = PROTOCOLS.find(protocol)
     _check_network(frozen)
     labelled.check_labels(splits)
     labels = labelled.drawn(
@@ -93,6 +160,16 @@ def evaluate(
         ]
         results |= labelled.summary(f"{tap}/accuracy", np.array(values))
     return results
+
+
+EVALUATION = Evaluation(
+    evaluate,
+    representations="encoders",
+    taps=_TAPS,
+    needs_labels=True,
+    trains_encoder=True,
+    protocols=PROTOCOLS,
+)
 
 
 def _check_network(frozen: contracts.Frozen) -> None:
@@ -118,15 +195,15 @@ def _visible(train: np.ndarray, labels: labelled.Labels, fits: int) -> list[np.n
 def _accuracy(settings, frozen, splits, tap: str, visible, labels, index: int) -> float:
     """The test accuracy of one fit."""
     plan, tuned = _fitted(settings, frozen, splits["train"], tap, visible, labels, index)
-    params = _merged(frozen.params, tuned.own)
+    params = _merged(frozen.params, tuned.params)
     represent = functools.partial(_represent, params, tuned.state["method"], plan=plan)
     rows = features.extract(contracts.Frozen(represent), splits["test"], (tap,))[tap]
-    logits, _ = plan.head.apply(tuned.own["head"], tuned.state["head"], rows, train=False)
+    logits, _ = plan.head.apply(tuned.params["head"], tuned.state["head"], rows, train=False)
     return float(np.mean(np.argmax(logits, axis=-1) == splits["test"].labels))
 
 
 def _fitted(
-    settings: kinds.Tuning,
+    settings: Protocol,
     frozen: contracts.Frozen,
     train: dataset.Split,
     tap: str,
@@ -143,7 +220,7 @@ def _fitted(
     start_key, key = jax.random.split(jax.random.fold_in(jax.random.key(labels.seed), index))
     tuned = _start(plan, frozen, train, start_key)
     examples = (jnp.asarray(train.images[members]), visible[members], members)
-    random = np.random.default_rng([labels.seed, 5, index])
+    random = random_streams.generator(Stream.FINETUNE_ORDER, labels.seed, index)
     orders = fit.orders(np.arange(len(members), dtype=np.int32), settings.batch, random)
     for number, order in enumerate(itertools.islice(orders, passes)):
         steps = np.arange(number * per_pass, (number + 1) * per_pass, dtype=np.int32)
@@ -176,14 +253,14 @@ def _start(plan: _Plan, frozen: contracts.Frozen, train: dataset.Split, key: jax
     players = dict(frozen.params)
     if not plan.unsupervised:  # the critics have nothing to learn from
         players = {"encoder": {"encoder": frozen.params["encoder"]["encoder"]}}
-    own = {"head": head, "players": players}
+    params = {"head": head, "players": players}
     state = {"head": head_state, "method": frozen.state}
-    return _Tuned(own, state, plan.transformation.init(own))
+    return _Tuned(params, state, plan.transformation.init(params))
 
 
-def _merged(params: Mapping[str, Any], own: contracts.Tree) -> dict[str, Any]:
-    """All players' parameters, with what is trained in its place."""
-    players = own["players"]
+def _merged(params: Mapping[str, Any], trained: contracts.Tree) -> dict[str, Any]:
+    """All players' parameters, with the trained ones in their place."""
+    players = trained["players"]
     return {**params, **players, "encoder": {**params["encoder"], **players["encoder"]}}
 
 
@@ -209,18 +286,18 @@ def _one_pass(params, tuned: _Tuned, examples, order, steps, key, *, plan: _Plan
         gradient, state = _gradient(
             plan, params, tuned, batch, jax.random.fold_in(key, number), number
         )
-        updates, optimizer = plan.transformation.update(gradient, tuned.optimizer, tuned.own)
-        return _Tuned(optax.apply_updates(tuned.own, updates), state, optimizer), None
+        updates, optimizer = plan.transformation.update(gradient, tuned.optimizer, tuned.params)
+        return _Tuned(optax.apply_updates(tuned.params, updates), state, optimizer), None
 
     return jax.lax.scan(step, tuned, (steps, order))[0]
 
 
 def _gradient(plan: _Plan, params, tuned: _Tuned, batch: contracts.Batch, rng, number):
-    """The gradient of `own` and the new state: each player by its own loss, the head by the
-    encoder's, of which the cross-entropy is a part."""
+    """The gradient of `tuned.params` and the new state: each player by its own loss, the head by
+    the encoder's, of which the cross-entropy is a part."""
     values, pull_back, state = jax.vjp(
-        lambda own: _losses(plan, params, own, tuned.state, batch, rng, number),
-        tuned.own,
+        lambda trained: _losses(plan, params, trained, tuned.state, batch, rng, number),
+        tuned.params,
         has_aux=True,
     )
     pulled = {}
@@ -231,20 +308,20 @@ def _gradient(plan: _Plan, params, tuned: _Tuned, batch: contracts.Batch, rng, n
     return {"head": pulled["encoder"]["head"], "players": players}, state
 
 
-def _losses(plan: _Plan, params, own, state, batch: contracts.Batch, rng, number):
+def _losses(plan: _Plan, params, trained, state, batch: contracts.Batch, rng, number):
     """One loss for each player that is trained, and the new state."""
     method_rng, head_rng = jax.random.split(rng)
-    found = plan.method.loss(_merged(params, own), state["method"], batch, method_rng, number)
-    if plan.tap not in found.features:
-        raise contracts.unknown("training tap of the method", plan.tap, found.features)
+    step = plan.method.loss(_merged(params, trained), state["method"], batch, method_rng, number)
+    if plan.tap not in step.features:
+        raise contracts.unknown("training tap of the method", plan.tap, step.features)
     logits, head_state = plan.head.apply(
-        own["head"], state["head"], found.features[plan.tap], train=True, rng=head_rng
+        trained["head"], state["head"], step.features[plan.tap], train=True, rng=head_rng
     )
     entropy, _ = losses.classification_loss(logits, batch["labels"])
     if not plan.unsupervised:
         # The statistics of critics stay, so that the compiler drops all that they come from.
-        moved = {**state["method"], "encoder": found.state["encoder"]}
+        moved = {**state["method"], "encoder": step.state["encoder"]}
         return {"encoder": entropy}, {"head": head_state, "method": moved}
-    values = {player: plan.unsupervised * value for player, value in found.losses.items()}
+    values = {player: plan.unsupervised * value for player, value in step.losses.items()}
     values["encoder"] += entropy
-    return values, {"head": head_state, "method": found.state}
+    return values, {"head": head_state, "method": step.state}

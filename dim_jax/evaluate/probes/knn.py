@@ -4,23 +4,39 @@ Source: Wu et al. 2018, section 3.4.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax.evaluate import kinds
 from dim_jax.evaluate.probes import labelled
-
-NEEDS_LABELS = True
-REPRESENTATIONS = "all"
-TAPS = labelled.TAPS
-PROTOCOL = kinds.Knn
+from dim_jax.evaluate.protocols import Protocols
 
 _QUERIES = 500  # at a time: their similarities to all training images are in memory at once
 
 
-def accuracies(settings: kinds.Knn, task: labelled.Task) -> np.ndarray:
+class Protocol(NamedTuple):
+    """Vote of the nearest training examples by cosine, each weighted exp(cosine / temperature).
+
+    standardise: as in `mlp.Protocol`.
+    """
+
+    standardise: bool
+    neighbours: int
+    temperature: float
+
+
+PROTOCOLS = Protocols(
+    "kNN",
+    {
+        # Wu et al. 2018, section 3.4 (weighted vote, temperature 0.07); Caron et al. 2021 (k = 20).
+        "knn-v1": Protocol(standardise=False, neighbours=20, temperature=0.07),
+    },
+)
+
+
+def accuracies(settings: Protocol, task: labelled.Task) -> np.ndarray:
     """The test accuracy f[1], or f[subsets] with one for each label subset."""
     results = []
     for rows, labels in task.portions():
@@ -29,11 +45,12 @@ def accuracies(settings: kinds.Knn, task: labelled.Task) -> np.ndarray:
     return np.array(results)
 
 
-evaluate = labelled.evaluation(accuracies, PROTOCOL, "knn-v1")
+EVALUATION = labelled.probe(accuracies, PROTOCOLS, "knn-v1")
+evaluate = EVALUATION.evaluate
 
 
 def predict(
-    settings: kinds.Knn, rows: jax.Array, labels: np.ndarray, queries: jax.Array, classes: int
+    settings: Protocol, rows: jax.Array, labels: np.ndarray, queries: jax.Array, classes: int
 ) -> np.ndarray:
     """The class i32[q] that the neighbours of each query f[q,d] among rows f[n,d] vote for."""
     rows, labels = _unit(rows), jnp.asarray(labels)

@@ -1,8 +1,9 @@
-"""What every label-based evaluation shares: labels, few-label subsets, mean and spread.
+"""Evaluations with labels: label subsets, permuted labels, mean and spread of accuracies.
 
-A probe on frozen features is a file with `accuracies(settings, task)` and
+A probe on frozen features is a module with a function `accuracies(settings, task)`, its protocols,
+and
 
-    evaluate = accuracy.evaluation(accuracies, PROTOCOL, "mlp-v1")
+    EVALUATION = labelled.probe(accuracies, PROTOCOLS, "mlp-v1")
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import dataset
-from dim_jax.evaluate import features, protocols
+from dim_jax.data import dataset, random_streams
+from dim_jax.data.random_streams import Stream
+from dim_jax.evaluate import features
+from dim_jax.evaluate.evaluation import Evaluation
+from dim_jax.evaluate.protocols import Protocols
 
 TAPS = ("conv", "fc", "y")
 _SMALLEST_DEVIATION = 1e-6
-
-# What random numbers are for; the MLP draws from 2, the SVM from 3.
-_SUBSETS, _PERMUTATION, _VIEWS = 1, 4, 5
 
 
 class Examples(NamedTuple):
@@ -61,15 +62,15 @@ class Task(NamedTuple):
             yield Examples(self.train.features[members], self.train.labels[members])
 
 
-def evaluation(
-    accuracies: Callable[[Any, Task], np.ndarray], kind: type, default: str
-) -> Callable[..., dict[str, float]]:
-    """The `evaluate` of a probe on frozen features.
+def probe(
+    accuracies: Callable[[Any, Task], np.ndarray], protocols: Protocols, default: str
+) -> Evaluation:
+    """The evaluation of a probe on frozen features.
 
     Args:
-      accuracies: (protocol, task) -> one test accuracy for each fit, or for each label subset.
-      kind: of its protocols; their `standardise` says whether the features are shifted and scaled
-        to the labelled training images' mean 0 and deviation 1.
+      accuracies: (settings, task) -> one test accuracy for each fit, or for each label subset.
+      protocols: of the probe; `standardise` of their settings says whether the features are shifted
+        and scaled to the labelled training images' mean 0 and deviation 1.
       default: the protocol's name where the config gives none.
     """
 
@@ -87,12 +88,13 @@ def evaluation(
     ) -> dict[str, float]:
         """Test accuracy of the probe on each tap, a fraction of the test images; larger is better.
 
-        Training images without a label are left out. `protocol` of `protocols.PROTOCOLS` holds
-        every setting.
+        Training images without a label are left out.
 
         Args:
-          labels_per_class: train on so many labels of each class only, drawn at random; None = all.
-          subsets: how many such draws, one fit for each; their mean and deviation are the result.
+          protocol: the name of one of the probe's protocols, which holds every setting.
+          labels_per_class: train on this many labels of each class, drawn at random; None = all.
+          subsets: the number of such draws, one fit for each; their mean and deviation are the
+            result.
           permuted: training labels permuted at random, before any draw: it must stay near chance.
           views: None = features of the images as they are; k = their mean over k copies of each
             image, changed at random as in training: of training and of test images.
@@ -104,7 +106,7 @@ def evaluation(
           UserError: an unknown protocol or tap, missing labels, or too few of them; views of a
             representation without a network.
         """
-        settings = protocols.find(protocol, kind)
+        settings = protocols.find(protocol)
         check_labels(splits)
         splits = labelled(splits)
         labels = drawn(splits, rng, labels_per_class, subsets, permuted)
@@ -115,7 +117,9 @@ def evaluation(
             results |= summary(f"{tap}/accuracy", accuracies(settings, task))
         return results
 
-    return evaluate
+    return Evaluation(
+        evaluate, representations="all", taps=TAPS, needs_labels=True, protocols=protocols
+    )
 
 
 def _task(rows: dict[str, jax.Array], splits, labels: Labels) -> Task:
@@ -140,7 +144,7 @@ def drawn(
     train = splits["train"].labels
     classes = int(max(train.max(), splits["test"].labels.max())) + 1
     if permuted:
-        train = np.random.default_rng([seed, _PERMUTATION]).permutation(train)
+        train = random_streams.generator(Stream.LABEL_PERMUTATION, seed).permutation(train)
     chosen = None
     if labels_per_class is not None:
         chosen = label_subsets(train, labels_per_class, subsets, seed)
@@ -151,7 +155,7 @@ def _features(
     frozen, splits, tap: str, standardise: bool, views: int | None, rng: jax.Array
 ) -> dict[str, jax.Array]:
     """One tap of both splits on the device, standardised by the training images if asked for."""
-    key = jax.random.fold_in(rng, _VIEWS)
+    key = jax.random.fold_in(rng, Stream.LABELLED_VIEWS.number)
     rows = {}
     for index, name in enumerate(("train", "test")):
         drawn = dict(views=views, rng=jax.random.fold_in(key, index))
@@ -163,7 +167,7 @@ def _features(
 
 
 def summary(name: str, values: np.ndarray) -> dict[str, float]:
-    """{name: mean, "<name>_fits": of how many values, "<name>_std": their spread}.
+    """{name: mean, "<name>_fits": number of values, "<name>_std": their spread}.
 
     The spread is the sample's standard deviation (divided by count - 1), absent for one value.
     """
@@ -174,7 +178,7 @@ def summary(name: str, values: np.ndarray) -> dict[str, float]:
 
 
 def missing(splits: Mapping[str, dataset.Split]) -> str | None:
-    """Why no accuracy can be had of these labels, as a phrase; None where it can."""
+    """The reason why these labels give no accuracy, as a phrase; None where they do."""
     train, test = (splits[name].labels for name in ("train", "test"))
     if not np.any(train >= 0):
         return f"none of the {len(train)} training images has a label"
@@ -196,13 +200,13 @@ def check_labels(splits: Mapping[str, dataset.Split]) -> None:
 def labelled(splits: Mapping[str, dataset.Split]) -> Mapping[str, dataset.Split]:
     """The splits without the training images that have no label; themselves where there are none.
 
-    The features of a split are remembered by its images: call it once for several evaluations.
+    A feature cache tells splits apart by their images: call it once for several evaluations.
     """
     train = splits["train"]
-    kept = np.flatnonzero(train.labels >= 0)
-    if len(kept) == len(train.labels):
+    members = np.flatnonzero(train.labels >= 0)
+    if len(members) == len(train.labels):
         return splits
-    return {**splits, "train": dataset.select(train, kept)}
+    return {**splits, "train": dataset.select(train, members)}
 
 
 def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> np.ndarray:
@@ -221,7 +225,7 @@ def label_subsets(labels: np.ndarray, per_class: int, count: int, seed: int) -> 
             f"labels_per_class={per_class}, but class {names[sizes.argmin()]} has only "
             f"{sizes.min()} training images; set evals labels_per_class to {sizes.min()} or less"
         )
-    random = np.random.default_rng([seed, _SUBSETS])
+    random = random_streams.generator(Stream.LABEL_SUBSETS, seed)
     members = [np.flatnonzero(labels == name) for name in names]
     return np.stack(
         [

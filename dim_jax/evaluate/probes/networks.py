@@ -1,4 +1,4 @@
-"""What probes that are small networks on frozen features share: their start, fit and accuracy."""
+"""Small networks on frozen features: their initialisation, fit and accuracy."""
 
 import functools
 import itertools
@@ -11,8 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dim_jax.data import random_streams
+from dim_jax.data.random_streams import Stream
 from dim_jax.evaluate import fit
 from dim_jax.evaluate.probes import labelled
+
+# Bachman et al. 2019 and the official AMDIM code (task_classifiers.py, costs.py), on CIFAR and
+# STL-10. Differs: features of images that are not changed at random, and no warm-up.
+AMDIM = dict(
+    standardise=False,
+    learning_rate=2e-4,
+    betas=(0.8, 0.999),
+    milestones=(80, 110),
+    batch=480,
+    epochs=120,
+    min_steps=0,
+    averaged_epochs=1,
+    fits=1,
+    **dict(factor=0.2, l2=1e-5, clip=10.0, penalty=1e-3),
+)
+AMDIM_IMAGENET = AMDIM | dict(milestones=(15, 25), epochs=30)
 
 
 class Network(NamedTuple):
@@ -32,7 +50,7 @@ def accuracies(settings: Any, task: labelled.Task, network: Network) -> np.ndarr
     """The test accuracy f[fits] of each fit, or of one fit on each label subset.
 
     Args:
-      settings: `kinds.Mlp` or `kinds.Linear`.
+      settings: such as `mlp.Protocol` or `linear.Protocol`.
       network: its `loss` and `logits` are the same objects for equal settings, so that equal fits
         are compiled once.
     """
@@ -42,7 +60,7 @@ def accuracies(settings: Any, task: labelled.Task, network: Network) -> np.ndarr
     examples = (task.train.features, jnp.asarray(task.train.labels))
     per_pass, passes = fit.duration(settings, members.shape[-1])
     transformation = optimizer(settings, per_pass, passes)
-    random = np.random.default_rng([task.seed, 2])
+    random = random_streams.generator(Stream.NETWORK_FIT, task.seed)
     count = settings.fits if members.ndim == 1 else len(members)
     fits = fit.start(*network.init(count, random), transformation)
     keys = jax.random.split(jax.random.key(task.seed), count)

@@ -1,8 +1,8 @@
-"""What a method's own classifier, trained together with the encoder, gets right.
+"""Accuracy of a method's own classifier, which is trained together with the encoder.
 
 For methods that represent their `logits`. Where the data has a split "clean", test images without
-the shortcut that training images have (`data.shortcut`), what the classifier says of those is what
-it has learned beside the shortcut.
+the shortcut that training images have (`data.shortcut`), the accuracy on those shows what it has
+learned beside the shortcut.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,7 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate import features
-
-NEEDS_LABELS = True
-REPRESENTATIONS = "trained"
-TAPS = ()
-OF_SPLITS = True  # the results stand under the names of splits in the place of taps
+from dim_jax.evaluate.evaluation import Evaluation
 
 _LOGITS = "logits"
 _SPLITS = ("test", "clean", "train")
@@ -39,11 +35,11 @@ def evaluate(
     """
     del rng
     check_frozen(frozen, splits)
-    found = {}
+    results = {}
     for name in (name for name in _SPLITS if name in splits):
         logits = features.extract(frozen, splits[name], (_LOGITS,))[_LOGITS]
-        found[f"{name}/accuracy"] = float(np.mean(logits.argmax(axis=1) == splits[name].labels))
-    return found
+        results[f"{name}/accuracy"] = float(np.mean(logits.argmax(axis=1) == splits[name].labels))
+    return results
 
 
 def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
@@ -51,5 +47,15 @@ def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) 
     if _LOGITS not in features.shapes(frozen, splits["test"]):
         raise contracts.UserError(
             "this method has no classifier of its own (no tap 'logits'); remove the evaluation "
-            "'classifier' from evals"
+            "'own_classifier' from evals"
         )
+
+
+EVALUATION = Evaluation(
+    evaluate,
+    representations="trained",
+    taps=(),
+    needs_labels=True,
+    of_splits=True,
+    check_frozen=check_frozen,
+)

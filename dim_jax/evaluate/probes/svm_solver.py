@@ -7,11 +7,12 @@ where it points uphill.
 
 The hinge max(0, u) of the violation u = 1 - t (w.x + b) has a corner. It is the largest a u of
 slopes a in [0, 1]; here a u - (a - a0)^2 width / 2 is maximised instead, which is smooth, so that
-c = cost / width. Solved again with the slopes found as the new a0 (the method of multipliers), the
-rounding goes away. How far a solution is from the least objective is known without it: its slopes
-times cost are feasible for the dual problem, and the gap is cost * sum_i (max(0, u_i) - a_i u_i),
-plus what `tolerance` leaves. With width 0.1 and five rounds of at most 200 steps the objective on
-400 standardised digits is within 0.9 % of the least where cost * n is up to 100, 0.1 % up to 10.
+c = cost / width. Solved again with the resulting slopes as the new a0 (the method of multipliers),
+the rounding goes away. The distance of a solution to the least objective follows without it: its
+slopes times cost are feasible for the dual problem, and the gap is cost * sum_i (max(0, u_i) -
+a_i u_i), plus what `tolerance` leaves. With width 0.1 and five rounds of at most 200 steps the
+objective on 400 standardised digits is within 0.9 % of the least where cost * n is up to 100, 0.1 %
+up to 10.
 
 Source: Nesterov 1983; O'Donoghue and Candes 2015 (restart); Rockafellar 1976 (multipliers).
 """
@@ -48,7 +49,7 @@ class Problem(NamedTuple):
     bound: of rows, as from `quadratic_bound`.
     cost: f[], positive.
     used: 1 or 0, f[n], or f[n,k] where it depends on the machine.
-    width: None: loss(u) = max(0, u)^2. A positive number: the hinge max(0, u), rounded over so
+    width: None: loss(u) = max(0, u)^2. A positive number: the hinge max(0, u), rounded over this
       much of u where slopes is 0.5: half of it on either side.
     slopes: a0 of the hinge, f[] or f[n,k] in [0, 1].
     """
@@ -92,12 +93,12 @@ def minimise(
 
 @functools.partial(jax.jit, static_argnames=("tolerance", "steps"))
 def solve(problem: Problem, start: Machines, *, tolerance: float, steps: int) -> Machines:
-    """The minimisers of the rounded problem, one machine per class, found from `start`.
+    """The minimisers of the rounded problem, one machine per class, searched from `start`.
 
     Args:
       tolerance: the gradient's length in the metric of the bound, relative to that at zero, at
         which a machine is good enough; the last of them ends the search.
-      steps: the search ends after so many, come what may.
+      steps: the search ends after this many at most.
     """
     zero = _gradient(problem, jax.tree.map(jnp.zeros_like, start))
     enough = tolerance**2 * _inner(zero, _towards_minimum(problem, zero))
@@ -147,7 +148,7 @@ def _slope(problem: Problem, violation: jax.Array) -> jax.Array:
 
 
 def _curvature(problem: Problem) -> jax.Array:
-    """The most that the loss of one example curves along the score."""
+    """The largest curvature of the loss of one example along the score."""
     return problem.cost * (2 if problem.width is None else 1 / problem.width)
 
 

@@ -1,0 +1,93 @@
+"""The type of an evaluation: its function and the facts by which the suite plans and runs it."""
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from dim_jax import contracts
+from dim_jax.data import dataset
+from dim_jax.evaluate.protocols import Protocols
+
+Splits = Mapping[str, dataset.Split]
+
+
+def _accept(*_: Any) -> None:
+    """The check of an evaluation that accepts everything."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A measure or picture of a representation.
+
+    A module of `probes`, `measures` or `figures` that defines `EVALUATION` is one, under the name
+    of the module.
+
+    evaluate(frozen, splits, rng, **options) -> results: "<tap>/<metric>" is a scalar and becomes a
+        row, with "<tap>/<metric>_std" and "_fits" beside it; an image u8[h,w,3] becomes a figure.
+        Options are keyword-only. The suite gives `taps` and `classes` to those that take them.
+    representations: those it runs on unless the config says otherwise: "all", "encoders" (those
+        that have the taps, so not pixels and PCA) or "trained".
+    taps: the taps it reads; () where it reads parameters only.
+    needs_labels: it is left out where the data has no labels, and sees of the training images
+        those that have one.
+    trains_encoder: it sees all training images, labelled or not, and needs no features of them.
+    protocols: its named settings; None where it fits nothing.
+    figures: {key of its results: (title, caption)} of the images among them.
+    of_splits: its results are named "<split>/<metric>", not "<tap>/<metric>".
+    check_splits(splits), check_method(method), check_frozen(frozen, splits): raise UserError on
+        images, a method or a representation that it cannot be used on, before training.
+    """
+
+    evaluate: Callable[..., dict[str, Any]]
+    _: dataclasses.KW_ONLY
+    representations: Literal["all", "encoders", "trained"]
+    taps: tuple[str, ...]
+    needs_labels: bool = False
+    trains_encoder: bool = False
+    protocols: Protocols | None = None
+    figures: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    of_splits: bool = False
+    check_splits: Callable[[Splits], None] = _accept
+    check_method: Callable[[contracts.Method], None] = _accept
+    check_frozen: Callable[[contracts.Frozen, Splits], None] = _accept
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options of `evaluate` that a config may set, with their defaults."""
+        return {each.name: each.default for each in self._options()}
+
+    def check_option(self, place: str, option: str, value: Any) -> None:
+        """Raises UserError for the value of an option that is not of its annotated type.
+
+        Args:
+          place: of the option in the config, for the message.
+        """
+        (annotation,) = (each.annotation for each in self._options() if each.name == option)
+        names = typing.get_args(annotation) if typing.get_origin(annotation) is Literal else ()
+        is_union = isinstance(annotation, types.UnionType)
+        kinds = typing.get_args(annotation) if is_union else (annotation,)
+        simple = all(kind in (bool, int, float, str, types.NoneType) for kind in kinds)
+        if names and value not in names:
+            raise contracts.UserError(
+                f"{place} is {value!r}; set it to {' or '.join(map(repr, names))}"
+            )
+        if not names and simple and not any(_is_of(value, kind) for kind in kinds):
+            wanted = " or ".join("None" if k is types.NoneType else k.__name__ for k in kinds)
+            raise contracts.UserError(f"{place} is {value!r}; set it to a value of type {wanted}")
+
+    def _options(self) -> list[inspect.Parameter]:
+        parameters = inspect.signature(self.evaluate).parameters.values()
+        return [
+            each
+            for each in parameters
+            if each.kind is each.KEYWORD_ONLY and each.name != "classes"  # the suite gives them
+        ]
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

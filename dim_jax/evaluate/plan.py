@@ -1,0 +1,142 @@
+"""Planning a run: the evaluations that a config asks for, and those of each representation."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dim_jax import contracts, settings
+from dim_jax.data import dataset
+from dim_jax.evaluate import discovery, features
+from dim_jax.evaluate.evaluation import Evaluation
+from dim_jax.evaluate.probes import labelled
+
+Evals = Mapping[str, Mapping[str, Any]]
+
+TRAINED = "trained"
+_KEY = re.compile(r"[\w-]+")
+
+
+class Entry(NamedTuple):
+    """One entry of a config's `evals`.
+
+    key: its key in `evals`.
+    name: of the evaluation.
+    options: of `Evaluation.evaluate`, those that the config sets.
+    representations: the names of those it is to run on; None = as the evaluation says.
+    """
+
+    key: str
+    name: str
+    evaluation: Evaluation
+    options: dict[str, Any]
+    representations: tuple[str, ...] | None
+
+
+def parse(evals: Evals) -> list[Entry]:
+    """The entries of a config's `evals`.
+
+    Raises:
+      UserError: an entry without name, an unknown evaluation, option or protocol.
+    """
+    return [_entry(key, spec) for key, spec in evals.items()]
+
+
+def _entry(key: str, spec: Mapping[str, Any]) -> Entry:
+    if not _KEY.fullmatch(key):
+        raise contracts.UserError(
+            f"evals has the key {key!r}; use letters, digits, - and _, as it names files"
+        )
+    if not isinstance(spec, Mapping) or "name" not in spec:
+        raise contracts.UserError(
+            f"evals.{key} has no name; set evals.{key}.name to one of "
+            f"{', '.join(discovery.names())}"
+        )
+    options = dict(spec)
+    name = discovery.current(options.pop("name"))
+    _check_key(key, name)
+    evaluation = discovery.load(name)
+    representations = options.pop("representations", None)
+    _check_texts(f"evals.{key}.representations", representations)
+    for option, value in options.items():
+        if option not in evaluation.defaults:
+            hint = contracts.suggestion(option, [*evaluation.defaults, "representations"])
+            raise contracts.UserError(f"the evaluation '{name}' has no option '{option}': {hint}")
+        evaluation.check_option(f"evals.{key}.{option}", option, value)
+    _check_texts(f"evals.{key}.taps", options.get("taps"))
+    if "protocol" in options:
+        evaluation.protocols.find(options["protocol"])
+    chosen = None if representations is None else tuple(representations)
+    return Entry(key, name, evaluation, options, chosen)
+
+
+def _check_key(key: str, name: str) -> None:
+    """A key that begins like an evaluation is of that one: reports and tables go by the key."""
+    for other in (key, key.partition("_")[0]):
+        other = settings.RENAMED_EVALUATIONS.get(other, other)
+        if other in discovery.names() and other != name:
+            raise contracts.UserError(
+                f"evals.{key} is the evaluation '{name}' and its key is that of '{other}', as "
+                f"which it would be reported; use another key, such as {name}_{key}"
+            )
+
+
+def _check_texts(place: str, values: Any) -> None:
+    fits = isinstance(values, tuple | list) and all(isinstance(value, str) for value in values)
+    if values is not None and not fits:
+        raise contracts.UserError(
+            f"{place} is {values!r}; set it to several names, such as ('y',) or, in JSON, [\"y\"]"
+        )
+
+
+def with_labels(
+    entries: list[Entry], data: dataset.Dataset, log: Callable[[str], None] = lambda line: None
+) -> list[Entry]:
+    """The entries that the data has labels for; one line says which are left out."""
+    reason = labelled.missing(data.splits)
+    if reason is None:
+        return entries
+    left_out = [entry.key for entry in entries if entry.evaluation.needs_labels]
+    if left_out:
+        log(f"{data.facts.name}: {reason}, so left out: {', '.join(left_out)}")
+    return [entry for entry in entries if not entry.evaluation.needs_labels]
+
+
+def check_names(entries: Iterable[Entry], representations: Iterable[str]) -> None:
+    """Raises UserError if an entry is to run on a representation that does not exist."""
+    for entry in entries:
+        for name in entry.representations or ():
+            if name not in representations:
+                raise contracts.unknown("representation", name, representations)
+
+
+def steps(
+    entries: Iterable[Entry], name: str, frozen: contracts.Frozen, data: dataset.Dataset
+) -> Iterator[tuple[Entry, tuple[str, ...]]]:
+    """The entries to run on the representation `name`, each with the taps that it reads.
+
+    Raises:
+      UserError: a tap that the representation does not have.
+    """
+    available = tuple(features.shapes(frozen, data.splits["test"]))
+    for entry in entries:
+        taps = tuple(entry.options.get("taps", entry.evaluation.taps))
+        # Such as of pixels, which have one tap, of a name of its own.
+        single = len(available) == 1 and available[0] not in taps
+        if not _includes(entry, name, frozen, single):
+            continue
+        taps = available if single else taps
+        for tap in taps:
+            if tap not in available:
+                hint = contracts.suggestion(tap, available)
+                raise contracts.UserError(f"the {name} representation has no tap '{tap}': {hint}")
+        yield entry, taps
+
+
+def _includes(entry: Entry, name: str, frozen: contracts.Frozen, single: bool) -> bool:
+    if entry.representations is not None:
+        return name in entry.representations
+    # Of pixels and their PCA there is no mean over the views that are drawn in training.
+    if entry.options.get("views") is not None and frozen.prepare is None:
+        return False
+    scope = entry.evaluation.representations
+    return name == TRAINED or scope == "all" or (scope == "encoders" and not single)

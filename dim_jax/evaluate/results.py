@@ -1,0 +1,82 @@
+"""From the results of an evaluation to the rows of results.json, figures and a line of output."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dim_jax.evaluate import cache, plan
+
+Row = dict[str, Any]
+
+
+class Figure(NamedTuple):
+    """A picture for the report: file name, title, caption, and the image u8[h,w,3]."""
+
+    file: str
+    title: str
+    caption: str
+    image: np.ndarray
+
+
+def rows(
+    entry: plan.Entry,
+    representation: str,
+    results: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> Iterator[Row]:
+    """One row for each scalar among the results; `shapes` is that of one example by tap."""
+    protocol = entry.evaluation.defaults.get("protocol")
+    labels = _labels(entry.options)
+    for key, value in results.items():
+        if np.ndim(value) > 0 or key.endswith(("_std", "_fits")):
+            continue
+        tap, _, metric = key.rpartition("/")
+        yield {
+            "eval": entry.key,
+            "protocol": entry.options.get("protocol", protocol),
+            "representation": representation,
+            "tap": tap,
+            "dim": int(np.prod(shapes[tap])) if tap in shapes else None,
+            "labels": labels,
+            "metric": metric,
+            "value": float(value),
+            "std": results.get(f"{key}_std"),
+            "fits": results.get(f"{key}_fits", 1),
+            "split": tap if entry.evaluation.of_splits else "test",
+            "published": None,
+        }
+
+
+def _labels(options: Mapping[str, Any]) -> str:
+    """Such as "all", "10 per class", "all, permuted" or "all, mean of 16 views"."""
+    per_class, views = options.get("labels_per_class"), options.get("views")
+    budget = "all" if per_class is None else f"{per_class} per class"
+    if views is not None:
+        budget += ", one random view" if views == 1 else f", mean of {views} views"
+    return f"{budget}, permuted" if options.get("permuted") else budget
+
+
+def figures(entry: plan.Entry, representation: str, results: Mapping[str, Any]) -> Iterator[Figure]:
+    """One figure for each image among the results."""
+    for key, image in results.items():
+        if np.ndim(image) != 3:
+            continue
+        file, (title, caption) = f"{key}.png", entry.evaluation.figures[key]
+        if representation != plan.TRAINED:  # several representations, several files
+            file, title = f"{representation}_{file}", f"{title}: {representation}"
+        yield Figure(file, title, caption, image)
+
+
+def line(entry: plan.Entry, representation: str, finished: cache.Finished, cached: bool) -> str:
+    """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s"."""
+    shown = [
+        f"{row['tap']} {100 * row['value']:.1f}"
+        if row["metric"] == "accuracy"
+        else f"{row['tap']} {row['metric']} {row['value']:.3f}"
+        for row in finished.rows
+    ]
+    # The name that the evaluation gave it, without the representation.
+    shown += [figure["file"].removeprefix(f"{representation}_") for figure in finished.figures]
+    took = f"{finished.seconds:.1f} s{', kept from before' if cached else ''}"
+    return f"{entry.key:12} {representation:10} {'  '.join(shown)}  ({took})"
