@@ -2,13 +2,13 @@
 
     python -m dim_jax.main --config configs/amdim_cifar100.py:small,budget=cpu
 
-The words are those of configs/amdim_cifar10.py, and so are network, rates and budgets.
+Words, network, rates, durations and budgets are those of configs/amdim_cifar10.py.
 
 Metric: test accuracy of a linear classifier and of an MLP on the frozen y. Published: small
 68.1/71.5, large 70.2/72.8 (from memory and third parties). No budget but smoke was run.
 """
 
-from configs.common import amdim
+from configs import amdim_cifar10
 
 # Table (b).
 PUBLISHED = {
@@ -18,4 +18,4 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-    return amdim.config(amdim.parse(argument), "cifar100", published=PUBLISHED)
+    return amdim_cifar10.of(argument, "cifar100", PUBLISHED)

@@ -3,10 +3,11 @@
     python -m dim_jax.main --config configs/amdim_stl10.py:small,budget=paper
 
 Trained on the 105,000 labelled and unlabelled training images, on random boxes of them resized to
-64x64; judged on the 5,000 labelled training and 8,000 test images, shorter side 70, the centre 64.
+64x64; evaluated on the 5,000 labelled training and 8,000 test images, shorter side 70, the centre
+64.
 
 Words: size=small | medium | large; the others are those of configs/amdim_cifar10.py, but that
-`no_crop` leaves out the random boxes: the whole image is resized to 64x64, in evaluations too.
+`no_crop` leaves out the random boxes: the complete image is resized to 64x64, in evaluations too.
 
 Metric: test accuracy of a linear classifier and of an MLP on the frozen y. Published for the small
 network, from memory: 93.4/93.8; the ablations below. The boxes are cut from the images at 70x70,
@@ -29,5 +30,16 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-    words = amdim.parse(argument, "small", "medium", "large")
-    return amdim.config(words, "stl10", published=PUBLISHED)
+    words = amdim.parse(argument, *amdim.SIZES)
+    return amdim.config(
+        words,
+        "stl10",
+        side=64,
+        size=amdim.SIZES[words["size"]],
+        augment=amdim.boxes(64, hue=0.2),
+        resized=70,
+        epochs=300,
+        falls=(250 / 300, 280 / 300),
+        short_epochs=0.5,
+        published=PUBLISHED,
+    )

@@ -4,10 +4,10 @@
 
 Words: data=cifar10 | stl10 | imagenet; space=lab | ycbcr; views=two | three (L and ab, or each
 channel by itself); graph=core | full (L against each other view, or all pairs); loss=softmax |
-bank | nce (cross-entropy among the batch, or among one's own and random rows of a memory bank, or
+bank | nce (cross-entropy among the batch, or among the image's and random rows of a memory bank, or
 noise-contrastive estimation on these); pairing=own | random (the control: views of different
-images); budget=paper | cpu | smoke; judge=mlp | trained | y | all.
-Each view has an encoder of its own, of half the usual width; y, fc and conv are those of all views
+images); budget=paper | cpu | smoke.
+Each view has a separate encoder, of half the usual width; y, fc and conv are those of all views
 side by side, y_L and y_ab those of one.
 `paper` has CMC's rates, durations and, on ImageNet, its networks: two half-width AlexNets. `cpu` on
 CIFAR-10 is ten epochs of a narrow hidden layer, about four minutes of training on two free cores.
@@ -19,154 +19,144 @@ and a linear classifier on layers, so for nothing here: 68.4 with ResNets on Ima
 half-width ResNet-50 on 100 of its classes (official README).
 Measured, three epochs of budget=cpu on CIFAR-10 in bfloat16, seed 0: 60.9 at y, 56.1 at y_L, 51.6
 at y_ab and 88 % retrieved; untrained 50.9, 39.3, 41.4 and 1.6 %. More: experiments/cmc_views.py. No
-budget was run whole but smoke.
+budget but smoke was run to its end.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from configs import common
+from configs.common import datasets
 
 
-class Data(NamedTuple):
-    """A data set: what views are encoded by at the paper's size, and its images."""
+class Network(NamedTuple):
+    """The encoder of a view, and the blocks `data` and `augment` around it."""
 
     encoder: str
     width: int
     hidden: int
-    classes: int
-    examples: int  # training images
     temperature: float
     crop: int | None = None
     image_size: int | None = None
-    train: str | None = None
-    test: str | None = None
 
 
-DATA = {
+NETWORKS = {
     # Half of DIM's encoders of 32 and 64 pixels: ours. Temperatures 0.07 and for STL-10 0.1:
     # official code, README; 0.1 on CIFAR-10: ours.
-    "cifar10": Data("dcgan32", 32, 512, 10, 50_000, 0.1),
-    "stl10": Data(
-        *("alexnet64", 48, 2048, 10, 105_000, 0.1), crop=64, train="train+unlabelled", test="test"
-    ),
+    "cifar10": Network("dcgan32", 32, 512, 0.1),
+    "stl10": Network("alexnet64", 48, 2048, 0.1, crop=64),
     # Official code, models/alexnet.py; images brought to 256 pixels first: the usual preparation.
-    "imagenet": Data(
-        *("alexnet224", 48, 2048, 1000, 1_281_167, 0.07),
-        **dict(crop=224, image_size=256, train="train", test="validation"),
-    ),
+    "imagenet": Network("alexnet224", 48, 2048, 0.07, crop=224, image_size=256),
 }
-NAMES = {"imagenet": "imagenet2012"}  # of TFDS, where they differ
 VIEWS = {
     ("lab", "two"): ("L", "ab"),
     ("lab", "three"): ("L", "a", "b"),
     ("ycbcr", "two"): ("Y", "CbCr"),
     ("ycbcr", "three"): ("Y", "Cb", "Cr"),
 }
-_SMOKE_EXAMPLES = 512
+# Ours, for two cores; of the larger data sets one epoch.
+CPU = {
+    **{"train.batch_size": 128, "train.epochs": 10},
+    **{"train.steps_per_dispatch": 20, "train.save_epochs": 1},
+}
+# Of grey images, such as digits, batch norm of a and b would show nothing but rounding.
+SMOKE_ENCODER = {"width": 6, "hidden": 32, "features": 8, "norm": "layer"}
 
 
 def get_config(argument: str = ""):
     words = common.parse(
         argument,
-        data=tuple(DATA),
+        data=tuple(NETWORKS),
         space=("lab", "ycbcr"),
         views=("two", "three"),
         graph=("core", "full"),
         loss=("softmax", "bank", "nce"),
         pairing=("own", "random"),
         budget=common.BUDGETS,
-        judge=("mlp", "trained", "y", "all"),
     )
-    known, budget = DATA[words["data"]], words["budget"]
-    return common.config(
+    name = words["data"]
+    network, dataset = NETWORKS[name], datasets.DATA[name]
+    views = VIEWS[words["space"], words["views"]]
+    data = datasets.splits(name) if name != "cifar10" else {}
+    if name == "imagenet":
+        data |= dict(road="streaming", eval_train_images=100_000)  # the images: ours
+    config = common.config(
         # Area 0.2 to 1 with AlexNets: official code, README. Before the channels are split.
-        augment=common.augment(crop=known.crop, resized_crop=(0.2, 1.0), flip=True),
-        data=_images(words),
-        method=common.monitored(_method(words), classes=known.classes),
-        players=dict(encoder=_optimizer(budget), probe=common.adam(1e-3)),  # the probe: ours
-        train=common.train(
-            # 256: train_CMC.py; the others ours.
-            batch_size={"paper": 256, "cpu": 128, "smoke": 64}[budget],
-            # 240: README; the others ours.
-            epochs={"paper": 240, "cpu": 10 if words["data"] == "cifar10" else 1, "smoke": 2}[
-                budget
-            ],
-            steps_per_dispatch={"paper": 100, "cpu": 20, "smoke": 4}[budget],
-            save_epochs={"paper": 5, "cpu": 1, "smoke": 1}[budget],
+        augment=common.augment(crop=network.crop, resized_crop=(0.2, 1.0), flip=True),
+        # Encoders of colour views take pixels in [0, 1].
+        data=common.data(dataset.name, image_size=network.image_size, scaling="unit", **data),
+        method=common.monitored(_method(words, views), classes=dataset.classes),
+        players=dict(
+            # README: the rate falls at 120, 160 and 200 of 240 epochs.
+            encoder=dict(
+                **dict(name="sgd_l2", learning_rate=0.03, momentum=0.9, l2=1e-4),
+                schedule=dict(name="multistep", at_epochs=(120, 160, 200), factor=0.1),
+                every=1,
+            ),
+            probe=common.adam(1e-3),  # ours
         ),
-        evals=_evals(words),
+        train=common.train(
+            batch_size=256,  # train_CMC.py
+            epochs=240,  # README
+            steps_per_dispatch=100,
+            save_epochs=5,
+        ),
+        evals=_evals(views),
         published={},
         published_source="",
     )
+    return common.budgeted(config, words["budget"], cpu=_cpu(words), smoke=_smoke(words))
 
 
-def _optimizer(budget: str) -> dict:
-    """Gradient descent as published (README: the rate falls at 120, 160 and 200 of 240 epochs)."""
-    if budget != "paper":
-        return common.adam_of(budget)
-    falls = dict(name="multistep", at_epochs=(120, 160, 200), factor=0.1)
-    return dict(
-        **dict(name="sgd_l2", learning_rate=0.03, momentum=0.9, l2=1e-4),
-        schedule=falls,
-        every=1,
-    )
-
-
-def _method(words: dict) -> dict:
-    known, budget = DATA[words["data"]], words["budget"]
-    views = VIEWS[words["space"], words["views"]]
-    sizes = {
-        "paper": dict(width=known.width, hidden=known.hidden, features=128, norm="batch"),
-        "cpu": dict(width=32, hidden=256, features=128, norm="batch"),  # ours
-        # Of grey images, such as digits, batch norm of a and b would show nothing but rounding.
-        "smoke": dict(width=6, hidden=32, features=8, norm="layer"),
-    }[budget]
-    # 4096, 0.5: README, train_CMC.py; k for two cores, and the average of Z: ours.
-    bank = dict(
-        negatives={"paper": 4096, "cpu": 1024, "smoke": 64}[budget],
-        momentum=0.5,
-        examples=_SMOKE_EXAMPLES if budget == "smoke" else known.examples,
-    )
-    more = {"softmax": {}, "bank": bank, "nce": bank | dict(z_decay=0.99)}[words["loss"]]
+def _method(words: dict, views: tuple[str, ...]) -> dict:
+    network, loss = NETWORKS[words["data"]], words["loss"]
+    # 4096, 0.5: README, train_CMC.py; the average of Z: ours.
+    bank = dict(negatives=4096, momentum=0.5, examples=datasets.DATA[words["data"]].examples)
+    sizes = dict(width=network.width, hidden=network.hidden, features=128, norm="batch")
     return dict(
         name="cmc",
         encoder=dict(
             name="colour_views",
             space=words["space"],
             views=views,
-            encoder=dict(name=known.encoder, **sizes),
+            encoder=dict(name=network.encoder, **sizes),
         ),
         views=views,
         graph=words["graph"],
-        objective=words["loss"],
-        temperature=known.temperature,
+        objective=loss,
+        temperature=network.temperature,
         pairing=words["pairing"],
-        **more,
+        **(bank if loss != "softmax" else {}),
+        **(dict(z_decay=0.99) if loss == "nce" else {}),
     )
 
 
-def _images(words: dict) -> dict:
-    known, smoke = DATA[words["data"]], words["budget"] == "smoke"
-    splits = dict(train_split=known.train, test_split=known.test)
-    if smoke:
-        parts = (known.train or "train").split("+")
-        share = _SMOKE_EXAMPLES // len(parts)
-        splits["train_split"] = "+".join(f"{part}[:{share}]" for part in parts)
-        splits["test_split"] = f"{known.test or 'test'}[:256]"
+def _cpu(words: dict) -> dict[str, Any]:
+    changes = _short(words, dict(width=32, hidden=256), negatives=1024) | CPU
+    return changes if words["data"] == "cifar10" else changes | {"train.epochs": 1}
+
+
+def _smoke(words: dict) -> dict[str, Any]:
+    changes = _short(words, SMOKE_ENCODER, negatives=64) | datasets.smoke(words["data"])
+    changes["train.batch_size"] = 64
+    if words["loss"] != "softmax":
+        changes["method.method.examples"] = datasets.SMOKE_EXAMPLES
     if words["data"] == "imagenet":
-        splits |= dict(road="streaming", eval_train_images=512 if smoke else 100_000)
-    name = NAMES.get(words["data"], words["data"])
-    # Encoders of colour views take pixels in [0, 1].
-    return common.data(name, image_size=known.image_size, scaling="unit", **splits)
+        changes["data.eval_train_images"] = datasets.SMOKE_EXAMPLES
+    return changes
 
 
-def _evals(words: dict) -> dict:
-    """The usual ones; the MLP sees the y of each view too, and one view retrieves the other."""
-    chosen = common.judged(words["judge"], words["budget"])
-    chosen.pop("filters", None)  # no convolution sees three channels
-    views = tuple(f"y_{view}" for view in VIEWS[words["space"], words["views"]])
-    chosen["mlp"] = dict(chosen["mlp"])
-    chosen["mlp"]["taps"] = (*chosen["mlp"].get("taps", ("conv", "fc", "y")), *views)
-    if words["data"] == "imagenet" and words["budget"] == "smoke":  # not ten images of each class
-        chosen = {key: spec for key, spec in chosen.items() if not key.endswith("_few")}
+def _short(words: dict, encoder: dict, negatives: int) -> dict[str, Any]:
+    """The changes that the smaller budgets have both: Adam, sizes, and the rows of the bank."""
+    changes = common.under("method.method.encoder.encoder", encoder)
+    changes["players.encoder"] = common.adam(1e-3, decay=True)
+    if words["loss"] != "softmax":
+        changes["method.method.negatives"] = negatives
+    return changes
+
+
+def _evals(views: tuple[str, ...]) -> dict:
+    """An MLP, which sees the y of each view too; one view retrieves the other."""
+    chosen = common.of_mlp()
+    del chosen["filters"]  # no convolution sees three channels
+    chosen["mlp"]["taps"] = ("conv", "fc", "y", *(f"y_{view}" for view in views))
     return chosen | dict(retrieval=dict(name="retrieval"))

@@ -2,14 +2,14 @@
 
     python -m dim_jax.main --config configs/dim_cifar100.py:local,bound=infonce,budget=cpu
 
-The words are those of configs/dim_cifar10.py, and so are network, rates and budgets.
+Words, network, rates, durations and budgets are those of configs/dim_cifar10.py.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 DIM(L) after 1000 epochs: InfoNCE 49.74/47.72/41.61, JSD 48.13/45.92/39.60, DV 48.52/44.44/39.27.
 Measured: nothing yet, in no budget.
 """
 
-from configs.common import infomax
+from configs import dim_cifar10
 
 # Hjelm et al. 2019, Table 1, columns conv, fc and y of CIFAR-100.
 PUBLISHED = {
@@ -27,11 +27,4 @@ PUBLISHED_TASKS = {
 
 
 def get_config(argument: str = ""):
-    return infomax.dim_cifar(
-        argument,
-        name="cifar100",
-        classes=100,
-        published=PUBLISHED,
-        published_tasks=PUBLISHED_TASKS,
-        published_measures={},
-    )
+    return dim_cifar10.of(argument, "cifar100", PUBLISHED, PUBLISHED_TASKS)

@@ -7,39 +7,43 @@ no MNIST table; `paper` is the schedule it uses for its smaller data sets.
 """
 
 from configs import common
-from configs.common import infomax
+from configs.common import datasets, infomax
+
+CPU = {  # ours
+    **{"train.epochs": 5, "train.steps_per_dispatch": 50, "train.save_epochs": 1},
+    **common.under("method.method", infomax.CPU),
+    **common.faster("encoder", "discriminator"),
+}
+SMOKE = {
+    **datasets.smoke("mnist"),
+    **common.under("method.method", infomax.SMOKE),
+    **common.faster("encoder", "discriminator"),
+}
 
 
 def get_config(argument: str = ""):
-    words = common.parse(
-        argument,
-        weights=("local", "global", "mixed"),
-        bound=tuple(infomax.BOUNDS),
-        budget=common.BUDGETS,
-    )
-    budget = words["budget"]
-    smoke = budget == "smoke"
+    words = infomax.parse(argument)
     method = infomax.dim(
-        encoder=common.encoder("dcgan28", smoke=smoke),
-        weights=words["weights"],
+        # Official DIM code, configs/convnets.py.
+        encoder=common.encoder("dcgan28", width=64, hidden=1024, features=64),
+        weights=words["weights"],  # alpha, beta, gamma: infomax.WEIGHTS
         bound=words["bound"],
-        critic_width=infomax.CRITIC_WIDTHS[budget],
-        concat_width=32 if smoke else 512,
+        critic_width=2048,  # encode-and-dot: Tables 8-9
+        concat_width=512,  # Table 6
     )
-    adam = common.adam_of(budget)
-    slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
-    return common.config(
-        data=common.data("mnist", **slices),
+    adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
+    config = common.config(
+        data=common.data("mnist"),
         method=common.monitored(method, classes=10),
         players=dict(encoder=adam, discriminator=adam, probe=common.adam(1e-3)),
         train=common.train(
             batch_size=64,  # official DIM code, README
-            # 200: Hjelm et al. 2019, data sets other than CIFAR (from memory).
-            epochs={"paper": 200, "cpu": 5, "smoke": 2}[budget],
-            steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
-            save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
+            epochs=200,  # Hjelm et al. 2019, data sets other than CIFAR (from memory)
+            steps_per_dispatch=100,
+            save_epochs=10,
         ),
         evals=common.evals(labels_per_class=10),
         published={},
         published_source="",
     )
+    return common.budgeted(config, words["budget"], cpu=CPU, smoke=SMOKE)

@@ -3,19 +3,19 @@
     python -m dim_jax.main --config configs/dim_places.py:local,bound=infonce,budget=paper
 
 The 1,803,460 training images of TFDS places365_small (array_record files), the shorter side resized
-to 64 and the centre cut out, read from disk as they are needed; judged on the 36,500 validation
-images. Probes are trained on a fixed random part of the training images.
+to 64 and the centre cut out, read from disk as they are needed; evaluated on the 36,500
+validation images. Probes are trained on a fixed random part of the training images.
 
 Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
 tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Not published:
-DIM printed no numbers for Places; network and objective are those of its 64x64 data sets, all
-durations are ours. Measured: nothing yet, in no budget; the data set was not at hand.
+DIM printed no numbers for Places; all settings are those of configs/dim_imagenet.py. Measured:
+nothing yet, in no budget; the data set was not at hand.
 """
 
 from configs import dim_imagenet
 
 
 def get_config(argument: str = ""):
-    return dim_imagenet.large(argument, name="places365_small", classes=365)
+    return dim_imagenet.of(argument, "places")

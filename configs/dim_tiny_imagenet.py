@@ -2,20 +2,22 @@
 
     python -m dim_jax.main --config configs/dim_tiny_imagenet.py:local,bound=infonce,budget=paper
 
-Tiny ImageNet (200 classes, 100,000 training images of 64x64 pixels, judged on the 10,000 validation
-images) is not in the TFDS catalogue: build it under the name tiny_imagenet, or sort the images into
-train/CLASS and validation/CLASS and add --config.data.name=folder:PATH
+Tiny ImageNet (200 classes, 100,000 training images of 64x64 pixels, evaluated on the 10,000
+validation images) is not in the TFDS catalogue: build it under the name tiny_imagenet, or sort the
+images into train/CLASS and validation/CLASS and add --config.data.name=folder:PATH
 --config.data.train_split=train --config.data.test_split=validation.
 
 Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
+tasks=plain | coord | occlude | both; budget=paper | cpu | smoke. Network, rates, durations and
+budgets are those of configs/dim_stl10.py.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 DIM(L): InfoNCE 34.21/38.09/33.33, JSD 33.54/36.88/31.66, DV 30.35/29.51/28.18. Measured: nothing
 yet, in no budget; the data set was not at hand, and the config ran on other images only.
 """
 
-from configs.common import infomax
+from configs import common, dim_stl10
+from configs.common import datasets
 
 # Table 2, columns conv, fc and y of Tiny ImageNet.
 PUBLISHED = {
@@ -27,16 +29,9 @@ PUBLISHED = {
 
 
 def get_config(argument: str = ""):
-    smoke = "smoke" in (argument or "")
-    splits = dict(train_split="train", test_split="validation")
-    if smoke:
-        splits = dict(train_split="train[:512]", test_split="validation[:256]")
-    return infomax.dim_alexnet(
-        argument,
-        name="tiny_imagenet",
-        classes=200,
-        crop=None,
-        splits=dict(splits, image_size=64),
-        published=PUBLISHED,
-        published_finetuned={},
+    words = dim_stl10.parse(argument)
+    config = dim_stl10.published(
+        words, "tiny_imagenet", accuracies=PUBLISHED, evals=common.evals(labels_per_class=10)
     )
+    smoke = dim_stl10.SMOKE | datasets.smoke("tiny_imagenet")
+    return common.budgeted(config, words["budget"], cpu=dim_stl10.CPU, smoke=smoke)

@@ -11,28 +11,26 @@ the learning rate and the length are ours.
 from configs import common
 from configs.common import infomax
 
+SMOKE = {
+    **{"train.batch_size": 16, "train.epochs": 2},
+    **{"train.steps_per_dispatch": 4, "train.save_epochs": 1},
+    **common.under("method", infomax.SMOKE),
+}
+
 
 def get_config(argument: str = ""):
-    smoke = common.parse(argument, budget=("full", "smoke"))["budget"] == "smoke"
+    budget = common.parse(argument, budget=("full", "smoke"))["budget"]
     method = infomax.dim(
-        encoder=common.encoder("dcgan64", smoke=smoke, width=32),
-        weights="local",
-        bound="infonce",
-        critic_width=16 if smoke else 256,
-        concat_width=32 if smoke else 512,
+        encoder=common.encoder("dcgan64", width=32), critic_width=256, concat_width=512
     )
     adam = common.adam(1e-3, decay=True)
-    return common.config(
+    config = common.config(
         data=common.data("folder:PATH", image_size=64),
         method=method,
         players=dict(encoder=adam, discriminator=adam),
-        train=common.train(
-            batch_size=16 if smoke else 64,
-            epochs=2 if smoke else 50,
-            steps_per_dispatch=4 if smoke else 10,
-            save_epochs=1 if smoke else 5,
-        ),
+        train=common.train(batch_size=64, epochs=50, steps_per_dispatch=10, save_epochs=5),
         evals=common.evals(labels_per_class=10),
         published={},
         published_source="",
     )
+    return common.budgeted(config, budget, smoke=SMOKE)

@@ -27,31 +27,33 @@ PASSED = ("responses", "mean")
 
 def get_config(argument: str = ""):
     words = common.parse(argument, terms=TERMS, passed=PASSED, budget=common.BUDGETS)
-    terms, budget = words["terms"].split("_"), words["budget"]
+    terms = words["terms"].split("_")
     evals = dict(
-        embedding=manifold.embedding(budget),
-        classifier=dict(name="classifier"),
+        embedding=manifold.EMBEDDING,
+        classifier=dict(name="own_classifier"),
         mlp=dict(name="mlp", protocol="mlp-v1", taps=("y",)),
         filters=dict(name="filters"),
     )
     if "ce" not in terms:
         evals.pop("classifier")
-    return manifold.config(
-        "mnist", budget, method=_method(terms, words["passed"], budget), evals=evals
-    )
-
-
-def _method(terms: list[str], passed: str, budget: str) -> dict:
-    return manifold.method(
-        channels=(8 if budget == "smoke" else 256,),
+    method = manifold.method(
+        channels=(256,),
         kernels=(9,),
-        strides=(1 if budget == "paper" else 2,),
+        strides=(1,),
         pools=(1,),
         dimensions=(2,),
-        passed=passed,
+        passed=words["passed"],
         hidden=(),
         features=10,
         supervised=float("ce" in terms),
         information=(float("i" in terms),),
         entropy=(float("h" in terms),),
+    )
+    return manifold.config(
+        "mnist",
+        words["budget"],
+        method=method,
+        evals=evals,
+        cpu={"method.encoder.strides": (2,)},
+        smoke={"method.encoder.strides": (2,), "method.encoder.channels": (8,)},
     )

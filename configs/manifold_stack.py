@@ -22,38 +22,38 @@ from configs.common import manifold
 
 TERMS = ("i_h", "i", "ce_i_h", "ce")
 PASSED = ("responses", "mean")
-LAYERS = 3
 
 
 def get_config(argument: str = ""):
     words = common.parse(
         argument, data=tuple(manifold.SCALINGS), terms=TERMS, passed=PASSED, budget=common.BUDGETS
     )
-    data, terms, budget = words["data"], words["terms"].split("_"), words["budget"]
+    terms = words["terms"].split("_")
     evals = dict(
         linear=dict(name="linear", protocol="linear-v1", taps=("conv",)),
-        embedding=manifold.embedding(budget),
+        embedding=manifold.EMBEDDING,
         filters=dict(name="filters"),
     )
     if "ce" in terms:
-        evals["classifier"] = dict(name="classifier")
-    return manifold.config(
-        data, budget, method=_method(terms, words["passed"], budget), evals=evals
-    )
-
-
-def _method(terms: list[str], passed: str, budget: str) -> dict:
-    cpu = budget == "cpu"
-    return manifold.method(
-        channels=LAYERS * (8 if budget == "smoke" else 256,),
+        evals["classifier"] = dict(name="own_classifier")
+    method = manifold.method(
+        channels=(256, 256, 256),
         kernels=(9, 5, 3),
-        strides=(2 if cpu else 1, 1, 1),
-        pools=(1 if cpu else 2, 2, 1),
+        strides=(1, 1, 1),
+        pools=(2, 2, 1),
         dimensions=(8, 16, 32),
-        passed=passed,
+        passed=words["passed"],
         hidden=(),
         features=10 if "ce" in terms else 32,
         supervised=float("ce" in terms),
-        information=LAYERS * (float("i" in terms),),
-        entropy=LAYERS * (float("h" in terms),),
+        information=3 * (float("i" in terms),),
+        entropy=3 * (float("h" in terms),),
+    )
+    return manifold.config(
+        words["data"],
+        words["budget"],
+        method=method,
+        evals=evals,
+        cpu={"method.encoder.strides": (2, 1, 1), "method.encoder.pools": (1, 2, 1)},
+        smoke={"method.encoder.channels": (8, 8, 8)},
     )

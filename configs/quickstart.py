@@ -11,25 +11,29 @@ There is no published number for this data set.
 from configs import common
 from configs.common import infomax
 
+SMOKE = {
+    "train.epochs": 2,
+    **common.under("method.method", infomax.SMOKE),
+    **{
+        "method.method.global_critic.widths": (16, 16),
+        "method.method.coordinates.widths": (16, 16),
+    },
+}
+
 
 def get_config(argument: str = ""):
-    smoke = common.parse(argument, budget=("quick", "smoke"))["budget"] == "smoke"
+    budget = common.parse(argument, budget=("quick", "smoke"))["budget"]
     method = infomax.dim(
-        encoder=common.encoder("dcgan32", smoke=smoke, width=16, hidden=256),
-        weights="local",
-        bound="infonce",
-        critic_width=16 if smoke else 128,
-        concat_width=16 if smoke else 128,
+        encoder=common.encoder("dcgan32", width=16, hidden=256), critic_width=128, concat_width=128
     )
     adam = common.adam(1e-3, decay=True)  # ours: ten times the published rate, for a short run
-    return common.config(
+    config = common.config(
         data=common.data("digits", image_size=32),
         method=common.monitored(method, classes=10),
         players=dict(encoder=adam, discriminator=adam, probe=adam),
-        train=common.train(
-            batch_size=64, epochs=2 if smoke else 40, steps_per_dispatch=11, save_epochs=5
-        ),
+        train=common.train(batch_size=64, epochs=40, steps_per_dispatch=11, save_epochs=5),
         evals=common.evals(labels_per_class=5),
         published={},
         published_source="",
     )
+    return common.budgeted(config, budget, smoke=SMOKE)

@@ -7,7 +7,7 @@ of a small network on CIFAR-10, where "random crop" is the translation. `smoke` 
 that the rows run. The row that compares an unchanged image with itself is ours.
 """
 
-from experiments import table
+from experiments import evaluations, table
 
 FULL, STRONG, UNCHANGED = "AMDIM", "+ strong augmentation", "- all augmentation"
 ROWS = {
@@ -49,10 +49,13 @@ def rows(budget: str) -> list[table.Row]:
     return [
         table.Row(
             f"{label}, {TITLES[data]}",
-            f"configs/amdim_{data}.py:{words}budget={budget},judge=y",
+            f"configs/amdim_{data}.py:{words}budget={budget}",
             _SHORT if budget == "cpu" else (),
             seeds=(0,) if budget == "cpu" and label in ONE_SEED else SEEDS[budget],
             later=_TRAINED,
+            evals=evaluations.chosen(
+                f"configs/amdim_{data}.py:budget={budget}", "linear", "mlp", "uniformity"
+            ),
             differs=DIFFERS[budget] + OWN.get(label, ""),
         )
         for data in (("stl10", "imagenet") if budget == "paper" else ("cifar10",))

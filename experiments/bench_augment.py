@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import dim_jax
-from configs import common
+from configs import amdim_cifar10
 from dim_jax import augment, run_metadata
-from dim_jax.training import train_step
+from dim_jax.training import preprocessing
 from experiments import bench_train_step, table, table_text
 
 UNITS = {
@@ -40,7 +40,7 @@ COLUMNS = {
     **{"images_per_second": ",.0f", "part_of_step": ".1%"},
 }
 STEP = "training step of DIM(L)"
-_JITTER = common.AMDIM_CIFAR["jitter"]
+_JITTER = amdim_cifar10.AUGMENT["jitter"]
 # SimCLR on CIFAR-10 (Chen et al. 2020, App. B.9): strength 0.5, no blur.
 _SIMCLR = dict(
     **dict(views=2, resized_crop=(0.08, 1.0), flip=True, flip_shared=False),
@@ -57,7 +57,7 @@ CHANGES = {
     "grey": dict(grey=0.25),
     "blur": dict(blur=0.5),
     "solarise": dict(solarise=0.2),
-    "AMDIM's recipe": common.AMDIM_CIFAR,
+    "AMDIM's recipe": amdim_cifar10.AUGMENT,
     "SimCLR's recipe": _SIMCLR,
 }
 SPACES = {"to Lab": augment.rgb_to_lab, "to YCbCr": augment.rgb_to_ycbcr}
@@ -137,9 +137,9 @@ def _row(case: Case, name: str, milliseconds: dict[str, float]) -> dict:
 
 def _views(words: dict) -> Callable:
     """(rng, images) -> the normalised views of a block with these words."""
-    change = augment.pipeline(**words)
     halves = (0.5,) * 3
-    return lambda rng, images: train_step.prepare_images(change(rng, images), halves, halves)
+    prepared = preprocessing.Preprocessing(halves, halves, augment.pipeline(**words))
+    return prepared.training_views
 
 
 def _space(convert: Callable) -> Callable:

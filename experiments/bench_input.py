@@ -32,10 +32,10 @@ import rich.table
 
 import dim_jax
 from configs import dim_cifar10, dim_imagenet
-from dim_jax import build, data, run_metadata
+from dim_jax import build, data, run_metadata, settings
 from dim_jax.data import resident, sources
 from dim_jax.nets import products
-from dim_jax.training import input_pipeline, train_step, trainer
+from dim_jax.training import input_pipeline, preprocessing, train_step, trainer
 from experiments import table
 
 MEASURED = ("resident", "streaming")
@@ -180,7 +180,7 @@ def _readers(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Ca
     yield ("resident", None, 0), _gathered(measurement, roads["resident"])
     with_processes = [(1, count) for count in measurement.processes if count]
     for threads, processes in (*((threads, 0) for threads in measurement.threads), *with_processes):
-        made = _feed(measurement, roads, threads, processes=processes)
+        made = _source(measurement, roads, threads, processes=processes)
         source = stack.enter_context(contextlib.closing(made))
         take = functools.partial(source.arguments, measurement.steps, measurement.steps)
         yield ("streaming", threads, processes), lambda take=take: jax.block_until_ready(take())
@@ -220,13 +220,13 @@ def _gathered(measurement: Measurement, dataset: data.Dataset) -> Callable[[], A
     return take
 
 
-def _feed(
+def _source(
     measurement: Measurement, roads, threads: int, *, processes: int = 0, count: int | None = None
-) -> input_pipeline.Feed:
-    """A streamed feed without end, at its first step."""
-    found = input_pipeline.of(
+) -> input_pipeline.Source:
+    """A streamed source without end, at its first step."""
+    found = input_pipeline.open_(
         roads["streaming"].splits["train"],
-        {"seed": 0, "data": {"worker_threads": threads, "worker_processes": processes}},
+        _config(measurement, worker_threads=threads, worker_processes=processes),
         train_step.mesh(jax.devices()[:1]),
         batch_size=measurement.batch,
         total_steps=10**9,
@@ -293,32 +293,38 @@ def _endless(epoch: Callable[[], Any]) -> Iterator[Any]:
         yield from epoch()
 
 
+def _config(measurement: Measurement, **data_settings) -> settings.Config:
+    config = measurement.config(f"budget={measurement.budget}").to_dict()
+    config["data"] |= data_settings
+    config["train"] |= dict(batch_size=measurement.batch, epochs=1.0)
+    return settings.Config.of(config)
+
+
 def _trained(measurement: Measurement, roads, stack) -> Iterator[tuple[tuple, Callable[[], Any]]]:
     """(road, threads, processes) -> a function that trains for one dispatch."""
-    config = measurement.config(f"budget={measurement.budget}").to_dict()
-    config["train"] |= dict(batch_size=measurement.batch, epochs=1.0)
-    method = build.make("method", config["method"]["method"])  # without the monitor around it
-    loss = products.computed_in(method.loss, config["compute_dtype"])
+    config = _config(measurement)
+    method = build.make("method", config.method["method"])  # without the monitor around it
+    loss = products.computed_in(method.loss, config.compute_dtype)
     method = method._replace(loss=loss)
     dataset = roads["resident"]
     split, count = dataset.splits["train"], measurement.consumed_steps
-    durations = trainer.plan(config["train"], len(split.images), 1)
-    initial = trainer.initial_state(method, config, dataset, durations)
-    scaling = data.scaling(dataset.facts, config["data"]["scaling"])
+    prepared = preprocessing.Preprocessing.of(config, dataset.facts)
+    durations = trainer.plan(config.train, len(split.images), 1)
+    initial = trainer.initial_state(method, config, split, prepared, durations)
     mesh = train_step.mesh(jax.devices()[:1])
-    dispatch = train_step.make_dispatch(scaling, 0, measurement.batch, len(split.images), mesh)
+    dispatch = train_step.make_dispatch(prepared, 0, measurement.batch, len(split.images), mesh)
     yield (
         ("resident", None, 0),
         _training(dispatch, initial, input_pipeline.Resident(split, mesh), count),
     )
-    streamed = train_step.make_streamed_dispatch(scaling, 0, mesh)
+    streamed = train_step.make_streamed_dispatch(prepared, 0, mesh)
     for threads in measurement.threads:
-        made = _feed(measurement, roads, threads, count=count)
+        made = _source(measurement, roads, threads, count=count)
         source = stack.enter_context(contextlib.closing(made))
         yield ("streaming", threads, 0), _training(streamed, initial, source, count)
 
 
-def _training(dispatch, initial, source: input_pipeline.Feed, count: int) -> Callable[[], Any]:
+def _training(dispatch, initial, source: input_pipeline.Source, count: int) -> Callable[[], Any]:
     state = {"now": jax.tree.map(jnp.copy, initial)}
 
     def take():

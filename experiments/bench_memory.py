@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import quickstart
-from dim_jax import build, data, experiment, report, run_metadata
+from dim_jax import build, data, experiment, report, run_metadata, settings
 from dim_jax.processes import memory_usage
 from dim_jax.rundir import checkpoint, workdir
-from dim_jax.training import trainer
+from dim_jax.training import preprocessing, trainer
 from experiments import table
 
 NAME = "bench_memory_cpu"
@@ -53,15 +53,19 @@ def growth(steps: int) -> dict:
     config["train"] |= dict(
         batch_size=BATCH, epochs=steps / epoch, steps_per_dispatch=PER_DISPATCH, save_epochs=5.0
     )
-    method = build.make("method", config["method"])
-    durations = trainer.plan(config["train"], len(dataset.splits["train"].images), 1)
-    initial = trainer.initial_state(method, config, dataset, durations)
+    typed, split = settings.Config.of(config), dataset.splits["train"]
+    prepared = preprocessing.Preprocessing.of(typed, dataset.facts)
+    durations = trainer.plan(typed.train, len(split.images), 1)
+    method = build.make("method", typed.method)
+    initial = trainer.initial_state(method, typed, split, prepared, durations)
     with tempfile.TemporaryDirectory() as name:
         folder = workdir.Workdir(name)
         with contextlib.closing(Sampled(folder, report.Console(enabled=False))) as outputs:
             checkpoints = checkpoint.Checkpoints(folder.checkpoints)
             one = jax.devices()[:1]
-            trainer.Loop.of(initial, config, dataset, durations, checkpoints, outputs, one).run()
+            trainer.Loop.of(
+                *(initial, typed, split, prepared, durations, checkpoints, outputs, one)
+            ).run()
     return summary(outputs.samples, durations)
 
 

@@ -29,7 +29,7 @@ import optax
 import dim_jax
 from configs import common
 from configs.common import infomax
-from dim_jax import build, contracts, run_metadata
+from dim_jax import build, contracts, run_metadata, settings
 from dim_jax.training import microbatching, train_step
 from experiments import table, table_text
 
@@ -61,11 +61,11 @@ class Case:
     side: int = 32
     width: int = 64
     hidden: int = 1024
-    critic_width: int = infomax.CRITIC_WIDTHS["cpu"]
+    critic_width: int = infomax.CPU["local_critic.width"]
     microbatches: tuple[int, ...] = (1, 4, 16)
 
 
-_WIDE = dict(critic_width=infomax.CRITIC_WIDTHS["paper"])
+_WIDE = dict(critic_width=2048)
 _ALEXNET = dict(encoder="alexnet64", side=64, width=96, hidden=4096)
 BUDGETS = {
     "smoke": (
@@ -131,7 +131,7 @@ def _row(case: Case, parts: int, mib: dict, seconds: dict, losses: dict) -> dict
 
 
 def _encoder(case: Case) -> dict:
-    return common.encoder(case.encoder, smoke=False, width=case.width, hidden=case.hidden)
+    return common.encoder(case.encoder, width=case.width, hidden=case.hidden)
 
 
 def _locations(case: Case) -> int:
@@ -146,8 +146,6 @@ def _locations(case: Case) -> int:
 def _method(case: Case) -> contracts.Method:
     spec = infomax.dim(
         encoder=_encoder(case),
-        weights="local",
-        bound="infonce",
         critic_width=case.critic_width,
         concat_width=512,
         with_prior=False,
@@ -164,7 +162,8 @@ def _batch(case: Case) -> contracts.Batch:
 
 def _state(case: Case, parts: int) -> train_step.TrainState:
     """The state before the first step of the method in so many microbatches."""
-    block = dict(batch_size=case.batch, microbatches=parts)
+    durations = dict(epochs=1.0, steps_per_dispatch=1, save_epochs=1.0)
+    block = settings.Train(batch_size=case.batch, microbatches=parts, **durations)
     method = microbatching.divide(_method(case), block, devices=1)
     return train_step.initial_state(method, lambda _: optax.adam(1e-4, b1=0.5), 0, _batch(case))
 

@@ -30,10 +30,10 @@ import rich.table
 import dim_jax
 from configs import common
 from configs.common import infomax
-from dim_jax import augment, build, data, run_metadata
+from dim_jax import build, data, run_metadata, settings
 from dim_jax.nets import products
 from dim_jax.rundir import checkpoint
-from dim_jax.training import train_step, trainer
+from dim_jax.training import preprocessing, train_step, trainer
 from experiments import table
 
 CEILING = 2048  # side of the matrices whose product is the ceiling
@@ -94,18 +94,19 @@ class Ours:
 
     def __init__(self, case: Case, dtype: str):
         self._case = case
-        self.config = _config(case)
-        method = build.make("method", self.config["method"])
+        self.config = settings.Config.of(_config(case))
+        method = build.make("method", self.config.method)
         self._method = method._replace(loss=products.computed_in(method.loss, dtype))
         self.dataset = _images(case)
-        self.plan = trainer.plan(self.config["train"], IMAGES, 1)
-        self.initial = trainer.initial_state(self._method, self.config, self.dataset, self.plan)
+        self._split = self.dataset.splits["train"]
+        self._prepared = preprocessing.Preprocessing.of(self.config, self.dataset.facts)
+        self.plan = trainer.plan(self.config.train, IMAGES, 1)
+        self.initial = trainer.initial_state(
+            *(self._method, self.config, self._split, self._prepared, self.plan)
+        )
         self._mesh = train_step.mesh(jax.devices()[:1])
         self._arrays = jax.device_put(tuple(self.dataset.splits["train"][:2]))
-        self._dispatch = train_step.make_dispatch(
-            data.scaling(self.dataset.facts, "symmetric"),
-            *(0, case.batch, IMAGES, self._mesh, augment.pipeline()),
-        )
+        self._dispatch = train_step.make_dispatch(self._prepared, 0, case.batch, IMAGES, self._mesh)
         lowered = self._dispatch.lower(self.initial, *self._arrays, count=case.steps)
         self._program = lowered.compile()
         self._state = jax.tree.map(jnp.copy, self.initial)
@@ -115,7 +116,7 @@ class Ours:
         """Of one step, before XLA optimises it."""
         images, labels = (array[: self._case.batch] for array in self._arrays)
         batch = {
-            "images": train_step.prepare_images(images, (0.5,) * 3, (0.5,) * 3),
+            "images": self._prepared.plain_views(images),
             "labels": labels,
             "index": jnp.arange(len(labels)),
         }
@@ -133,8 +134,8 @@ class Ours:
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = checkpoint.Checkpoints(folder)
             loop = trainer.Loop.of(
-                *(self.initial, self.config, self.dataset, self.plan, checkpoints, _Silent()),
-                self._mesh.devices.flat,
+                *(self.initial, self.config, self._split, self._prepared, self.plan),
+                *(checkpoints, _Silent(), self._mesh.devices.flat),
             )
             began = time.perf_counter()
             loop.run()
@@ -159,8 +160,6 @@ class _Silent:
 def _config(case: Case) -> dict:
     method = infomax.dim(
         encoder=case.encoder,
-        weights="local",
-        bound="infonce",
         critic_width=case.critic,
         concat_width=16,
         with_prior=False,

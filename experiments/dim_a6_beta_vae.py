@@ -13,7 +13,7 @@ import itertools
 import pathlib
 
 from dim_jax.evaluate.figures import drawing
-from experiments import table
+from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "our betas; ndm-v1",
@@ -51,13 +51,15 @@ _SHORT = (
 
 def rows(budget: str) -> list[table.Row]:
     """One VAE for each beta."""
+    config = f"configs/vae.py:vae,data=cifar10,budget={budget}"
     return [
         table.Row(
             label(beta),
-            f"configs/vae.py:vae,data=cifar10,judge=table4,budget={budget}",
+            config,
             (f"--config.method.method.beta={beta}", *(_SHORT if budget == "cpu" else ())),
             differs=DIFFERS[budget],
             compared=False,  # what is published is of beta 1 only, and in Table 4
+            evals=evaluations.measures_of_draws(config, budget),
         )
         for beta in BETAS[budget]
     ]

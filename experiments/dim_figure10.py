@@ -7,7 +7,7 @@ classification, a small beta reconstruction; MINE is highest with both; a low ND
 small gamma helps classification. It prints no grid and no numbers, so none stand beside ours.
 """
 
-from experiments import table, weights
+from experiments import evaluations, table, weights
 
 DIFFERS = {
     "paper": "grid and protocols ours; encode-and-dot local critic",
@@ -36,9 +36,10 @@ MEASURES = (
 def rows(budget: str) -> list[table.Row]:
     """The grid of weights under one budget."""
     # prior=none: no published row belongs to these weights; gamma is set with the others.
-    config = f"configs/dim_cifar10.py:mixed,bound=jsd,prior=none,judge=table4,budget={budget}"
+    config = f"configs/dim_cifar10.py:mixed,bound=jsd,prior=none,budget={budget}"
+    evals = evaluations.measures(config, budget)
     short = SHORT.get(budget, ())
-    return weights.rows(config, budget, DIFFERS[budget], short, method="method.method")
+    return weights.rows(config, budget, DIFFERS[budget], short, "method.method", evals)
 
 
 def _svm(budget: str) -> weights.Measure:

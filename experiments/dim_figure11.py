@@ -25,7 +25,7 @@ MEASURES = (
 def rows(budget: str) -> list[table.Row]:
     """The grid of weights under one budget."""
     config = f"configs/dim_celeba.py:mixed,bound=jsd,budget={budget}"
-    return weights.rows(config, budget, DIFFERS[budget], method="method")
+    return weights.rows(config, budget, DIFFERS[budget])
 
 
 def directions(rows) -> list[table.Direction]:

@@ -10,7 +10,7 @@ are drawn anew at each step from the other images of the batch (4,032 of them wi
 import pathlib
 
 from dim_jax.evaluate.figures import drawing
-from experiments import table
+from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "one seed instead of three; grid and probe schedule ours",
@@ -32,7 +32,7 @@ def rows(budget: str) -> list[table.Row]:
     return [
         table.Row(
             _label(bound, count),
-            f"configs/dim_cifar10.py:local,bound={bound},judge=y,budget={budget},tasks=plain",
+            config,
             (
                 *SHORT.get(budget, ()),
                 *((f"--config.method.method.negatives={count}",) if count < ALL else ()),
@@ -40,8 +40,10 @@ def rows(budget: str) -> list[table.Row]:
             seeds=SEEDS[budget],
             differs=DIFFERS[budget],
             compared=count == ALL,  # with Table 1; the figure prints no numbers
+            evals=evaluations.y(config),
         )
         for bound in BOUNDS[budget]
+        for config in [f"configs/dim_cifar10.py:local,bound={bound},budget={budget},tasks=plain"]
         for count in COUNTS[budget]
     ]
 

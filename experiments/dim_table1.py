@@ -10,7 +10,7 @@ beside the published one.
 import dataclasses
 from collections.abc import Iterable
 
-from experiments import table
+from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "one seed; the published number of seeds is not printed",
@@ -50,9 +50,10 @@ def rows(budget: str) -> list[table.Row]:
             _SHORT if budget == "cpu" else (),
             seeds=SEEDS[budget],
             differs=DIFFERS[budget],
+            evals=evaluations.mlp(config),
         )
         for name in data
-        for label, config in commands(name, f"judge=mlp,budget={budget}")
+        for label, config in commands(name, f"budget={budget}")
     ]
     if budget != "cpu":
         return found
@@ -60,7 +61,7 @@ def rows(budget: str) -> list[table.Row]:
     alone = [
         dataclasses.replace(
             row,
-            config=row.config.replace("judge=mlp", "judge=trained"),
+            evals=evaluations.trained(row.config),
             later=_LATER + (_NOT_DECODED if row.label in WITH_DECODERS else ()),
         )
         for row in found[1:]

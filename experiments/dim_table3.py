@@ -5,7 +5,7 @@
 `paper` is the published setting and wants an accelerator; `cpu` is one epoch of a narrower network
 on CIFAR-10, `smoke` only shows that the rows run. STL-10 has 100,000 images to learn from, so its
 rows are in `paper` only. The rows of a data set have the same crops and the same network of a crop,
-critics of the same form and width, and are trained and judged alike.
+critics of the same form and width, and are trained and evaluated alike.
 """
 
 from experiments import table

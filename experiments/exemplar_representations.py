@@ -4,15 +4,15 @@
 
 After training for information about the patch, what is to be used? y of the image, which was never
 trained on as it is; y of one changed copy, which was; the mean over 16 copies, at least as
-invariant; a layer below; or, as the authors do, the pooled responses of all layers. All are judged
-by one linear SVM. Beside them, how many nats a softmax that is fitted to a frozen layer shows of
-the patch: the more of the network counts as the model q, the tighter is the bound, if q is fitted
-well.
+invariant; a layer below; or, as the authors do, the pooled responses of all layers. All are
+measured by one linear SVM. Beside them, how many nats a softmax that is fitted to a frozen layer
+shows of the patch: the more of the network counts as the model q, the tighter is the bound, if q is
+fitted well.
 """
 
 import itertools
 
-from experiments import table
+from experiments import evaluations, table
 
 ROW = "Exemplar-CNN"
 DIFFERS = {
@@ -28,13 +28,15 @@ _SHORT = ("--config.compute_dtype=bfloat16", "--config.data.eval_train_images=10
 
 def rows(budget: str) -> list[table.Row]:
     """One training; its evaluations are the choices."""
+    config = f"configs/exemplar.py:size=small,budget={budget}"
     return [
         table.Row(
             ROW,
-            f"configs/exemplar.py:size=small,budget={budget},judge=views",
+            config,
             _SHORT if budget == "cpu" else (),
             seeds=(0,) if budget == "smoke" else (0, 1, 2),
             differs=DIFFERS[budget],
+            evals=evaluations.representations(config),
         )
     ]
 

@@ -8,7 +8,7 @@ others without anything being learnt of what images are; and the changes of plac
 alone (the paper's figure of single changes has other groups).
 """
 
-from experiments import table
+from experiments import evaluations, table
 
 SMALL, UNCHANGED = "small", "small, unchanged patches"
 SIZES = {
@@ -53,13 +53,15 @@ def rows(budget: str) -> list[table.Row]:
 
 def _row(label: str, words: str, budget: str, own: str = "") -> table.Row:
     one = budget == "cpu" and label not in (SMALL, UNCHANGED)
+    config = f"configs/exemplar.py:{words},budget={budget}"
     return table.Row(
         label,
-        f"configs/exemplar.py:{words},budget={budget},judge=table",
+        config,
         _SHORT if budget == "cpu" else (),
         seeds=(0,) if one else SEEDS[budget],
         later=() if label == SMALL else _TRAINED,  # beside each seed of one row is enough
         differs=DIFFERS[budget] + own,
+        evals=evaluations.chosen(config, "linear", "svm", "surrogate"),
     )
 
 

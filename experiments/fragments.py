@@ -241,7 +241,7 @@ def runs(content: dict) -> str:
     """Every row's command, seeds, steps, device and commit, folded away."""
     rows = [
         (
-            *(row["label"], f"`{' '.join((row['config'], *row['overrides']))}`"),
+            *(row["label"], f"`{table_text.command(row)}`"),
             *(", ".join(map(str, row["seeds"])), f"{row['steps']:,}", f"{row['epochs']:g}"),
             *(row["device"], f"`{row['commit'][:10]}`"),
         )

@@ -5,7 +5,7 @@
 Six models, and as a control of ours the manifold layers without their terms; five seeds; both ways
 in which the pixel may tell the class, as which of them the published table has is not known.
 Strengths of L2 and of the terms were chosen by `experiments.manifold_shiftmnist_choice`, on
-training images with the pixel alone. Beside the table three claims are judged in points: a plain
+training images with the pixel alone. Beside the table three claims are decided in points: a plain
 CNN falls by more than 20 without the pixel; the one with both terms loses at most 3 with it, and
 falls at most half as much.
 """
@@ -77,7 +77,7 @@ def directions(rows) -> list[table.Direction]:
     ]
 
 
-def judged(content: dict) -> list[dict]:
+def decide(content: dict) -> list[dict]:
     """The three claims for each pixel whose two rows have results, in points, seeds averaged."""
     found = {row["label"]: row for row in content["rows"]}
     verdicts = []
@@ -113,9 +113,9 @@ def _fall(row: dict) -> float:
 
 
 def main() -> None:
-    """Runs the table, judges its claims, and writes them beside its rows."""
+    """Runs the table, decides its claims, and writes them beside its rows."""
     content = table.main("manifold_shiftmnist", rows, DIFFERS, directions)
-    content["falls"] = judged(content)
+    content["falls"] = decide(content)
     path = table.RESULTS / f"{content['experiment']}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     for verdict in content["falls"]:

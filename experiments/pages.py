@@ -3,7 +3,8 @@
     python -m experiments.pages docs/_generated
 
 The site is built with them: `results/<file>.md` for every result file, `methods/<page>.md` for
-every page of a method, and `bounds_table.md`, `bounds_speed.md`, `steps_speed.md`.
+every page of a method, `settings/<block>.md`, and `bounds_table.md`, `bounds_speed.md`,
+`steps_speed.md`.
 """
 
 import json
@@ -12,7 +13,7 @@ import shutil
 import sys
 
 from dim_jax import bounds
-from experiments import fragments, fragments_methods, fragments_speed, table
+from experiments import fragments, fragments_methods, fragments_settings, fragments_speed, table
 
 
 def write(folder: pathlib.Path) -> None:
@@ -45,6 +46,7 @@ def texts() -> dict[str, str]:
         "bounds_table": bounds.table() + "\n",
         "bounds_speed": fragments_speed.bounds(contents["bench_bounds_cpu"]),
         "steps_speed": fragments_speed.steps(contents["bench_train_step_cpu"]),
+        **{f"settings/{name}": text for name, text in fragments_settings.tables().items()},
         **{f"results/{name}": _result(name, content) for name, content in contents.items()},
         **{
             f"methods/{page}": fragments_methods.method(page, contents)

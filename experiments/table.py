@@ -29,11 +29,14 @@ class Row:
 
     label: str
     config: str
-    overrides: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()  # of the config with the row's evaluations
     seeds: tuple[int, ...] = (0,)
     differs: str = ""  # what differs from the published setting
     compared: bool = True  # False: what the config calls published is not of these overrides
     later: tuple[str, ...] = ()  # more overrides, of every seed but the first
+    evals: dict | None = None  # the evaluations, if not the config's (experiments/evaluations.py)
+    # {evaluation: {tap, or tap/metric: number}}, if not what the config calls published.
+    published: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,8 @@ def folder(row: Row, seed: int) -> pathlib.Path:
     """The run folder of a row's command."""
     overrides = _overrides(row, seed)
     words = [pathlib.Path(row.config).name, *(text.partition(".")[2] for text in overrides)]
+    if row.evals is not None:
+        words.append(f"evals-{hashlib.sha256(json.dumps(row.evals).encode()).hexdigest()[:8]}")
     slug = "-".join(filter(None, re.split(r"[^a-z0-9_.]+", " ".join(words).lower())))
     if len(slug) > _LONGEST:  # a file system's limit
         slug = f"{slug[:_LONGEST]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
@@ -126,6 +131,7 @@ def _train(row: Row, seed: int) -> None:
     command = [
         *(sys.executable, "-m", "dim_jax.main", f"--config={row.config}"),
         *(f"--workdir={folder(row, seed)}", f"--config.seed={seed}", *_overrides(row, seed)),
+        *([] if row.evals is None else [f"--evals={json.dumps(row.evals)}"]),
     ]
     print(f"== {row.label}, seed {seed}", flush=True)
     subprocess.run(command, check=True)
@@ -146,15 +152,23 @@ def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> d
             found[row.label] = _summary(row, seeds, results)
     content = {"experiment": name, "rows": [*found.values()]}
     if directions:
-        content["directions"] = [*_judged(directions, found)]
+        content["directions"] = [*_verdicts(directions, found)]
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
     return content
 
 
 def _is(row: Row, earlier: dict) -> bool:
+    """Whether an entry of a result file is this row's.
+
+    Entries of earlier versions name their evaluations by a word of the config, not by `evals`.
+    """
     wanted = (row.label, row.config, list(row.overrides))
-    return wanted == (earlier["label"], earlier["config"], earlier["overrides"])
+    config = table_text.config(earlier)
+    if wanted != (earlier["label"], config, earlier["overrides"]):
+        return False
+    evals = json.loads(json.dumps(row.evals))
+    return config != earlier["config"] or earlier.get("evals") == evals
 
 
 def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
@@ -162,8 +176,8 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
     cells = {}
     for result in results:
         for measured in result["rows"]:
-            if not row.compared:
-                measured = {**measured, "published": None}
+            if row.published is not None or not row.compared:
+                measured = {**measured, "published": _published(row, measured)}
             key = (measured["eval"], measured["representation"], measured["tap"])
             cells.setdefault((*key, measured["metric"]), []).append(measured)
     facts = [result["run"] for result in results]
@@ -171,6 +185,7 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
         "label": row.label,
         "config": row.config,
         "overrides": list(row.overrides),
+        **({} if row.evals is None else {"evals": row.evals}),
         "differs": row.differs,
         "seeds": list(seeds),
         **{key: facts[0][key] for key in ("dataset", "steps", "epochs", "device", "commit")},
@@ -181,6 +196,15 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
         "versions": facts[0]["versions"],
         "measures": [_cell(measured) for measured in cells.values()],
     }
+
+
+def _published(row: Row, measured: dict) -> float | None:
+    """The number of the paper beside a measured one of the trained representation."""
+    if not row.compared or measured["representation"] != "trained":
+        return None
+    tap, metric = measured["tap"], measured["metric"]
+    numbers = (row.published or {}).get(measured["eval"], {})
+    return numbers.get(tap if metric == "accuracy" else f"{tap}/{metric}")
 
 
 def _cell(measured: Sequence[dict]) -> dict:
@@ -204,7 +228,7 @@ def _cell(measured: Sequence[dict]) -> dict:
     return {**cell, "published": published, "difference": difference}
 
 
-def _judged(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterator[dict]:
+def _verdicts(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterator[dict]:
     """Each direction with our differences, seed by seed, where both of its rows have results."""
     for direction in directions:
         sides = [rows.get(label) for label in (direction.larger, direction.smaller)]

@@ -1,5 +1,6 @@
 """The rows of an experiment as text: tables for the console, cells for the documentation."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -41,6 +42,22 @@ def report(content: dict) -> None:
             f"{row['label']}: seeds {', '.join(map(str, row['seeds']))}; {row['steps']:,} steps; "
             f"{row['device']}; differs: {row['differs'] or 'no'}"
         )
+
+
+def config(row: dict) -> str:
+    """The config of a row of a result file, with its words.
+
+    Without the word `judge`, by which earlier versions chose the evaluations.
+    """
+    file, colon, words = row["config"].partition(":")
+    others = [word for word in words.split(",") if not word.startswith("judge=")]
+    return f"{file}{colon}{','.join(others)}"
+
+
+def command(row: dict) -> str:
+    """The config of a row, its overrides and its evaluations, as a command has them."""
+    evals = [f"--evals='{json.dumps(row['evals'])}'"] if "evals" in row else []
+    return " ".join((config(row), *row["overrides"], *evals))
 
 
 def benchmark(content: dict, columns: Mapping[str, str]) -> None:

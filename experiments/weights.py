@@ -19,7 +19,12 @@ Measure = tuple[str, str, str]
 
 
 def rows(
-    config: str, budget: str, differs: str, overrides: tuple[str, ...] = (), *, method: str
+    config: str,
+    budget: str,
+    differs: str,
+    overrides: tuple[str, ...] = (),
+    method: str = "method",
+    evals: dict | None = None,
 ) -> list[table.Row]:
     """A row for each pair of alpha and beta (but not both 0), then for each other gamma.
 
@@ -40,6 +45,7 @@ def rows(
                 *overrides,
             ),
             differs=differs,
+            evals=evals,
         )
         for point in dict.fromkeys(points)
     ]

@@ -122,14 +122,14 @@ def test_published_numbers_stand_beside_what_they_are_of(config):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("judge", ["mlp", "y"])
-def test_evaluations_exist(config, name, judge):
-    found = config(name, f"judge={judge}")
+def test_evaluations_exist(config, name):
+    found = config(name, "")
     method = build.make("method", found["method"])
     suite.check(found["evals"], method=method)
-    assert {"linear", "mlp", "uniformity"} <= found["evals"].keys()
-    more = {"views", "neighbours", "filters", "retrieval", "mlp_permuted"}
-    assert found["evals"].keys() & more == (more if judge == "mlp" else set())
+    assert set(found["evals"]) == {
+        *("linear", "mlp", "uniformity", "mlp_permuted"),
+        *("neighbours", "filters", "retrieval", "views"),
+    }
     assert all(found["evals"][key]["taps"] == ("y",) for key in ("linear", "mlp"))
 
 

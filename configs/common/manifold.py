@@ -1,44 +1,47 @@
-"""What the configs of manifold layers share: the method, with what the poster leaves open; the run.
+"""The parts that the configs of manifold layers share: the method, and the run.
 
 Source of the layers: Klindt et al. 2020; every number here is ours.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import common
+from configs.common import datasets
 
 SCALINGS = {"mnist": "unit", "cifar10": "standardized"}
+EMBEDDING = dict(name="manifold_layers", group=128, images=1024)
 
 
 def config(
-    data: str, budget: str, *, method: dict, evals: dict[str, dict]
+    data: str,
+    budget: str,
+    *,
+    method: dict,
+    evals: dict[str, dict],
+    cpu: dict[str, Any],
+    smoke: dict[str, Any],
 ) -> ml_collections.ConfigDict:
-    """The run of layers that are looked at, on a data set of `SCALINGS`."""
-    smoke, splits = budget == "smoke", {}
-    if budget != "paper":
-        splits = dict(train_split=f"train[:{512 if smoke else 10000}]")
-    if smoke:
-        splits["test_split"] = "test[:256]"
-    epochs = {"paper": 20, "cpu": 6, "smoke": 2}[budget]
-    return common.config(
-        data=common.data(data, scaling=SCALINGS[data], **splits),
+    """The run of layers that are looked at, on a data set of `SCALINGS`.
+
+    cpu, smoke: more changes of these budgets.
+    """
+    block = common.config(
+        data=common.data(data, scaling=SCALINGS[data]),
         method=method,
         # At 1e-3 positions hardly move in so few steps.
         players=dict(encoder=common.adam(3e-3, decay=True)),
-        train=common.train(
-            batch_size=64 if smoke else 128,
-            epochs=epochs,
-            steps_per_dispatch={"paper": 100, "cpu": 26, "smoke": 4}[budget],
-            save_epochs=epochs,
-        ),
+        train=common.train(batch_size=128, epochs=20, steps_per_dispatch=100, save_epochs=20),
         evals=evals,
-        compute_dtype="bfloat16" if budget == "cpu" else "float32",
     )
-
-
-def embedding(budget: str) -> dict:
-    """The evaluation of the layers' embeddings."""
-    return dict(name="embedding", group=128, images=128 if budget == "smoke" else 1024)
+    cpu = cpu | {
+        **{"data.train_split": "train[:10000]", "compute_dtype": "bfloat16"},
+        **{"train.epochs": 6, "train.steps_per_dispatch": 26, "train.save_epochs": 6},
+    }
+    smoke = smoke | datasets.smoke(data)
+    smoke |= {"train.batch_size": 64, "train.save_epochs": 2, "evals.embedding.images": 128}
+    return common.budgeted(block, budget, cpu=cpu, smoke=smoke)
 
 
 def method(

@@ -1,32 +1,32 @@
-"""What the configs of Table 3 (Hjelm et al. 2019) share: images, the network of the crops, the run.
+"""The parts that the configs of Table 3 (Hjelm et al. 2019) share: images, crops' network, the run.
 
 Two rows of that table differ in what stands above the crops, and in the method.
 """
 
+from typing import Any
+
 import ml_collections
 
 from configs import common
+from configs.common import datasets
 
 FAMILY = {"cifar10": "resnet", "stl10": "alexnet"}
-SIDE = {"cifar10": 32, "stl10": 64}
-CLASSES = 10  # of both
 BODIES = ("published", "resnet", "resnet19", "alexnet")
 # Bottlenecks in each stage. 37 and 19 layers: official DIM code, resnets.py; the first three
 # stages of a ResNet-50: official Greedy InfoMax code.
 BLOCKS = {"resnet": (3, 6, 3), "resnet19": (2, 2, 2), "resnet50": (3, 4, 6)}
-# 1024 for the comparison with CPC: official DIM code, README; 256 for two cores: ours.
-CRITIC_WIDTHS = {"paper": 1024, "cpu": 256, "smoke": 16}
+# Channels: convnets.py, resnets.py.
+WIDTHS = {"alexnet": 96, "resnet": 64, "resnet19": 64, "resnet50": 64}
+CRITIC_WIDTH = 1024  # for the comparison with CPC: official DIM code, README
+# Ours: in smaller budgets all rows have the batch and the betas of DIM, and a higher rate.
+SHORT = {"train.batch_size": 64, "players.encoder.b1": 0.5, **common.faster("encoder")}
+# For two cores; also a quarter of the encoder's width.
+CPU = {"train.epochs": 10, "train.steps_per_dispatch": 50, "train.save_epochs": 1}
 
 
 def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
-    """The words of a config: its own `choices`, the data set, the budget and the judge."""
-    return common.parse(
-        argument,
-        data=tuple(FAMILY),
-        budget=common.BUDGETS,
-        judge=("mlp", "y", "all"),
-        **choices,
-    )
+    """The words of a config: its `choices`, the data set and the budget."""
+    return common.parse(argument, data=tuple(FAMILY), budget=common.BUDGETS, **choices)
 
 
 def body(words: dict[str, str]) -> str:
@@ -43,14 +43,11 @@ def body(words: dict[str, str]) -> str:
 
 def crops(words: dict[str, str], *, norm: str) -> tuple[str, dict]:
     """The second part of the encoder's name, and its arguments below the map."""
-    budget, kind, side = words["budget"], body(words), SIDE[words["data"]]
-    # 96 and 64 channels: convnets.py, resnets.py; a quarter for two cores: ours.
-    published = 96 if kind == "alexnet" else 64
-    spec = dict(norm=norm, width={"paper": published, "cpu": published // 4, "smoke": 4}[budget])
+    kind, side = body(words), datasets.DATA[words["data"]].side
+    spec = dict(norm=norm, width=WIDTHS[kind])
     if kind == "alexnet":
         return f"alexnet{side}", spec
-    # One bottleneck each: the smallest that shrinks as they do.
-    return f"resnet{side}", spec | dict(blocks=(1, 1, 1) if budget == "smoke" else BLOCKS[kind])
+    return f"resnet{side}", spec | dict(blocks=BLOCKS[kind])
 
 
 def config(
@@ -60,38 +57,48 @@ def config(
     published: dict[str, dict],
     source: str = "Hjelm et al. 2019, Table 3",
     evals: dict[str, dict] | None = None,
+    adam: dict | None = None,
+    batch_size: int = 64,  # official DIM code, README
+    epochs: int | None = None,
+    smoke: dict[str, Any] | None = None,
 ) -> ml_collections.ConfigDict:
     """The run of a row, watched by an online classifier.
 
     Args:
       published: accuracies by evaluation and layer, from `source`.
       evals: evaluations besides the usual ones.
+      adam: the published optimizer, unless given that of DIM.
+      smoke: more changes of this budget.
     """
-    budget = words["budget"]
-    epochs = 1000 if words["data"] == "cifar10" else 200  # official DIM code, README
-    return common.config(
-        **images(words["data"], smoke=budget == "smoke"),
-        method=common.monitored(method, classes=CLASSES),
-        # The probe, a monitor: ours.
-        players=dict(encoder=common.adam_of(budget), probe=common.adam(1e-3)),
-        train=common.train(
-            batch_size=64,  # official DIM code, README
-            epochs={"paper": epochs, "cpu": 10, "smoke": 2}[budget],
-            steps_per_dispatch={"paper": 100, "cpu": 50, "smoke": 4}[budget],
-            save_epochs={"paper": 10, "cpu": 1, "smoke": 1}[budget],
+    name, encoder = words["data"], "method.method.encoder"
+    splits = datasets.splits(name) if name == "stl10" else {}
+    block = common.config(
+        **datasets.images(name, **splits),
+        method=common.monitored(method, classes=datasets.DATA[name].classes),
+        players=dict(
+            encoder=adam or common.adam(1e-4, b1=0.5, b2=0.999),  # official DIM code, README
+            probe=common.adam(1e-3),  # a monitor: ours
         ),
-        evals=common.judged(words["judge"], budget) | (evals or {}),
+        train=common.train(
+            batch_size=batch_size,
+            # Official DIM code, README.
+            epochs=epochs or {"cifar10": 1000, "stl10": 200}[name],
+            steps_per_dispatch=100,
+            save_epochs=10,
+        ),
+        evals=common.of_mlp() | (evals or {}),
         published=published,
         published_source=source,
     )
-
-
-def images(name: str, *, smoke: bool) -> dict:
-    """The blocks `data` and `augment`: CIFAR-10 as it is, or STL-10's random crops."""
-    if name == "cifar10":
-        slices = dict(train_split="train[:512]", test_split="test[:256]") if smoke else {}
-        return dict(data=common.data(name, **slices))
-    # Random 64x64 crops: section 4.2. The labelled part is what probes are trained on.
-    parts = ("train[:256]", "unlabelled[:256]") if smoke else ("train", "unlabelled")
-    splits = dict(train_split="+".join(parts), test_split="test[:256]" if smoke else "test")
-    return dict(data=common.data(name, **splits), augment=common.augment(crop=64, flip=True))
+    narrow, tiny = {f"{encoder}.width": WIDTHS[body(words)] // 4}, {f"{encoder}.width": 4}
+    if "width" in block.method.method.local_critic:
+        critic = "method.method.local_critic.width"
+        narrow, tiny = narrow | {critic: 256}, tiny | {critic: 16}
+    if body(words) != "alexnet":  # one bottleneck each: the smallest that shrinks as they do
+        tiny[f"{encoder}.blocks"] = (1, 1, 1)
+    return common.budgeted(
+        block,
+        words["budget"],
+        cpu=SHORT | narrow | CPU,
+        smoke=SHORT | tiny | datasets.smoke(name) | (smoke or {}),
+    )

@@ -1,4 +1,4 @@
-"""How the table of shiftMNIST is judged, and how its strengths are chosen."""
+"""The claims of the table of shiftMNIST, and the choice of its strengths."""
 
 from experiments import manifold_shiftmnist, manifold_shiftmnist_choice
 
@@ -11,12 +11,12 @@ def row(label, **accuracies):
     return dict(label=label, measures=cells)
 
 
-def test_falls_are_judged_in_points():
+def test_falls_are_in_points():
     rows = [
         row("2-layer CNN, location", test=[1.0, 0.99], clean=[0.7, 0.75]),
         row("2-layer CNN (max I + H), location", test=[0.98, 0.96], clean=[0.9, 0.8]),
     ]
-    verdicts = manifold_shiftmnist.judged({"rows": rows})
+    verdicts = manifold_shiftmnist.decide({"rows": rows})
     assert [(v["points"], v["verdict"]) for v in verdicts] == [
         (27.0, "hit"),  # 99.5 - 72.5
         (2.5, "hit"),  # 99.5 - 97
@@ -24,7 +24,7 @@ def test_falls_are_judged_in_points():
     ]
     assert {v["pixel"] for v in verdicts} == {"location"}
     rows[1] = row("2-layer CNN (max I + H), location", test=[0.96], clean=[0.8])
-    verdicts = manifold_shiftmnist.judged({"rows": rows})
+    verdicts = manifold_shiftmnist.decide({"rows": rows})
     assert [v["verdict"] for v in verdicts] == ["hit", "miss", "miss"]
 
 

@@ -1,4 +1,4 @@
-"""Experiments run what is missing, continue, share runs, and judge directions seed by seed."""
+"""Experiments run what is missing, continue, share runs, and decide directions seed by seed."""
 
 import dataclasses
 import json
@@ -105,6 +105,53 @@ def test_a_row_that_is_not_compared_has_nothing_published(trained):
     (row,) = table.run("toy", [dataclasses.replace(ROWS[0], compared=False)])["rows"]
     assert all(cell.get("published_percent") is None for cell in row["measures"])
     assert all(cell.get("published") is None for cell in row["measures"])
+
+
+def test_published_numbers_of_a_row_replace_those_of_its_config(trained):
+    published = dict(mlp={"y": 50.0, "y/kl": 1.0})
+    (row,) = table.run("toy", [dataclasses.replace(ROWS[0], published=published)])["rows"]
+    accuracy, untrained, other = row["measures"]
+    assert (accuracy["published_percent"], other["published"]) == (50.0, 1.0)
+    assert untrained["published_percent"] is None
+    (row,) = table.run("toy", [dataclasses.replace(ROWS[0], published={})])["rows"]
+    assert all(cell.get("published_percent") is None for cell in row["measures"])
+
+
+def test_evaluations_are_part_of_a_row(trained, monkeypatch, tmp_path):
+    plain, evals = ROWS[0], dict(mlp=dict(name="mlp", taps=("y",)))
+    rows = [dataclasses.replace(plain, label="plain", evals=evals)]
+    other = dataclasses.replace(rows[0], evals=dict(mlp=dict(name="mlp", taps=("fc",))))
+    names = {table.folder(row, 0) for row in (plain, rows[0], other)}
+    assert len(names) == 3
+    content = table.run("toy", rows)
+    assert content["rows"][0]["evals"] == evals
+    read = json.loads((table.RESULTS / "toy.json").read_text())["rows"][0]
+    assert table._is(rows[0], read) and not table._is(plain, read) and not table._is(other, read)
+    command = """configs/toy.py:plain --evals='{"mlp": {"name": "mlp", "taps": ["y"]}}'"""
+    assert table_text.command(read) == command
+    assert f"`{command}`" in fragments.experiment("toy", dict(rows=[read]))
+
+
+def test_a_row_of_an_earlier_version_is_the_same_without_its_word_for_evaluations():
+    earlier = dict(label="a", overrides=[])
+    row = table.Row("a", "configs/toy.py:plain,budget=cpu", evals=dict(mlp=dict(name="mlp")))
+    for words in ("judge=y,plain,budget=cpu", "plain,judge=table4,budget=cpu"):
+        measured = dict(earlier, config=f"configs/toy.py:{words}")
+        assert table._is(row, measured)
+        assert table_text.command(measured) == "configs/toy.py:plain,budget=cpu"
+    assert not table._is(row, dict(earlier, config="configs/toy.py:plain,budget=cpu"))
+    assert not table._is(row, dict(earlier, config="configs/toy.py:judge=y,budget=cpu"))
+    assert table_text.config(dict(config="configs/quickstart.py")) == "configs/quickstart.py"
+
+
+def test_commands_have_the_evaluations(monkeypatch):
+    commands = []
+    monkeypatch.setattr(table.subprocess, "run", lambda command, check: commands.append(command))
+    row = dataclasses.replace(ROWS[1], evals=dict(mlp=dict(name="mlp", taps=("y",))))
+    for each in (row, ROWS[1]):
+        table._train(each, 0)
+    assert commands[0][-1] == '--evals={"mlp": {"name": "mlp", "taps": ["y"]}}'
+    assert not any("evals" in argument for argument in commands[1])
 
 
 @pytest.mark.parametrize(("larger", "smaller", "verdict"), [(1, 0, "hit"), (0, 1, "miss")])

@@ -1,0 +1,92 @@
+"""Evaluations of the rows of experiments, in the place of those of their configs.
+
+A row passes them on as `--evals`. Each function chooses among the evaluations of a config, given
+with its words, or changes them.
+"""
+
+import importlib
+import pathlib
+from typing import Any
+
+Evals = dict[str, dict[str, Any]]
+
+HINGES = ("hinge", "squared_hinge")
+# Those of the configs that no table of a paper has.
+_MORE = ("svm", "knn", "mlp_few", "svm_few", "knn_few", "map2d")
+_TRAINED = ("trained",)
+
+
+def of(config: str) -> Evals:
+    """The evaluations of a config: "configs/vae.py:vae,budget=cpu"."""
+    file, _, words = config.partition(":")
+    module = importlib.import_module(f"configs.{pathlib.Path(file).stem}")
+    return module.get_config(words).to_dict()["evals"]
+
+
+def chosen(config: str, *keys: str) -> Evals:
+    """These evaluations of a config."""
+    return {key: spec for key, spec in of(config).items() if key in keys}
+
+
+def mlp(config: str) -> Evals:
+    """The MLP with its control, and all else but other probes, few labels and the map."""
+    return {key: spec for key, spec in of(config).items() if key not in _MORE}
+
+
+def trained(config: str) -> Evals:
+    """The MLP and the fit to the prior of the trained encoder alone, and the method's measures."""
+    evals = chosen(config, "mlp", "uniformity", "generative", "inversion", "retrieval")
+    evals["mlp"] = {"taps": ("conv", "fc", "y"), **evals["mlp"]}
+    for key in ("mlp", "uniformity"):
+        evals[key]["representations"] = _TRAINED
+    return evals
+
+
+def y(config: str) -> Evals:
+    """The MLP of y with its control, and the fit to the prior."""
+    evals = chosen(config, "mlp", "mlp_permuted", "uniformity")
+    evals["mlp"]["taps"] = ("y",)
+    return evals
+
+
+def measures(config: str, budget: str) -> Evals:
+    """Table 4's measures of y: the SVM, reconstruction, information and dependence.
+
+    In the budget "paper" five SVMs, by the paper's hinge and by the official code's squared one.
+    """
+    encoders = ("trained", "untrained")
+    svm = dict(name="svm", protocol="svm-v1")
+    all_of = dict(taps=("conv", "fc", "y"), representations=(*encoders, "pixels", "pca"))
+    svms = {"svm": svm | all_of}
+    if budget == "paper":
+        protocols = {loss: f"svm-{loss.replace('_', '-')}-v1" for loss in HINGES}
+        svms = {f"svm_{loss}": dict(svms["svm"], protocol=name) for loss, name in protocols.items()}
+    return {
+        **svms,
+        "svm_permuted": dict(**svm, taps=("y",), permuted=True, representations=_TRAINED),
+        "msssim": dict(name="msssim", protocol="msssim-v1", representations=encoders),
+        "mine": dict(name="mine", protocol="mine-v1", representations=encoders),
+        "ndm": dict(name="ndm", protocol="ndm-v1", representations=encoders),
+        **chosen(config, "uniformity", "generative", "inversion"),
+    }
+
+
+def measures_of_draws(config: str, budget: str) -> Evals:
+    """Those of a VAE: also the dependence of drawn codes, on which its prior acts."""
+    drawn = dict(name="ndm", protocol="ndm-v1", drawn=True, representations=_TRAINED)
+    return measures(config, budget) | dict(ndm_of_draws=drawn)
+
+
+def representations(config: str) -> Evals:
+    """Choices of the representation of Exemplar-CNN by one SVM, and the bound of each layer."""
+    network = importlib.import_module("configs.exemplar").get_config(config.partition(":")[2])
+    layers = range(1, len(network.method.encoder.widths) + 1)
+    by_layer = (*(f"pooled_conv{layer}" for layer in layers), "pooled_fc")
+    svm = dict(name="svm", protocol="svm-v1", representations=_TRAINED)
+    bound = dict(name="exemplar_bound", protocol="surrogate-v1", representations=_TRAINED)
+    return dict(
+        svm=dict(svm, taps=("y", *by_layer, "pooled")),
+        svm_one=dict(svm, taps=("y",), views=1),
+        svm_mean=dict(svm, taps=("y",), views=16),
+        surrogate=dict(bound, taps=(*by_layer, "y")),
+    )
