@@ -146,9 +146,9 @@ def given(monkeypatch) -> np.ndarray:
     moves = np.random.default_rng(3).integers(1, EXAMPLES, (6, K))
     monkeypatch.setattr(
         memory_bank,
-        "with_others",
-        lambda rng, own, count, examples: jnp.concatenate(
-            [own[:, None], (own[:, None] + moves) % examples], axis=1
+        "draw_rows",
+        lambda rng, index, count, examples: jnp.concatenate(
+            [index[:, None], (index[:, None] + moves) % examples], axis=1
         ),
     )
     return moves
@@ -205,25 +205,25 @@ def test_z_is_a_moving_average_that_forgets():
     expected = None
     for seed in range(5):
         scores = 3 * np.random.default_rng(seed).normal(size=(4, 1 + K))
-        before = memory_bank.moved_log_z(before, jnp.asarray(scores), 0.8, EXAMPLES)
+        before = memory_bank.update_log_z(before, jnp.asarray(scores), 0.8, EXAMPLES)
         now = z_of(scores)
         expected = now if expected is None else 0.8 * expected + 0.2 * now
         assert before == pytest.approx(math.log(expected), rel=1e-5)
-    frozen = memory_bank.moved_log_z(before, jnp.asarray(scores), 0.0, EXAMPLES)
+    frozen = memory_bank.update_log_z(before, jnp.asarray(scores), 0.0, EXAMPLES)
     assert frozen == pytest.approx(math.log(z_of(scores)), rel=1e-5)
-    huge = memory_bank.moved_log_z(jnp.array(5.0), jnp.full((4, 1 + K), 1e4), 0.9, EXAMPLES)
+    huge = memory_bank.update_log_z(jnp.array(5.0), jnp.full((4, 1 + K), 1e4), 0.9, EXAMPLES)
     assert huge == pytest.approx(1e4 + math.log(EXAMPLES) + math.log(0.1), rel=1e-5)
 
 
 def test_z_estimates_the_sum_over_the_bank():
     """Over many draws: the mean of its exponential is the whole sum."""
-    bank = memory_bank.start(jax.random.key(1), EXAMPLES, WIDTH)
+    bank = memory_bank.init(jax.random.key(1), EXAMPLES, WIDTH)
     anchors, index = bank[:3] * jnp.array([1, -1, 1.0, -1, 1]), jnp.arange(3)
     whole = np.exp(np.float64(anchors) @ np.float64(bank).T / TAU).sum() / 3
 
     def estimate(rng):
-        scores = memory_bank.against(anchors, bank, index, K, rng) / TAU
-        return memory_bank.moved_log_z(jnp.array(-jnp.inf), scores, 0.5, EXAMPLES)
+        scores = memory_bank.dot_products(anchors, bank, index, K, rng) / TAU
+        return memory_bank.update_log_z(jnp.array(-jnp.inf), scores, 0.5, EXAMPLES)
 
     found = jnp.exp(jax.jit(jax.vmap(estimate))(jax.random.split(RNG, 4000)))
     assert np.mean(found) == pytest.approx(whole, abs=4 * float(np.std(found)) / 4000**0.5)
@@ -233,7 +233,7 @@ def test_z_has_no_gradient_and_the_loss_is_finite_at_large_scores():
     scores = jnp.asarray(RANDOM.normal(size=(4, 1 + K)), jnp.float32)
     gradient = jax.grad(lambda z: losses.nce_loss(scores, z, EXAMPLES))(jnp.array(1.0))
     assert gradient == 0
-    of_scores = jax.grad(lambda s: memory_bank.moved_log_z(jnp.array(1.0), s, 0.5, EXAMPLES))(
+    of_scores = jax.grad(lambda s: memory_bank.update_log_z(jnp.array(1.0), s, 0.5, EXAMPLES))(
         scores
     )
     assert not np.any(of_scores)
@@ -277,7 +277,7 @@ def test_what_enters_a_bank_has_no_gradient():
 
 def test_the_own_row_is_never_a_negative_and_the_others_are_equally_likely():
     own = jnp.array([0, 7, EXAMPLES - 1])
-    rows = np.asarray(memory_bank.with_others(RNG, own, 20_000, EXAMPLES))
+    rows = np.asarray(memory_bank.draw_rows(RNG, own, 20_000, EXAMPLES))
     np.testing.assert_array_equal(rows[:, 0], own)
     for first, *others in rows:
         counts = np.bincount(others, minlength=EXAMPLES)
@@ -341,7 +341,7 @@ def test_the_number_of_places_is_asked_for_with_banks_only():
         ("softmax", dict(graph="ful"), r"unknown method\.graph 'ful': did you mean 'full'"),
         ("softmax", dict(objective="softmx"), r"unknown method\.objective 'softmx'"),
         ("softmax", dict(pairing="randm"), r"unknown method\.pairing 'randm'"),
-        ("softmax", dict(views=("L",)), "name two views or more"),
+        ("softmax", dict(views=("L",)), "name at least two views"),
         ("softmax", dict(views=("L", "L")), "each once"),
         ("softmax", dict(temperature=0.0), r"temperature is 0\.0; set it to more than 0"),
         ("softmax", dict(temperature=-1.0), "set it to more than 0"),

@@ -246,12 +246,15 @@ def test_eight_devices_have_the_negatives_of_one(negatives):
     ("changes", "message"),
     [
         (dict(offsets=(1, 5)), r"offsets has 5 and the map has 5 rows; use at most 4"),
-        (dict(offsets=()), r"offsets are \(\); .*numbers such as"),
-        (dict(offsets=(0, 1)), r"offsets are \(0, 1\)"),
-        (dict(offsets=(2, 2)), r"offsets are \(2, 2\)"),
+        (dict(offsets=()), r"offsets is \(\); .*at least one number"),
+        (dict(offsets=(0, 1)), r"offsets is \(0, 1\)"),
+        (dict(offsets=(2, 2)), r"offsets is \(2, 2\)"),
         (dict(negatives="image"), "unknown negatives 'image': did you mean 'images'"),
         (dict(negatives=0), "negatives is 0; set it to 1 or more"),
-        (dict(negatives=41), r"41 negatives .* offset 3 predicts 10 .* 4 images; .* at most 40"),
+        (
+            dict(negatives=41),
+            r"negatives is 41 and offset 3 predicts 10 .* 4 images; .* at most 40",
+        ),
         (
             dict(encoder=dict(name="dcgan28", width=2, hidden=4, features=2)),
             "gives local, conv, fc, y and no contexts; choose a method.encoder",

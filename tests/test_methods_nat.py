@@ -163,13 +163,8 @@ def run(config, dataset, folder, outputs, *, examples: int = 160):
     spec = config("nat")
     spec["method"] = spec["method"]["method"] | dict(examples=examples, every=2)
     spec["train"] |= dict(batch_size=32, epochs=4.0, steps_per_dispatch=4, save_epochs=1.0)
-    method = build.make("method", spec["method"])
-    durations = trainer.plan(spec["train"], 160, 1)
-    initial = trainer.initial_state(method, spec, dataset, durations)
     checkpoints = checkpoint.Checkpoints(folder, keep=2)
-    loop = trainer.Loop.of(
-        initial, spec, dataset, durations, checkpoints, outputs, jax.devices()[:1]
-    )
+    initial, loop = training.start(spec, dataset, checkpoints, outputs)
     final = loop.run()
     assert not outputs.lines
     return initial, final

@@ -61,7 +61,9 @@ def test_one_group_is_flax_batch_norm_and_all_have_its_parameters_and_state():
 
 
 def test_groups_that_do_not_divide_are_one_sentence():
-    with pytest.raises(contracts.UserError, match=r"5 groups got 12 examples.*norm_groups to a"):
+    with pytest.raises(
+        contracts.UserError, match=r"12 examples, which 5 groups do not divide.*norm_groups to a"
+    ):
         jax.eval_shape(layers.batch_norm(True, groups=5).init, RNG, jnp.zeros((12, 3)))
 
 

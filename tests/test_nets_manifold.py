@@ -164,7 +164,7 @@ def test_responses_are_passed_on_where_asked():
     ("changes", "words"),
     [
         (dict(channels=(12,)), "channels 1, kernels 2"),
-        ({name: () for name in SIZES}, "one at least"),
+        ({name: () for name in SIZES}, "at least one"),
         (dict(passed="means"), "unknown passed 'means': did you mean 'mean'"),
     ],
 )

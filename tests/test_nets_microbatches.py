@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import training
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dim_jax import build, contracts, data
 from dim_jax.nets import encoders, folded, layers, microbatches, pure
-from dim_jax.training import microbatching, optimizers, train_step
+from dim_jax.training import microbatching, optimizers, preprocessing, train_step
 
 RNG = jax.random.key(0)
 SMALL = dict(width=4, hidden=8, features=4)
@@ -50,7 +51,9 @@ def distance(found, expected) -> float:
 
 
 def gradients_of(method, params, state, batch, parts: int):
-    divided = microbatching.divide(method, dict(batch_size=16, microbatches=parts), devices=1)
+    divided = microbatching.divide(
+        method, training.block(batch_size=16, microbatches=parts), devices=1
+    )
     arguments = (state, batch, jax.random.key(5), 0)
     return jax.jit(lambda params: train_step.player_gradients(divided.loss, params, *arguments))(
         params
@@ -140,7 +143,7 @@ def test_examples_that_do_not_divide_are_one_sentence():
     params, stats = jax.eval_shape(net.init, RNG, images_of(4))
     with (
         microbatches.count(3),
-        pytest.raises(contracts.UserError, match=r"4 examples in 3 microbatches.*a divisor"),
+        pytest.raises(contracts.UserError, match=r"4 examples, which 3 microbatches.*a divisor"),
     ):
         jax.eval_shape(functools.partial(net.apply, train=True), params, stats, images_of(4))
 
@@ -170,14 +173,15 @@ def descent(params):
 def test_every_device_has_a_part_of_each_microbatch(config):
     """Two steps on 8 devices equal those on one, and no device is sent another one's images."""
     method = build.make("method", dim(config, "layer"))
-    method = microbatching.divide(method, dict(batch_size=32, microbatches=2), devices=8)
+    method = microbatching.divide(method, training.block(batch_size=32, microbatches=2), devices=8)
     split = data.load("digits", image_size=32).splits["train"]
     arrays = (split.images[:64], split.labels[:64])
     initial = train_step.initial_state(method, descent, 3, batch_of(32))
     found = {}
+    prepared = preprocessing.Preprocessing((0.5,), (0.5,))
     for devices in (1, 8):
         mesh = train_step.mesh(jax.devices()[:devices])
-        dispatch = train_step.make_dispatch(((0.5,), (0.5,)), 3, 32, 64, mesh)
+        dispatch = train_step.make_dispatch(prepared, 3, 32, 64, mesh)
         whole = NamedSharding(mesh, PartitionSpec())
         given = jax.device_put((jax.tree.map(jnp.copy, initial), *arrays), whole)
         compiled = dispatch.lower(*given, count=2).compile()

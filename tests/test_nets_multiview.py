@@ -201,8 +201,8 @@ def test_it_is_built_by_name_with_an_encoder_inside():
     ("wrong", "message"),
     [
         (dict(space="labb"), "unknown colour space 'labb': did you mean 'lab'"),
-        (dict(views=("L", "Cb")), "the view 'Cb' is not made of the channels L, a, b of lab"),
-        (dict(views=("L", "aa")), "the view 'aa' is not made"),
+        (dict(views=("L", "Cb")), "the view 'Cb' does not consist of the channels L, a, b of lab"),
+        (dict(views=("L", "aa")), "the view 'aa' does not consist"),
         (dict(views=("L", "ab", "L")), "one of them twice"),
     ],
 )

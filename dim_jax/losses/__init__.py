@@ -1,8 +1,8 @@
-"""Losses that are not MI bounds: minimised, float32 scalars; and what methods compute beside them.
+"""Losses other than the mutual information bounds: float32 scalars, minimised; and related parts.
 
 Holds cross-entropies, likelihoods, discrimination and coordinate tasks (re-exported here), priors,
 memory banks, assignments, the information of manifold layers and the metrics of score matrices.
-May import `contracts` and `bounds`; no networks, data, optimizers or configs.
+May import `contracts` and `bounds`, but no networks, data, optimizers or configs.
 """
 
 from dim_jax.losses.classification import (

@@ -1,9 +1,9 @@
-"""Assignments of the rows of a matrix to its columns, one to one.
+"""Optimal one-to-one assignment of the rows of a matrix to its columns.
 
-The solver is optax's, where it is an algorithm and no optimizer: it is compiled like the rest of
-a step, so that every device and process finds the same assignment by itself. SciPy's, called
-back from the step, takes half the time or less on one CPU, but with 256 rows on 8 CPU devices it
-never returned.
+The solver is the one in optax, an algorithm and not an optimizer: it is compiled with the rest of
+the step, so that every device and process computes the same assignment. SciPy's solver, as a
+callback from the step, takes at most half the time on one CPU, but with 256 rows on 8 CPU devices
+it never returned.
 """
 
 import jax
@@ -16,15 +16,15 @@ def solve(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
 
         columns = argmax_p sum_i scores[i, p(i)] over permutations p
 
-    The identity stays where no other is better, rounding included. Scores that are not finite
-    count as 0: among them the search would not find a permutation.
+    The identity is returned unless another assignment is better after rounding. Scores that are
+    not finite count as 0, because the algorithm would not find a permutation with them.
 
     Args:
       scores: f[n,n]; no gradient flows through the result.
 
     Returns:
-      (i32[n], f32[]): the column of each row, and the mean score gained over the identity, never
-      negative.
+      (i32[n], f32[]): the column of each row, and the gain in mean score over the identity, at
+      least 0.
 
     Source: optax.assignment.hungarian_algorithm, O(n^3).
     """

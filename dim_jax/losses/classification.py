@@ -1,4 +1,4 @@
-"""Cross-entropy and the entropies of class probabilities, in nats."""
+"""Cross-entropy losses and entropies of class probabilities, in nats."""
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,9 @@ def classification_loss(
 
     Args:
       logits: f[n,k].
-      labels: i[n]; -1 marks an example without a label, which weighs nothing.
-      clip, penalty: AMDIM's classifiers have 10 and 1e-3 (official code, costs.py, where logits of
-        examples without a label are penalised too).
+      labels: i[n]; examples with label -1 are unlabelled and ignored.
+      clip, penalty: AMDIM's classifiers use 10 and 1e-3 (official code, costs.py, where logits of
+        unlabelled examples are penalised too).
 
     Returns:
       (f32[], f32[]): both 0 for a batch without any label.
@@ -42,38 +42,38 @@ def classification_loss(
 
 
 def surrogate_split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The mean cross-entropy of the views of an image, as two parts that add up to it, in nats.
+    """The mean cross-entropy of the views of an image in nats, split into two summands.
 
         mean_part = mean over images of [ lse(mean_v logits) - mean_v logits[label] ]
         variation = mean over images of [ mean_v lse(logits) - lse(mean_v logits) ]
 
     Logits are affine in the features, so that the first part is the cross-entropy of the mean
-    feature. The second is at least 0 (Jensen), and 0 where the views' logits differ by constants.
+    feature. The second is at least 0 (Jensen), and 0 if the views' logits differ by constants.
 
     Args:
       logits: f[v,n,k], of v views of each image.
       labels: i32[n] in 0..k-1.
 
     Returns:
-      (mean_part f[], variation f[]): smaller is better, both.
+      (mean_part f[], variation f[]): for both, smaller is better.
 
-    Source: the reading of Dosovitskiy et al. 2014 (Exemplar-CNN), section 3.
+    Source: the interpretation in Dosovitskiy et al. 2014 (Exemplar-CNN), section 3.
     """
     logits = logits.astype(jnp.float32)
-    # Less the label's own logit, which both parts are without: what is added up stays small.
-    own = jnp.take_along_axis(logits, labels[None, :, None], axis=-1)
-    logits = logits - own
-    of_mean = jax.nn.logsumexp(logits.mean(axis=0), axis=-1)
-    of_views = jax.nn.logsumexp(logits, axis=-1).mean(axis=0)
-    return jnp.mean(of_mean), jnp.mean(of_views - of_mean)
+    # Relative to the logit of the label, on which neither part depends: all terms stay small.
+    positive = jnp.take_along_axis(logits, labels[None, :, None], axis=-1)
+    logits = logits - positive
+    mean_part = jax.nn.logsumexp(logits.mean(axis=0), axis=-1)
+    total = jax.nn.logsumexp(logits, axis=-1).mean(axis=0)
+    return jnp.mean(mean_part), jnp.mean(total - mean_part)
 
 
 def batch_entropy(probabilities: jax.Array) -> jax.Array:
     """Entropy f32[] in nats of the MEAN of distributions f[...,k] over a batch; at most log k.
 
-    Of one draw from the distribution of one example or location, chosen at random. It is large
-    where all k are used about equally often, however sure each example is; it is not the mean of
-    the examples' entropies, which it exceeds by the information of example and draw.
+    This is the entropy of a sample from the distribution of a random example or location. It is
+    large if all k occur about equally often, however sharp each distribution is. It exceeds the
+    mean of the entropies of the examples by the mutual information of example and sample.
 
     Source: Klindt et al. 2020, H[y^]; the poster equates the two, which in general are not equal.
     """

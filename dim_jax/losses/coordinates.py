@@ -1,4 +1,4 @@
-"""The coordinate tasks of Deep InfoMax: predict where a local feature lies."""
+"""The coordinate tasks of Deep InfoMax: predict the position of a local feature."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ def absolute_coordinates(side: int) -> jax.Array:
 
 
 def relative_coordinates(side: int, source: jax.Array) -> jax.Array:
-    """Row and column offset from a source location to all, i[n, side * side, 2], from 0 on.
+    """Row and column offset from a source location to all locations, i[n, side * side, 2].
 
     Args:
       source: i[n], one location per image.
 
-    Returns: offsets plus side - 1, so between 0 and 2 * side - 2.
+    Returns: offsets plus side - 1, which are between 0 and 2 * side - 2.
     """
     places = absolute_coordinates(side)
     return places[None] - places[source][:, None] + side - 1
@@ -33,10 +33,10 @@ class CoordinateTask(NamedTuple):
 
 
 def coordinate_task(name: str, y: jax.Array, local: jax.Array, rng: jax.Array) -> CoordinateTask:
-    """What is to be told from y f[n, d] and the square map local f[n, h, h, c].
+    """Inputs and targets of a task on y f[n, d] and the square map local f[n, h, h, c].
 
-    "absolute": where a local feature is. "relative": how far it is from another one of its image,
-    of which `rng` draws one per image; that one's offset of 0 is among the targets.
+    "absolute": predict the location of a local feature. "relative": predict its offset from another
+    local feature of the image, drawn once per image; the offset 0 is among the targets.
 
     Source: Hjelm et al. 2019, section 4.3 and App. A.7.
     """
@@ -54,17 +54,18 @@ def coordinate_task(name: str, y: jax.Array, local: jax.Array, rng: jax.Array) -
 
 
 def coordinate_loss(logits: jax.Array, coordinates: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Sum of the two cross-entropies of row and column, in nats, the mean over all examples.
+    """Sum of the cross-entropies of row and column in nats, averaged over all examples.
 
     Args:
       logits: f[..., 2 * k], those of the row first.
       coordinates: i[..., 2] in 0..k-1.
 
     Returns:
-      (loss f32[], accuracy f32[]): smaller is better; right is who has both coordinates right.
+      (loss f32[], accuracy f32[]): a smaller loss is better; the accuracy is the fraction with both
+      coordinates right.
 
     Source: Hjelm et al. 2019, section 4.3; official DIM code, functions/coordinates.py.
-    Differs: no layer norm couples the two softmaxes.
+    Differs: the two softmaxes are not coupled by a layer norm.
     """
     logits = logits.reshape(*logits.shape[:-1], 2, -1).astype(jnp.float32)
     picked = jnp.take_along_axis(jax.nn.log_softmax(logits), coordinates[..., None], axis=-1)

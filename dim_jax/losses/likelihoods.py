@@ -1,4 +1,4 @@
-"""Gaussian densities, divergences and reconstruction errors: the terms of likelihoods."""
+"""Gaussian densities, KL divergences and reconstruction errors, the terms of likelihoods."""
 
 import math
 
@@ -22,38 +22,39 @@ def gaussian_kl(mean: jax.Array, log_deviation: jax.Array) -> jax.Array:
         sum_k (deviation_k^2 + mean_k^2 - 1) / 2 - log deviation_k
 
     Args:
-      mean, log_deviation: f[n,d]. The coordinates are independent.
+      mean, log_deviation: f[n,d], means and log standard deviations of independent coordinates.
 
     Source: Kingma and Welling 2014, appendix B.
     """
     mean, log_deviation = mean.astype(jnp.float32), log_deviation.astype(jnp.float32)
-    # expm1: at the prior itself the difference of squares would be rounding noise.
+    # expm1: close to the prior the difference of squares would be rounding noise.
     return jnp.sum((jnp.expm1(2 * log_deviation) + mean**2) / 2 - log_deviation, axis=-1)
 
 
 def gaussian_log_density(
     x: jax.Array, mean: jax.Array | float = 0.0, log_deviation: jax.Array | float = 0.0
 ) -> jax.Array:
-    """Log density f[...] of rows x f[...,d] under independent normals, in nats; larger is likelier.
+    """Log density f[...] in nats of rows x f[...,d] under independent normal distributions.
 
     Args:
-      mean, log_deviation: broadcast against x; the standard normal law by default.
+      mean, log_deviation: means and log standard deviations, which broadcast against x; by default
+        those of the standard normal distribution.
     """
     standard = (x - mean) * jnp.exp(-jnp.asarray(log_deviation))
-    each = -(standard**2 + math.log(2 * math.pi)) / 2 - log_deviation
-    return jnp.sum(each, axis=-1)
+    densities = -(standard**2 + math.log(2 * math.pi)) / 2 - log_deviation
+    return jnp.sum(densities, axis=-1)
 
 
 def image_log_density(errors: jax.Array, weight: float, size: int) -> jax.Array:
-    """Log density in nats of images with these squared errors, the law whose loss they are.
+    """Log density in nats of images with these squared errors.
 
         -weight * error - size / 2 * log(pi / weight)
 
-    which is that of independent normal pixels around the decoded ones, with variance
+    Pixels are independent normal variables with the decoded ones as means and the variance
     1 / (2 * weight), so that -log density and weight * error differ by a constant.
 
     Args:
-      errors: f[...], as of `squared_errors`.
+      errors: f[...], from `squared_errors`.
       size: the number of pixels times channels.
     """
     return -weight * errors - size / 2 * math.log(math.pi / weight)

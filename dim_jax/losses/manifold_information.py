@@ -1,7 +1,7 @@
-"""What the laws of a layer that embeds its channels tell of the images: information in nats.
+"""Mutual information of image patches and their embeddings in a manifold layer, in nats.
 
-A layer gives every patch the normal law N(mean, variance) in its embedding space
-(`contracts.Embedded`); z^ is one draw from it. Methods learn by its information, evaluations
+A layer maps every patch to a normal distribution N(mean, variance) in its embedding space
+(`contracts.Embedded`); z^ is one sample of it. Methods maximise this information, evaluations
 measure it.
 
 Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster); see dim_jax/methods/manifold.py.
@@ -18,10 +18,10 @@ NEGATIVES = ("patches", "same_location")
 def layer_information(
     rng: jax.Array, layer: contracts.Embedded, *, locations: int, negatives: str
 ) -> jax.Array:
-    """I of a layer in nats, f32[], at most log n for n images; larger is better.
+    """Lower bound of the information of a layer in nats, f32[], at most log n for n images.
 
     Args:
-      locations, negatives: as of `drawn`.
+      locations, negatives: as in `drawn`.
     """
     return bounds.known_conditional(drawn(rng, layer, locations=locations, negatives=negatives))
 
@@ -29,13 +29,13 @@ def layer_information(
 def drawn(
     rng: jax.Array, layer: contracts.Embedded, *, locations: int, negatives: str
 ) -> jax.Array:
-    """log q(z^_j | x_i) in nats, f[n,n,locations], of one draw z^_j for each image and location.
+    """log q(z^_j | x_i) in nats, f[n,n,locations], of one sample z^_j per image and location.
 
     Args:
-      locations: so many are drawn for each image.
-      negatives: "patches", the locations of different images are independent, so that patches
-        anywhere are compared; "same_location", they are shared, so that patches compete with those
-        of the same place in other images.
+      locations: number of locations drawn for each image.
+      negatives: "patches", locations are drawn independently for each image, so that patches
+        anywhere are compared; "same_location", they are shared, so that patches are compared with
+        those at the same place in other images.
     """
     place_key, draw_key = jax.random.split(rng)
     count, dimensions = len(layer.mean), layer.mean.shape[-1]

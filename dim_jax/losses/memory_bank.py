@@ -1,10 +1,10 @@
-"""Memory banks: a unit vector for each training image, kept in a method's state.
+"""Memory banks: a unit vector for each training image, stored in the state of a method.
 
-A bank is f32[N,d], row i that of the image with the `index` i.
+A bank is f32[N,d]; row i belongs to the image with the `index` i.
 
 Source: Wu et al. 2018; official CMC code, NCE/NCEAverage.py.
-Differs: it starts uniform on the sphere, not in a cube, and an image's negatives are rows of other
-  images only, where the official code may draw its own.
+Differs: initialised uniformly on the sphere, not in a cube, and the negatives of an image are rows
+  of other images only, where the official code may also draw the positive.
 """
 
 import math
@@ -19,7 +19,7 @@ _SPHERE = priors.sphere()
 
 
 def check(**numbers: float | None) -> None:
-    """Raises UserError unless each of a method's arguments for its banks is there and of use.
+    """Raises UserError unless these arguments of a method are set to valid numbers.
 
     Args:
       numbers: any of negatives and examples, counts; momentum and z_decay, in [0, 1).
@@ -34,49 +34,49 @@ def check(**numbers: float | None) -> None:
             )
 
 
-def start(rng: jax.Array, examples: int, features: int) -> jax.Array:
-    """Rows that are uniform on the unit sphere."""
+def init(rng: jax.Array, examples: int, features: int) -> jax.Array:
+    """A bank f32[examples,features] with rows uniform on the unit sphere."""
     return _SPHERE.sample(rng, (examples, features))
 
 
-def with_others(rng: jax.Array, own: jax.Array, count: int, examples: int) -> jax.Array:
-    """Each own row i[n] and behind it `count` other ones of N = `examples`, i[n, 1 + count].
+def draw_rows(rng: jax.Array, index: jax.Array, count: int, examples: int) -> jax.Array:
+    """The positive rows i[n] followed by `count` negative rows of N = `examples`, i[n, 1 + count].
 
-    All others are equally likely, with replacement.
+    Negatives are drawn uniformly from all other rows, with replacement.
     """
-    steps = jax.random.randint(rng, (len(own), count), 1, examples)
-    return jnp.concatenate([own[:, None], (own[:, None] + steps) % examples], axis=1)
+    steps = jax.random.randint(rng, (len(index), count), 1, examples)
+    return jnp.concatenate([index[:, None], (index[:, None] + steps) % examples], axis=1)
 
 
-def against(
+def dot_products(
     anchors: jax.Array, bank: jax.Array, index: jax.Array, count: int, rng: jax.Array
 ) -> jax.Array:
-    """Dot products f[n, 1 + count] of anchors f[n,d] with rows of a bank, the own row i[n] first.
+    """Dot products f[n, 1 + count] of anchors f[n,d] with rows of a bank, the positive i[n] first.
 
-    In full precision on every device and in every compute dtype: what is compared is divided by a
-    small temperature.
+    In full precision on every device and for every compute dtype, because the results are divided
+    by a small temperature.
     """
-    candidates = bank[with_others(rng, index, count, len(bank))]
+    candidates = bank[draw_rows(rng, index, count, len(bank))]
     return jnp.einsum("nd,nmd->nm", anchors, candidates, precision=jax.lax.Precision.HIGHEST)
 
 
-def entered(bank: jax.Array, features: jax.Array, index: jax.Array, momentum: float) -> jax.Array:
+def update(bank: jax.Array, features: jax.Array, index: jax.Array, momentum: float) -> jax.Array:
     """The bank with rows i[n] <- normalise(momentum * row + (1 - momentum) * features f[n,d])."""
     rows = momentum * bank[index] + (1 - momentum) * jax.lax.stop_gradient(features)
     return bank.at[index].set(_SPHERE.squash(rows))
 
 
-def moved_log_z(before: jax.Array, scores: jax.Array, decay: float, examples: int) -> jax.Array:
-    """log of decay * Z + (1 - decay) * the Z of these scores f[n, 1 + k], of own rows first.
+def update_log_z(before: jax.Array, scores: jax.Array, decay: float, examples: int) -> jax.Array:
+    """log of decay * Z + (1 - decay) * the Z of scores f[n, 1 + k], with the positives first.
 
         mean over rows of exp(score_0) + (N - 1) * mean over j > 0 of exp(score_j)
 
-    Where others are drawn as by `with_others`, its mean is that of the sum over all N rows of the
-    bank. A `before` of -inf, a Z of 0, is replaced. No gradient.
+    For negatives drawn by `draw_rows`, the latter is an unbiased estimate of the sum over all N
+    rows of the bank. A `before` of -inf, a Z of 0, is replaced. No gradient.
     """
     scores = jax.lax.stop_gradient(scores)
-    others = scores[:, 1:] + math.log((examples - 1) / (scores.shape[1] - 1))
-    of_rows = jnp.concatenate([scores[:, :1], others], axis=1)
-    now = jax.nn.logsumexp(of_rows) - math.log(len(scores))
-    moved = jnp.logaddexp(jnp.log(decay) + before, jnp.log1p(-decay) + now)
-    return jnp.where(jnp.isneginf(before), now, moved)
+    negatives = scores[:, 1:] + math.log((examples - 1) / (scores.shape[1] - 1))
+    terms = jnp.concatenate([scores[:, :1], negatives], axis=1)
+    now = jax.nn.logsumexp(terms) - math.log(len(scores))
+    average = jnp.logaddexp(jnp.log(decay) + before, jnp.log1p(-decay) + now)
+    return jnp.where(jnp.isneginf(before), now, average)

@@ -1,11 +1,11 @@
 """Prior distributions of a representation, for adversarial prior matching.
 
 A prior is a pair: `sample(rng, shape [n,d]) -> f[n,d]`, and `squash(y f[n,d]) -> f[n,d]`, which
-maps an unbounded representation onto the prior's support. `squash` is used inside the prior term
-only: critics and probes see y itself.
+maps an unbounded representation to the support of the prior. `squash` is applied only in the prior
+term: critics and probes see y itself.
 
 Source: Hjelm et al. 2019, section 3.3; official DIM code, prior_matching.py (uniform with a
-sigmoid). The paper tried the other three and found them worse; their squashing is not published.
+sigmoid). The paper reports that the other three were worse; their squashing is not published.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ class Prior(NamedTuple):
     squash: Callable[[jax.Array], jax.Array]
 
 
-def _on_sphere(y: jax.Array) -> jax.Array:
+def _normalise(y: jax.Array) -> jax.Array:
     # rsqrt of a maximum, not a norm: the norm's gradient at y = 0 is NaN.
     return y * jax.lax.rsqrt(jnp.maximum(jnp.sum(y**2, -1, keepdims=True), 1e-12))
 
 
 def _sample_sphere(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    return _on_sphere(jax.random.normal(rng, shape))
+    return _normalise(jax.random.normal(rng, shape))
 
 
 def _sample_ball(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
@@ -38,12 +38,12 @@ def _sample_ball(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
 
 
 def uniform() -> Prior:
-    """Uniform on [0,1]^d; y passes a sigmoid. The published choice."""
+    """Uniform on [0,1]^d, with a sigmoid of y. The published choice."""
     return Prior(jax.random.uniform, jax.nn.sigmoid)
 
 
 def gaussian() -> Prior:
-    """Standard normal in d dimensions; y is used as it is."""
+    """Standard normal in d dimensions; y is unchanged."""
     return Prior(jax.random.normal, lambda y: y)
 
 
@@ -54,4 +54,4 @@ def ball() -> Prior:
 
 def sphere() -> Prior:
     """Uniform on the unit sphere; y is divided by |y|."""
-    return Prior(_sample_sphere, _on_sphere)
+    return Prior(_sample_sphere, _normalise)

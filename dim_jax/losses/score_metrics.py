@@ -1,4 +1,4 @@
-"""Numbers of a step that methods show beside their losses."""
+"""Metrics of score matrices, which methods report beside their losses."""
 
 import jax
 import numpy as np
@@ -6,18 +6,18 @@ import numpy as np
 from dim_jax import bounds, contracts
 
 
-def of_scores(
+def compute(
     name: str, scores: jax.Array, positives: np.ndarray, negatives: str = "candidates"
 ) -> contracts.Scalars:
-    """What scores f[n,m,*l] show, whatever is made of them; positives i[n] are columns.
+    """Metrics of scores f[n,m,*l], independent of the loss; positives i[n] are columns.
 
-    "<name>/nats": a lower bound of the information of anchor and candidate, the mean over
-    locations, capped at log m. "<name>/score_joint", "<name>/score_product": mean scores of
-    positives and of all others.
+    "<name>/nats": a lower bound of the mutual information of anchor and candidate, averaged over
+    locations, capped at log m. "<name>/score_joint", "<name>/score_product": mean scores of the
+    positives and of all other pairs.
 
     Args:
-      negatives: "candidates" (every location of another candidate) or "same_location", of which
-        either makes `bounds.infonce` a lower bound.
+      negatives: "candidates" (every location of another candidate) or "same_location"; with both,
+        `bounds.infonce` is a lower bound.
     """
     joint = scores[np.arange(len(scores)), positives]
     return {

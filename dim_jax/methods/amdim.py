@@ -1,20 +1,20 @@
-"""AMDIM: what one view of an image says predicts every location of another view, at several scales.
+"""AMDIM: features of one view of an image predict those of another view, at several scales.
 
     loss = sum over terms a_to_b of
            mean over both directions of [ log n - infonce(s_ab) + penalty * mean(raw_ab^2) ]
     raw_ab[i, j, l] = <r_a of view v, image i> . <r_b of the other view, image j, location l>
                       / sqrt(d),    s = clip * tanh(raw / clip)
 
-r_1 is y; r_5 and r_7 are the maps fc and local through an embedding net each, into the space of y.
-The antecedent of a map is one random location of each image, drawn anew for each view. Negatives
-are all locations of the other images. log n - infonce is the published loss: without log n, so
-that it is log(1 + (n - 1) l) where nothing is known.
+r_1 is y; r_5 and r_7 are the maps fc and local, embedded into the space of y by one net each.
+The antecedent of a map is one random location of each image, drawn independently for each view.
+Negatives are all locations of the other images. log n - infonce is the published loss, which has no
+log n: it is log(1 + (n - 1) l) for uninformative scores.
 
-A batch of one view is that view twice: the ablation without augmentation.
+A batch with one view uses that view twice: the ablation without augmentation.
 
 Source: Bachman et al. 2019, section 3; official AMDIM code, costs.py and model.py.
-Differs: the mixture of features is left out, as in the official code. On several devices batch
-statistics are of the whole batch of a view (`layers.batch_norm`), not of a device's part.
+Differs: the mixture of features is omitted, as in the official code. On several devices batch
+statistics are those of the full batch of a view (`layers.batch_norm`), not of a device's part.
 """
 
 import itertools
@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from dim_jax import bounds, contracts, losses
 from dim_jax.nets import products, pure
 
-_PLACES, _DROPOUT = range(2)  # what the random numbers of one step are for
+_PLACES, _DROPOUT = range(2)  # purposes of the random keys of a step
 _TAPS = {"1": "y", "5": "fc", "7": "local"}  # by the side of the map
 _TERMS = tuple(f"{a}_to_{b}" for a, b in itertools.product(_TAPS, _TAPS))
 
@@ -43,19 +43,19 @@ def make(
     """The AMDIM method; one player, `encoder`: the encoder and the embedding nets of its maps.
 
     Args:
-      encoder: its taps y, fc and local are f[n,d] and the maps 5x5 and 7x7, as of `nets.amdim`.
+      encoder: its taps y, fc and local are f[n,d] and the maps 5x5 and 7x7, as in `nets.amdim`.
       embedding: `heads.embedding`.
-      terms: which predict which: "1_to_5" predicts the 5x5 map from y. Published: "1_to_5",
+      terms: pairs of source and target: "1_to_5" predicts the 5x5 map from y. Published: "1_to_5",
         "1_to_7" and "5_to_5".
       penalty: weight of the mean squared raw scores, summed over the terms.
-      clip: no score leaves [-clip, clip], softly; None clips none.
+      clip: scores are softly clipped to [-clip, clip]; None = no clipping.
 
     Metrics: "<term>/loss": in nats, without the penalty, the mean of both directions.
     "<term>/nats": a lower bound of the mutual information, capped at log(batch), from the same
     scores. "clip/largest": the largest magnitude of a clipped score. "penalty": as in the loss.
 
-    Raises: contracts.UserError: no term, an unknown one or one twice; penalty < 0; clip <= 0; an
-      encoder whose taps are no such maps.
+    Raises: contracts.UserError: no term, an unknown or repeated one; penalty < 0; clip <= 0; an
+      encoder whose taps do not have these shapes.
     """
     _check(terms, penalty, clip)
     pairs = {term: tuple(term.split("_to_")) for term in terms}
@@ -67,49 +67,51 @@ def make(
         params, stats = encoder.init(rngs[0], images)
         taps, _ = encoder.apply(params, stats, images, train=False)
         _check_taps(taps)
-        own, state = {"encoder": params}, {"encoder": stats}
+        modules, state = {"encoder": params}, {"encoder": stats}
         for key, side in zip(rngs[1:], maps, strict=False):
             head = embedding(taps["y"].shape[-1])
-            own[side], state[side] = head.init(key, taps[_TAPS[side]])
-        return {"encoder": own}, state
+            modules[side], state[side] = head.init(key, taps[_TAPS[side]])
+        return {"encoder": modules}, state
 
-    def embed(own, state, images, *, train: bool, rng=None):
-        """The taps of a view, its rows f[n,l,d] by the side of their map, and the new state."""
+    def embed(modules, state, images, *, train: bool, rng=None):
+        """The taps of a view, its embedded features f[n,l,d] by map side, and the new state."""
         new = {}
         taps, new["encoder"] = encoder.apply(
-            own["encoder"], state["encoder"], images, train=train, rng=rng
+            modules["encoder"], state["encoder"], images, train=train, rng=rng
         )
         rows = {"1": taps["y"][:, None]}
         for side in maps:
             head = embedding(taps["y"].shape[-1])
-            embedded, new[side] = head.apply(own[side], state[side], taps[_TAPS[side]], train=train)
+            embedded, new[side] = head.apply(
+                modules[side], state[side], taps[_TAPS[side]], train=train
+            )
             rows[side] = embedded.reshape(len(embedded), -1, embedded.shape[-1])
         return taps, rows, new
 
     def compare(sources, targets):
         """(loss, nats, mean squared raw score, largest score) by term, in one direction."""
-        found = {}
+        values = {}
         for term, (source, target) in pairs.items():
             raw = _raw_scores(sources[source], targets[target])
             scores = losses.soft_clip(raw, clip)
-            found[term] = (
+            values[term] = (
                 math.log(len(scores)) - bounds.infonce(scores, negatives="locations"),
                 bounds.infonce(scores, negatives="candidates"),
                 jnp.mean(raw**2),
                 jnp.max(jnp.abs(scores)),
             )
-        return found
+        return values
 
     def loss(params, state, batch, rng, step):
         del step
-        own, images = params["encoder"], batch["images"]
+        modules, images = params["encoder"], batch["images"]
         dropout = jax.random.split(jax.random.fold_in(rng, _DROPOUT))
-        # One view after the other, as published: batch statistics are of one view, and no image
-        # leaves its device, as it would to stand in one row of 2n.
-        taps, first, state = embed(own, state, images[0], train=True, rng=dropout[0])
+        # Views are encoded in sequence, as published: batch statistics are those of one view, and
+        # no image moves to another device, as it would in a concatenated batch of 2n.
+        taps, first, state = embed(modules, state, images[0], train=True, rng=dropout[0])
         last = first
         if len(images) > 1:
-            _, last, state = embed(own, state, images[-1], train=True, rng=dropout[1])
+            _, last, state = embed(modules, state, images[-1], train=True, rng=dropout[1])
         keys = jax.random.split(jax.random.fold_in(rng, _PLACES))
         forth = compare(_antecedents(first, keys[0]), last)
         back = compare(_antecedents(last, keys[1]), first)
@@ -123,7 +125,7 @@ def make(
         return contracts.Step({"encoder": total}, metrics, state, contracts.probed(taps))
 
     def scores(params, state, views):
-        """Of every term, view 0 predicting the last one; a map's antecedent is its centre."""
+        """Scores of every term from view 0 to the last view; a map's antecedent is its centre."""
         first, last = (
             embed(params["encoder"], state, views[index], train=False)[1] for index in (0, -1)
         )
@@ -137,18 +139,18 @@ def make(
 
 
 def _raw_scores(sources: jax.Array, targets: jax.Array) -> jax.Array:
-    """Scores f[n,m,l] of antecedents f[n,d] with the locations of f[m,l,d]."""
+    """Scores f[n,m,l] of antecedents f[n,d] with the locations of f[m,l,d], not clipped."""
     return products.dot_of_rows(sources, targets) / sources.shape[-1] ** 0.5
 
 
 def _antecedents(rows: dict[str, jax.Array], rng: jax.Array) -> dict[str, jax.Array]:
-    """One random location f[n,d] of each image's f[n,l,d], by the side of the map."""
-    found = {}
+    """One random location f[n,d] of each image's features f[n,l,d], by map side."""
+    antecedents = {}
     for side, features in rows.items():
         key = jax.random.fold_in(rng, int(side))
         places = jax.random.randint(key, (len(features), 1, 1), 0, features.shape[1])
-        found[side] = jnp.take_along_axis(features, places, axis=1)[:, 0]
-    return found
+        antecedents[side] = jnp.take_along_axis(features, places, axis=1)[:, 0]
+    return antecedents
 
 
 def _check(terms: Sequence[str], penalty: float, clip: float | None) -> None:
@@ -163,7 +165,7 @@ def _check(terms: Sequence[str], penalty: float, clip: float | None) -> None:
         raise contracts.UserError(f"method.penalty is {penalty}; set it to 0 or more")
     if clip is not None and not clip > 0:
         raise contracts.UserError(
-            f"method.clip is {clip}; set it to the largest score that is wanted, or to none"
+            f"method.clip is {clip}; set it to the largest score, a positive number, or to none"
         )
 
 

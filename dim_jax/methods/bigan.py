@@ -1,16 +1,17 @@
-"""Bidirectional GAN (BiGAN) and, with a posterior that is sampled, adversarially learned inference.
+"""Bidirectional GAN (BiGAN) and, with a sampled posterior, adversarially learned inference (ALI).
 
-Pairs (image, code) come from two sides: an image of the data with its code E(x), and a code z of
-the prior with the image G(z) that a generator makes of it. A discriminator T tells the sides
-apart; encoder and generator, one player, learn to be taken for each other.
+Pairs (image, code) come from two sources: an image of the data with its code E(x), and a sample z
+of the prior with the generated image G(z). A discriminator T is trained to distinguish the sources;
+encoder and generator, one player, are trained to make them indistinguishable.
 
     discriminator:          minimise mean softplus(-T(x, E(x))) + mean softplus(T(G(z), z))
                                 + penalty * mean |d T(x, E(x)) / d (x, E(x))|^2
     encoder and generator:  minimise mean softplus(T(x, E(x))) + mean softplus(-T(G(z), z))
 
-Where the two sides cannot be told apart, E and G invert each other; no pixels are compared.
+If the two sources cannot be distinguished, E and G invert each other; no pixels are compared.
 
-Players: `encoder` (the encoder, the generator and the layer of deviations) and `discriminator`.
+Players: `encoder` (encoder, generator and the layer of log standard deviations) and
+`discriminator`.
 
 Source: Donahue et al. 2017 (BiGAN); Dumoulin et al. 2017 (ALI); Hjelm et al. 2019, Tables 1, 2 and
   4; the official framework of DIM, models/ali.py.
@@ -28,7 +29,7 @@ from dim_jax.nets import heads, pure
 
 Posterior = Literal["deterministic", "gaussian"]
 
-# What the random numbers of one step are for.
+# Purposes of the random keys of a step.
 _DROPOUT, _PRIOR, _POSTERIOR = range(3)
 
 
@@ -46,19 +47,20 @@ def make(
     Args:
       generator: codes f[n,d] -> images f[n,h,w,c], those of `heads.decoder`.
       discriminator: (images, codes) -> logits f[n], `heads.joint_discriminator`; without batch
-        statistics, which the penalty does not bear.
-      prior: a `priors.Prior` of z; its squashing brings y onto the support: E(x) = squash(y).
-      penalty: weight of the discriminator's gradient penalty at the pairs of the data, by image
-        and code together.
+        statistics, which the gradient penalty does not allow.
+      prior: a `priors.Prior` of z; its squashing maps y to the support: E(x) = squash(y).
+      penalty: weight of the discriminator's gradient penalty at the pairs of the data, with respect
+        to image and code together.
       posterior: "deterministic" (BiGAN), or "gaussian" (ALI): in training E(x) is
         squash(y + exp(s) * noise), s f[n,d] an affine layer on the tap fc. y is the mean.
 
     Metrics: "encoded/score", "generated/score": mean logit of the pairs of the data and of those
-    of the prior. "discriminator/accuracy": how many of both are on the right side of 0; 0.5 is
-    the equilibrium. "discriminator/penalty": before its weight.
+    of the prior. "discriminator/accuracy": fraction of both with a logit of the right sign; 0.5 is
+    the equilibrium. "discriminator/penalty": without its weight.
 
     Raises:
-      UserError: an unknown posterior; when initialised, images of another size than the data's.
+      UserError: an unknown posterior; on initialisation, generated images of another size than the
+        data's, or a discriminator with batch statistics.
     """
     if posterior not in ("deterministic", "gaussian"):
         raise contracts.unknown("posterior", posterior, ("deterministic", "gaussian"))
@@ -67,47 +69,50 @@ def make(
     def init(rng, batch):
         rngs = jax.random.split(rng, 4)
         images = batch["images"][0]
-        own, state = {}, {}
-        own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        modules, state = {}, {}
+        modules["encoder"], state["encoder"] = encoder.init(rngs[0], images)
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         codes = prior.squash(taps["y"])
-        own["generator"], state["generator"] = generator.init(rngs[1], codes)
-        made, _ = generator.apply(own["generator"], state["generator"], codes, train=False)
-        heads.check_images(made, images, "generator")
+        modules["generator"], state["generator"] = generator.init(rngs[1], codes)
+        generated, _ = generator.apply(modules["generator"], state["generator"], codes, train=False)
+        heads.check_images(generated, images, "generator")
         if stochastic:
-            own["spread"], _ = _spread(taps).init(rngs[2], taps["fc"])
+            modules["spread"], _ = _log_deviation_layer(taps).init(rngs[2], taps["fc"])
         joint, stats = discriminator.init(rngs[3], images, codes)
         if stats:
             raise contracts.UserError(
-                "the discriminator has batch statistics and its gradient penalty needs the score "
-                "of one pair alone; choose a discriminator without batch norm"
+                "the discriminator has batch statistics and its gradient penalty needs scores of "
+                "single pairs; choose a discriminator without batch norm"
             )
-        return {"encoder": own, "discriminator": joint}, state
+        return {"encoder": modules, "discriminator": joint}, state
 
-    def encoded(own, taps, rng):
-        """E(x), which is drawn where the posterior is gaussian."""
+    def encode(modules, taps, rng):
+        """E(x), which is random if the posterior is gaussian."""
         if not stochastic:
             return prior.squash(taps["y"])
-        spread, _ = _spread(taps).apply(own["spread"], {}, taps["fc"], train=True)
+        layer = _log_deviation_layer(taps)
+        log_deviation, _ = layer.apply(modules["spread"], {}, taps["fc"], train=True)
         noise = jax.random.normal(rng, taps["y"].shape)
-        return prior.squash(taps["y"] + jnp.exp(spread) * noise)
+        return prior.squash(taps["y"] + jnp.exp(log_deviation) * noise)
 
     def loss(params, state, batch, rng, step):
         del step
         keys = [jax.random.fold_in(rng, purpose) for purpose in range(3)]
-        own, images = params["encoder"], batch["images"][0]
+        modules, images = params["encoder"], batch["images"][0]
         taps, stats = encoder.apply(
-            own["encoder"], state["encoder"], images, train=True, rng=keys[_DROPOUT]
+            modules["encoder"], state["encoder"], images, train=True, rng=keys[_DROPOUT]
         )
         z = prior.sample(keys[_PRIOR], taps["y"].shape)
-        made, made_stats = generator.apply(own["generator"], state["generator"], z, train=True)
+        generated, generator_stats = generator.apply(
+            modules["generator"], state["generator"], z, train=True
+        )
 
         def score(pair):
             return discriminator.apply(params["discriminator"], {}, *pair, train=True)[0]
 
-        of_data = images, encoded(own, taps, keys[_POSTERIOR])
-        on_data, on_prior = score(of_data), score((made, z))
-        slopes = divergences.gradient_penalty(score, of_data)
+        encoded = images, encode(modules, taps, keys[_POSTERIOR])
+        on_data, on_prior = score(encoded), score((generated, z))
+        slopes = divergences.gradient_penalty(score, encoded)
         right = jnp.mean(on_data > 0) + jnp.mean(on_prior < 0)
         return contracts.Step(
             {
@@ -120,18 +125,18 @@ def make(
                 "discriminator/accuracy": right / 2,
                 "discriminator/penalty": slopes,
             },
-            {"encoder": stats, "generator": made_stats},
+            {"encoder": stats, "generator": generator_stats},
             contracts.probed(taps),
         )
 
     def decode(params, state, codes):
-        own = params["encoder"]["generator"]
-        return generator.apply(own, state["generator"], codes, train=False)[0]
+        weights = params["encoder"]["generator"]
+        return generator.apply(weights, state["generator"], codes, train=False)[0]
 
     def infer(params, state, rng, images):
-        own = params["encoder"]
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
-        return encoded(own, taps, rng)
+        modules = params["encoder"]
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
+        return encode(modules, taps, rng)
 
     generative = contracts.Generative(decode, prior.squash, draw=prior.sample)
     if stochastic:
@@ -140,10 +145,9 @@ def make(
 
 
 def _separation(high: jax.Array, low: jax.Array) -> jax.Array:
-    """The loss of whoever wants the scores `high` above 0 and those `low` below it."""
+    """The loss that is minimised by scores `high` above 0 and scores `low` below 0."""
     return jnp.mean(divergences.gan_negative(low)) - jnp.mean(divergences.gan_positive(high))
 
 
-def _spread(taps: contracts.Taps) -> pure.Net:
-    """The layer of log deviations."""
+def _log_deviation_layer(taps: contracts.Taps) -> pure.Net:
     return heads.affine(outputs=taps["y"].shape[-1])

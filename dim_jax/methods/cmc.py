@@ -1,22 +1,22 @@
-"""CMC, contrastive multiview coding: which features of two views belong to the same image?
+"""CMC, contrastive multiview coding: matches the features of different views of the same image.
 
-The y of each view is divided by its length, here and not in the encoder. For every ordered pair of
-views a -> b, the score f_a . c / temperature tells the own one of several candidates c:
+The y of each view is normalised to unit length f, here and not in the encoder. For every ordered
+pair of views a -> b, the scores f_a . c / temperature identify the positive among candidates c:
 
-    "softmax"  the f_b of the batch; the cross-entropy among n
-    "bank"     rows of b's bank, the own one and `negatives` others; the cross-entropy among them
+    "softmax"  the f_b of the batch; cross-entropy over n candidates
+    "bank"     rows of b's memory bank, the positive and `negatives` others; their cross-entropy
     "nce"      the same candidates; `losses.nce_loss`
 
-and the losses of all ordered pairs are added. Banks (`banks`) are read before the features of this
-step enter them.
+and the losses of all ordered pairs are added. Memory banks (`losses.memory_bank`) are read before
+they are updated with the features of the step.
 
-Views are made of one augmented image: two crops would not show the same place, and two that are
-alike in other ways would be matched by those.
+All views come from one augmented image: two crops would not show the same place, and views that are
+similar in other ways would be matched by those.
 
 Source: Tian, Krishnan and Isola 2019; official code, NCE/NCEAverage.py and NCECriterion.py.
-Differs: as in `banks`; Z of "nce" is a moving average with the own candidate as one of N, where the
-  official one is for ever that of the first batch, when banks are noise. Without a bank, "softmax"
-  is the form of CLIP.
+Differs: as in `losses.memory_bank`; Z of "nce" is a moving average with the positive as one of N,
+  where the official one stays that of the first batch, when banks are noise. Without a bank,
+  "softmax" is the form of CLIP.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from dim_jax import bounds, contracts, losses
 from dim_jax.losses import memory_bank, priors, score_metrics
 from dim_jax.nets import pure
 
-_WORDS = dict(
+_OPTIONS = dict(
     graph=("core", "full"), objective=("softmax", "bank", "nce"), pairing=("own", "random")
 )
 _ENCODER, _BANKS, _DROPOUT, _NEGATIVES = range(4)
@@ -55,9 +55,9 @@ def make(
     Args:
       encoder: with a tap "y_<view>" for each view, such as `multiview.colour_views`.
       views: two or more; the first one is the core.
-      graph: "core", the first view paired with each other one; "full", all pairs.
-      pairing: "own"; or "random", a control: the j-th view, from 0, counts as that of the image j
-        places on in the batch.
+      graph: "core", the first view paired with every other one; "full", all pairs.
+      pairing: "own", the views of the same image; or "random", a control that shifts the j-th view,
+        from 0, by j images of the batch.
       negatives, momentum, examples: of the banks, needed by "bank" and "nce"; `examples` is the
         number of training images.
       z_decay: of the moving average, needed by "nce".
@@ -65,11 +65,11 @@ def make(
     State: "banks" {view: f32[examples,d]}; "log_z" {"a_to_b": f32[]}, -inf before the first step.
 
     Metrics of each "a_to_b": "a_to_b/nats", `bounds.infonce` of the scores, at most the logarithm
-    of the number of candidates; "/score_joint" and "/score_product", mean scores of the own and of
-    the other candidates; "/log_z".
+    of the number of candidates; "/score_joint" and "/score_product", mean scores of the positives
+    and of the other candidates; "/log_z".
 
-    Raises: contracts.UserError: an unknown word, fewer than two views, a number missing or of no
-      use; on initialisation, an encoder without these views or a batch of the wrong size.
+    Raises: contracts.UserError: an unknown option, fewer than two views, a missing or invalid
+      number; on initialisation, an encoder without these views or a batch of the wrong size.
     """
     _check(views, temperature, graph=graph, objective=objective, pairing=pairing)
     with_bank, with_z = objective != "softmax", objective == "nce"
@@ -88,27 +88,28 @@ def make(
         if with_bank:
             keys = jax.random.split(jax.random.fold_in(rng, _BANKS), len(views))
             state["banks"] = {
-                view: memory_bank.start(key, examples, taps[f"y_{view}"].shape[-1])
+                view: memory_bank.init(key, examples, taps[f"y_{view}"].shape[-1])
                 for view, key in zip(views, keys, strict=True)
             }
         if with_z:
             state["log_z"] = dict.fromkeys(directions, jnp.array(-jnp.inf))
         return {"encoder": {"encoder": params}}, state
 
-    def compared(unit, index, state, rng):
-        """The sum of the losses of all ordered pairs, its metrics, and each log Z."""
+    def compare(unit, index, state, rng):
+        """The sum of the losses of all ordered pairs, the metrics, and the log Z of each pair."""
         total, metrics, log_zs = 0.0, {}, {}
         for number, (name, (a, b)) in enumerate(directions.items()):
             if with_bank:
                 key = jax.random.fold_in(rng, number)
-                dots = memory_bank.against(unit[a], state["banks"][b], index[b], negatives, key)
+                bank = state["banks"][b]
+                dots = memory_bank.dot_products(unit[a], bank, index[b], negatives, key)
                 positives = np.zeros(len(dots), np.int32)
             else:
-                dots, positives = _dots(unit[a], unit[b]), np.arange(len(unit[a]))
+                dots, positives = _dot(unit[a], unit[b]), np.arange(len(unit[a]))
             scores = dots / temperature
-            metrics |= score_metrics.of_scores(name, scores, positives)
+            metrics |= score_metrics.compute(name, scores, positives)
             if with_z:
-                log_z = memory_bank.moved_log_z(state["log_z"][name], scores, z_decay, examples)
+                log_z = memory_bank.update_log_z(state["log_z"][name], scores, z_decay, examples)
                 log_zs[name] = metrics[f"{name}/log_z"] = log_z
                 total += losses.nce_loss(scores, log_z, examples)
             else:
@@ -117,39 +118,41 @@ def make(
 
     def loss(params, state, batch, rng, step):
         del step
-        own, key = params["encoder"]["encoder"], jax.random.fold_in(rng, _DROPOUT)
-        taps, stats = encoder.apply(own, state["encoder"], batch["images"][0], train=True, rng=key)
+        images, key = batch["images"][0], jax.random.fold_in(rng, _DROPOUT)
+        taps, stats = encoder.apply(
+            params["encoder"]["encoder"], state["encoder"], images, train=True, rng=key
+        )
         unit = {view: squash(taps[f"y_{view}"]) for view in views}
         index = dict.fromkeys(views, batch["index"])
         if pairing == "random":
-            unit, index = _apart(unit), _apart(index)
+            unit, index = _shift(unit), _shift(index)
         key = jax.random.fold_in(rng, _NEGATIVES)
-        total, metrics, log_zs = compared(unit, index, state, key)
+        total, metrics, log_zs = compare(unit, index, state, key)
         new_state = {"encoder": stats}
         if with_bank:
             new_state["banks"] = {
-                view: memory_bank.entered(state["banks"][view], unit[view], index[view], momentum)
+                view: memory_bank.update(state["banks"][view], unit[view], index[view], momentum)
                 for view in views
             }
         if with_z:
             new_state["log_z"] = log_zs
         return contracts.Step({"encoder": total}, metrics, new_state, contracts.probed(taps))
 
-    def encoded(params, state, images):
-        own = params["encoder"]["encoder"]
-        return encoder.apply(own, state["encoder"], images, train=False)[0]
+    def encode(params, state, images):
+        weights = params["encoder"]["encoder"]
+        return encoder.apply(weights, state["encoder"], images, train=False)[0]
 
     def represent(params, state, images):
-        taps = encoded(params, state, images)
+        taps = encode(params, state, images)
         return contracts.probed(taps) | {f"y_{view}": taps[f"y_{view}"] for view in views}
 
     def scores(params, state, images):
-        taps = encoded(params, state, images[0])
+        taps = encode(params, state, images[0])
         unit = {view: squash(taps[f"y_{view}"]) for view in views}
-        return {name: _dots(unit[a], unit[b]) / temperature for name, (a, b) in directions.items()}
+        return {name: _dot(unit[a], unit[b]) / temperature for name, (a, b) in directions.items()}
 
-    places = examples if with_bank else None
-    return contracts.Method(init, loss, represent, examples=places, scores=scores)
+    rows = examples if with_bank else None
+    return contracts.Method(init, loss, represent, examples=rows, scores=scores)
 
 
 def _directions(views: Sequence[str], graph: str) -> dict[str, tuple[str, str]]:
@@ -162,27 +165,29 @@ def _directions(views: Sequence[str], graph: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _apart(of_views: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The arrays with the j-th one moved by j places, so that no two are of the same image."""
-    return {view: jnp.roll(x, -j, axis=0) for j, (view, x) in enumerate(of_views.items())}
+def _shift(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The arrays with the j-th one shifted by j rows, so that no two rows are of the same image."""
+    return {view: jnp.roll(x, -j, axis=0) for j, (view, x) in enumerate(arrays.items())}
 
 
-def _dots(anchors: jax.Array, candidates: jax.Array) -> jax.Array:
-    # In full precision, as in `banks`; the official README reports a loss with mixed precision.
+def _dot(anchors: jax.Array, candidates: jax.Array) -> jax.Array:
+    # In full precision, as in `memory_bank`; the official README reports a drop in
+    # performance with mixed precision.
     return jnp.dot(anchors, candidates.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def _check(views: Sequence[str], temperature: float, **words: str) -> None:
-    for name, value in words.items():
-        if value not in _WORDS[name]:
-            raise contracts.unknown(f"method.{name}", value, _WORDS[name])
+def _check(views: Sequence[str], temperature: float, **options: str) -> None:
+    for name, value in options.items():
+        if value not in _OPTIONS[name]:
+            raise contracts.unknown(f"method.{name}", value, _OPTIONS[name])
     if len(set(views)) < 2 or len(set(views)) < len(views):
         raise contracts.UserError(
-            f"method.views is {tuple(views)}; name two views or more, each once"
+            f"method.views is {tuple(views)}; name at least two views, each once"
         )
     if not temperature > 0:
         raise contracts.UserError(
-            f"method.temperature is {temperature}; set it to more than 0, as published to 0.07"
+            f"method.temperature is {temperature}; set it to more than 0; the published value is "
+            "0.07"
         )
 
 

@@ -1,13 +1,13 @@
-"""Contrastive predictive coding: contexts predict local features some rows below them.
+"""Contrastive predictive coding (CPC): contexts predict local features in the rows below them.
 
     maximise mean over offsets k of I(context at (r, c); local feature at (r + k, c))
 
-The one player, `encoder`, has the encoder and a critic "k<offset>" for each offset. The encoder
-gives "local" and "context", maps of equal size; a context has seen no row below its own
+The only player, `encoder`, has the encoder and a critic "k<offset>" for each offset. The encoder
+gives "local" and "context", maps of equal size; a context does not depend on the rows below it
 (`nets.contexts`).
 
 Source: van den Oord et al. 2018, sections 2.3 and 3.3; Hjelm et al. 2019, section 4.2; official
-  Greedy InfoMax code (vision), for the negatives that are drawn.
+  Greedy InfoMax code (vision), for sampled negatives.
 Differs: no.
 """
 
@@ -21,29 +21,29 @@ from dim_jax import contracts
 from dim_jax.losses import score_metrics
 from dim_jax.nets import pure
 
-_WORDS = ("images", "everywhere")
-# What the random numbers of one step are for.
+_NEGATIVE_KINDS = ("images", "everywhere")
+# Purposes of the random keys of a step.
 _NEGATIVES, _DROPOUT = range(2)
 
 
 def _predictions(taps: contracts.Taps, offset: int) -> tuple[jax.Array, jax.Array]:
-    """The contexts f[n,p,d] that have a row `offset` rows below, and the features f[n,p,c] there.
+    """The contexts f[n,p,d] of all but the last `offset` rows, and the features f[n,p,c] below.
 
-    Places p are those of all rows but the last ones, row by row.
+    Places p are in row-major order.
     """
     contexts, features = taps["context"][:, :-offset], taps["local"][:, offset:]
     return tuple(x.reshape(len(x), -1, x.shape[-1]) for x in (contexts, features))
 
 
-def _own_places(scores: jax.Array) -> jax.Array:
-    """f[n * p, n, p], contexts against all features, as f[n,n,p], those of the same place."""
+def _select_same_place(scores: jax.Array) -> jax.Array:
+    """The scores f[n,n,p] of features at the same place, of those of all pairs f[n * p, n, p]."""
     n, places = scores.shape[1:]
-    own = jnp.arange(places)
-    return jnp.moveaxis(scores.reshape(n, places, n, places)[:, own, :, own], 0, 2)
+    diagonal = jnp.arange(places)
+    return jnp.moveaxis(scores.reshape(n, places, n, places)[:, diagonal, :, diagonal], 0, 2)
 
 
-def _among_drawn(bound, scores: jax.Array, count: int, rng: jax.Array) -> jax.Array:
-    """The bound of scores f[n * p, n * p], each anchor's own against `count` of its row."""
+def _bound_with_sampled(bound, scores: jax.Array, count: int, rng: jax.Array) -> jax.Array:
+    """The bound of scores f[n * p, n * p], each positive with `count` candidates of its row."""
     columns = jax.random.randint(rng, (len(scores), count), 0, len(scores))
     columns = jnp.column_stack([jnp.arange(len(scores)), columns])
     drawn = jnp.take_along_axis(scores, columns, axis=1)
@@ -61,27 +61,27 @@ def make(
     """The CPC method.
 
     Args:
-      local_critic: the form of the critics; every offset has its own parameters.
+      local_critic: the critic; every offset has separate parameters.
       bound: (scores f[n,m], positives i[n] = diagonal) -> f32[], maximised.
-      offsets: how many rows below its context a predicted feature is. Crops that overlap by half
-        share pixels with those of the next row, which an offset of 2 or more leaves out.
-      negatives: what a feature competes with. "images": the features at its place of the other
-        images. With `bounds.infonce` this is a lower bound of the mean over places of the mutual
-        information, capped at log n. "everywhere": the features at all places that this offset
-        predicts, of all images, its own included. A number: so many of those, drawn for each
-        context with replacement, in which the positive may recur. Features of one image are not
-        independent, so that neither of the latter bounds the information.
+      offsets: distances in rows from a context to the predicted features below it. Crops that
+        overlap by half share pixels with those of the next row; offsets of 2 or more avoid this.
+      negatives: the kind or number of negatives. "images": the features at the same place of the
+        other images. With `bounds.infonce` this is a lower bound of the mean over places of the
+        mutual information, capped at log n. "everywhere": the features at all places that this
+        offset predicts, of all images including the context's image. A number: that many of those,
+        drawn for each context with replacement, possibly including the positive. Features of one
+        image are not independent, so neither of the latter two bounds the information.
 
-    Metrics, for each offset: "k<offset>/bound": what is maximised. "/nats": InfoNCE with
+    Metrics, for each offset: "k<offset>/bound": the value that is maximised. "/nats": InfoNCE with
     negatives "images" by the same critic, a lower bound for every choice of negatives.
     "/score_joint", "/score_product": mean scores of joint pairs, and of pairs of two images at
     the same place.
 
-    Scores: "k<offset>" f[n,n,places], of the contexts of one image and the features of another at
+    Scores: "k<offset>" f[n,n,places], of the contexts of one image with the features of another at
     the same place.
 
-    Raises: contracts.UserError: offsets that are not different positive numbers or lead beyond
-      the map; unknown negatives, or more than there are features; an encoder without contexts.
+    Raises: contracts.UserError: offsets that are not distinct positive numbers or exceed the map;
+      unknown negatives, or more than there are features; an encoder without contexts.
     """
     offsets = tuple(offsets)
     names = {f"k{offset}": offset for offset in offsets}
@@ -90,17 +90,17 @@ def make(
     def init(rng, batch):
         rngs = jax.random.split(rng, 1 + len(offsets))
         images = batch["images"][0]
-        own, state = {}, {}
-        own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        modules, state = {}, {}
+        modules["encoder"], state["encoder"] = encoder.init(rngs[0], images)
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         _check_maps(taps, offsets, negatives)
         for key, (name, offset) in zip(rngs[1:], names.items(), strict=True):
             contexts, features = _predictions(taps, offset)
-            own[name], state[name] = local_critic.init(key, contexts[:, 0], features)
-        return {"encoder": own}, state
+            modules[name], state[name] = local_critic.init(key, contexts[:, 0], features)
+        return {"encoder": modules}, state
 
-    def compared(params, state, contexts, features, rng):
-        """(value of the bound, scores f[n,n,p] of the same place, state) of one offset."""
+    def compare(params, state, contexts, features, rng):
+        """(value of the bound, scores f[n,n,p] at the same place, state) of one offset."""
         if negatives == "images":
             scores, stats = local_critic.same_location(
                 params, state, contexts, features, train=True
@@ -112,14 +112,14 @@ def make(
         if negatives == "everywhere":
             value = bound(matrix)
         else:
-            value = _among_drawn(bound, matrix, negatives, rng)
-        return value, _own_places(scores), stats
+            value = _bound_with_sampled(bound, matrix, negatives, rng)
+        return value, _select_same_place(scores), stats
 
     def loss(params, state, batch, rng, step):
         del step
-        own, images = params["encoder"], batch["images"][0]
+        modules, images = params["encoder"], batch["images"][0]
         taps, stats = encoder.apply(
-            own["encoder"],
+            modules["encoder"],
             state["encoder"],
             images,
             train=True,
@@ -128,22 +128,22 @@ def make(
         values, metrics, new_state = [], {}, {"encoder": stats}
         for name, offset in names.items():
             key = jax.random.fold_in(jax.random.fold_in(rng, _NEGATIVES), offset)
-            value, scores, new_state[name] = compared(
-                own[name], state[name], *_predictions(taps, offset), key
+            value, scores, new_state[name] = compare(
+                modules[name], state[name], *_predictions(taps, offset), key
             )
             values.append(value)
-            own_images = np.arange(len(scores))
-            metrics |= score_metrics.of_scores(name, scores, own_images, negatives="same_location")
+            positives = np.arange(len(scores))
+            metrics |= score_metrics.compute(name, scores, positives, negatives="same_location")
             metrics[f"{name}/bound"] = value
         player_losses = {"encoder": -sum(values) / len(values)}
         return contracts.Step(player_losses, metrics, new_state, contracts.probed(taps))
 
     def scores(params, state, views):
-        own = params["encoder"]
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], views[0], train=False)
+        modules = params["encoder"]
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], views[0], train=False)
         return {
             name: local_critic.same_location(
-                own[name], state[name], *_predictions(taps, offset), train=False
+                modules[name], state[name], *_predictions(taps, offset), train=False
             )[0]
             for name, offset in names.items()
         }
@@ -154,15 +154,15 @@ def make(
 def _check(offsets: tuple[int, ...], negatives: str | int) -> None:
     if not offsets or min(offsets) < 1 or len(set(offsets)) < len(offsets):
         raise contracts.UserError(
-            f"method.offsets are {offsets}; they are rows below the context, at least one of them "
-            "and each once; set them to numbers such as (1, 2, 3)"
+            f"method.offsets is {offsets}; give at least one number of rows below the context, "
+            "each once, such as (1, 2, 3)"
         )
     if isinstance(negatives, str):
-        if negatives not in _WORDS:
-            raise contracts.unknown("negatives", negatives, _WORDS)
+        if negatives not in _NEGATIVE_KINDS:
+            raise contracts.unknown("negatives", negatives, _NEGATIVE_KINDS)
     elif negatives < 1:
         raise contracts.UserError(
-            f"method.negatives is {negatives}; set it to 1 or more, or to one of {_WORDS}"
+            f"method.negatives is {negatives}; set it to 1 or more, or to one of {_NEGATIVE_KINDS}"
         )
 
 
@@ -181,7 +181,7 @@ def _check_maps(taps: contracts.Taps, offsets: tuple[int, ...], negatives: str |
     places = (rows - furthest) * columns
     if not isinstance(negatives, str) and negatives > images * places:
         raise contracts.UserError(
-            f"{negatives} negatives are wanted and offset {furthest} predicts {places} features "
+            f"method.negatives is {negatives} and offset {furthest} predicts {places} features "
             f"of each of {images} images; set method.negatives to at most {images * places} or to "
             "'everywhere'"
         )

@@ -1,4 +1,4 @@
-"""Deep InfoMax: global and local mutual information maximisation with prior matching.
+"""Deep InfoMax (DIM): global and local mutual information maximisation with prior matching.
 
     maximise alpha * I(y; conv) + beta * mean_l I(y; local_l), and match y to a prior with gamma
 
@@ -6,12 +6,12 @@ Players: `encoder` (the encoder, its critics and heads) and, with a prior, `disc
 is alpha=1, beta=0, gamma=1; DIM(L) is alpha=0, beta=1, gamma=0.1.
 
 An encoder with the tap "globals" f[n,g,g,d] has several globals: in the local term each of them
-predicts all local features of its image, by one critic for all.
+predicts all local features of its image, with one shared critic.
 
 Source: Hjelm et al. 2019, Eq. 8 and section 4.2; official DIM code, functions/dim_losses.py,
   models/dim.py, prior_matching.py.
-Differs: same-image candidates are removed from the negatives, not filled with a constant;
-the gradient penalty has its nominal weight, which the newest official code divides by the batch.
+Differs: same-image candidates are removed from the negatives, not filled with a constant; the
+gradient penalty has its nominal weight, which the newest official code divides by the batch size.
 """
 
 import functools
@@ -25,32 +25,32 @@ from dim_jax.bounds import divergences
 from dim_jax.losses import score_metrics
 from dim_jax.nets import pure
 
-# What the random numbers of one step are for.
+# Purposes of the random keys of a step.
 _PRIOR, _OCCLUSION, _LOCATIONS, _NEGATIVES, _SOURCES, _DROPOUT, _GLOBALS = range(7)
 
 
-def _flat(features: jax.Array) -> jax.Array:
+def _flatten(features: jax.Array) -> jax.Array:
     return features.reshape(len(features), -1)
 
 
-def _locations(features: jax.Array) -> jax.Array:
+def _flatten_map(features: jax.Array) -> jax.Array:
     return features.reshape(len(features), -1, features.shape[-1])
 
 
 def _globals(name: str, taps: contracts.Taps) -> jax.Array:
-    """The anchors f[n, b, d] of a term: for the local one all globals of an image, else y."""
+    """The anchors f[n, b, d] of a term: all globals of an image for the local term, else y."""
     if name == "local" and "globals" in taps:
-        return _locations(taps["globals"])
+        return _flatten_map(taps["globals"])
     return taps["y"][:, None]
 
 
-def _sampled(features: jax.Array, count: int, rng: jax.Array) -> jax.Array:
+def _sample(features: jax.Array, count: int, rng: jax.Array) -> jax.Array:
     """`count` of each image's features f[n, l, c] as f[n, count, c], drawn with replacement."""
     places = jax.random.randint(rng, (len(features), count), 0, features.shape[1])
     return jnp.take_along_axis(features, places[:, :, None], axis=1)
 
 
-def _value(bound, scores: jax.Array, positives: np.ndarray, negatives: int | None, rng):
+def _estimate(bound, scores: jax.Array, positives: np.ndarray, negatives: int | None, rng):
     """The bound of scores f[n * b, n, *l], whose anchors are the b globals of each image."""
     if not negatives:
         return bound(scores, positives)
@@ -58,10 +58,10 @@ def _value(bound, scores: jax.Array, positives: np.ndarray, negatives: int | Non
     count = by_global.shape[1]
     rngs = jax.random.split(rng, count) if count > 1 else rng[None]
 
-    def of_one(scores, rng):
+    def estimate_one(scores, rng):
         return bounds.with_fewer_negatives(bound, scores, negatives, rng)
 
-    return jax.vmap(of_one, in_axes=(1, 0))(by_global, rngs).mean()
+    return jax.vmap(estimate_one, in_axes=(1, 0))(by_global, rngs).mean()
 
 
 def make(
@@ -88,83 +88,86 @@ def make(
 
     Args:
       bound: (scores f[n,n,*l], positives i[n]) -> f32[], maximised; the same for the global and
-        the local term. With b globals scores are f[n*b,n,*l]: all globals' scores are averaged
-        as one batch, and a bound that compares the anchors of a candidate has no meaning.
+        the local term. With b globals, scores are f[n*b,n,*l] and are averaged as one batch; a
+        bound that compares the anchors of a candidate is not meaningful then.
       alpha, beta, gamma: weights of the global term, the local term and the prior term. A term
-        with weight 0 is left out, and its critic or discriminator may be None.
-      prior: a `priors.Prior`; its squashing is applied inside the prior term only.
+        with weight 0 is omitted, and its critic or discriminator may be None.
+      prior: a `priors.Prior`; its squashing is applied only in the prior term.
       penalty: weight of the discriminator's gradient penalty (half on prior samples, half on
         representations).
-      occlusion: y is that of the image behind a random rectangle, the features it predicts those
-        of the intact one (`augment.occlude`, with this block in pixels). Batch statistics are of
-        the intact images, which are also what evaluations see.
-      sampled_locations: so many local features per image and step, drawn with replacement.
-      sampled_globals: so many of an encoder's globals likewise; none = all of them, as in the
-        official code. In the paper they are drawn.
-      negatives: so many negatives per positive (`bounds.with_fewer_negatives`) instead of all.
-      absolute, relative: weights of predicting from y and a local feature its row and column;
-        from y and two local features, one of them the same for all, their offset. Like the
-        prior they speak of one vector for each image, so that several globals allow neither; the
-        global term takes y, which is then all globals in a row.
+      occlusion: y is computed from the image with a random rectangle occluded, the features that
+        it predicts from the intact image (`augment.occlude`, with this block in pixels). Batch
+        statistics are those of the intact images, which evaluations use too.
+      sampled_locations: number of local features per image and step, drawn with replacement; None =
+        all of them.
+      sampled_globals: number of globals per image and step, likewise; None = all of them, as in
+        the official code. In the paper they are drawn.
+      negatives: number of negatives per positive (`bounds.with_fewer_negatives`); None = all.
+      absolute, relative: weights of the coordinate tasks: predict the row and column of a local
+        feature from y and this feature; predict the offset of two local features from y and both,
+        one of which is the same for the entire image. Like the prior term they need one vector per
+        image, so they exclude several globals; the global term uses y, which is then the
+        concatenation of all globals.
       coordinates: `heads.coordinates`, needed by these two.
 
-    Metrics: "global/bound", "local/bound": what is maximised. "*/nats": a lower bound of the
-    mutual information, capped at log(batch), from the same scores. "*/score_joint",
-    "*/score_product": mean scores of joint and of product pairs. "prior/confusion": the
-    encoder's prior loss. "absolute/accuracy", "relative/accuracy": both coordinates right.
+    Metrics: "global/bound", "local/bound": the value that is maximised. "*/nats": a lower bound of
+    the mutual information, capped at log(batch), from the same scores. "*/score_joint",
+    "*/score_product": mean scores of pairs from the joint and from the product of marginals.
+    "prior/confusion": the encoder's prior loss. "absolute/accuracy", "relative/accuracy": fraction
+    with both coordinates right.
     """
     critics = {}
     if alpha:
-        critics["global"] = (alpha, global_critic, "conv", _flat)
+        critics["global"] = (alpha, global_critic, "conv", _flatten)
     if beta:
-        critics["local"] = (beta, local_critic, "local", _locations)
+        critics["local"] = (beta, local_critic, "local", _flatten_map)
     tasks = {name: w for name, w in (("absolute", absolute), ("relative", relative)) if w}
     _check(critics, gamma, prior, discriminator, tasks, coordinates)
 
     def init(rng, batch):
         rngs = jax.random.split(rng, 6)
         images = batch["images"][0]
-        own, state = {}, {}
-        own["encoder"], state["encoder"] = encoder.init(rngs[0], images)
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], images, train=False)
+        modules, state = {}, {}
+        modules["encoder"], state["encoder"] = encoder.init(rngs[0], images)
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         _check_globals(taps, gamma, tasks, sampled_globals)
         for index, (name, (_, critic, tap, shape)) in enumerate(critics.items()):
             anchors = _globals(name, taps)[:, 0]
-            own[name], state[name] = critic.init(rngs[1 + index], anchors, shape(taps[tap]))
+            modules[name], state[name] = critic.init(rngs[1 + index], anchors, shape(taps[tap]))
         for index, name in enumerate(tasks):
             task = losses.coordinate_task(name, taps["y"], taps["local"], rng)
             head = coordinates(2 * task.classes)
-            own[name], state[name] = head.init(rngs[4 + index], task.inputs)
-        params = {"encoder": own}
+            modules[name], state[name] = head.init(rngs[4 + index], task.inputs)
+        params = {"encoder": modules}
         if gamma:
             params["discriminator"], _ = discriminator.init(rngs[3], taps["y"])
         return params, state
 
-    def information(own, state, taps, keys):
+    def information_terms(modules, state, taps, keys):
         total, metrics, stats = 0.0, {}, {}
         for index, (name, (weight, critic, tap, shape)) in enumerate(critics.items()):
             anchors, candidates = _globals(name, taps), shape(taps[tap])
             if name == "local" and sampled_locations:
-                candidates = _sampled(candidates, sampled_locations, keys[_LOCATIONS])
+                candidates = _sample(candidates, sampled_locations, keys[_LOCATIONS])
             if name == "local" and sampled_globals:
-                anchors = _sampled(anchors, sampled_globals, keys[_GLOBALS])
+                anchors = _sample(anchors, sampled_globals, keys[_GLOBALS])
             positives = np.repeat(np.arange(len(anchors)), anchors.shape[1])
             anchors = anchors.reshape(-1, anchors.shape[-1])
             scores, stats[name] = critic.all_pairs(
-                own[name], state[name], anchors, candidates, train=True
+                modules[name], state[name], anchors, candidates, train=True
             )
             key = jax.random.fold_in(keys[_NEGATIVES], index)
-            value = _value(bound, scores, positives, negatives, key)
+            value = _estimate(bound, scores, positives, negatives, key)
             total += weight * value
-            metrics |= {f"{name}/bound": value, **score_metrics.of_scores(name, scores, positives)}
+            metrics |= {f"{name}/bound": value, **score_metrics.compute(name, scores, positives)}
         return total, metrics, stats
 
-    def coordinate_terms(own, state, taps, keys):
+    def coordinate_terms(modules, state, taps, keys):
         total, metrics, stats = 0.0, {}, {}
         for name, weight in tasks.items():
             task = losses.coordinate_task(name, taps["y"], taps["local"], keys[_SOURCES])
             logits, stats[name] = coordinates(2 * task.classes).apply(
-                own[name], state[name], task.inputs, train=True
+                modules[name], state[name], task.inputs, train=True
             )
             value, metrics[f"{name}/accuracy"] = losses.coordinate_loss(logits, task.targets)
             total += weight * value
@@ -182,17 +185,19 @@ def make(
     def loss(params, state, batch, rng, step):
         del step
         keys = [jax.random.fold_in(rng, purpose) for purpose in range(7)]
-        own, images = params["encoder"], batch["images"][0]
-        encode = functools.partial(encoder.apply, own["encoder"], state["encoder"], train=True)
+        modules, images = params["encoder"], batch["images"][0]
+        encode = functools.partial(encoder.apply, modules["encoder"], state["encoder"], train=True)
         dropout = jax.random.split(keys[_DROPOUT])
         taps, stats = encode(images, rng=dropout[0])
         features = contracts.probed(taps)
         if occlusion:
             occluded = augment.occlude(keys[_OCCLUSION], images, block=occlusion)
-            hidden, _ = encode(occluded, rng=dropout[1])
-            taps |= {name: hidden[name] for name in ("y", "globals") if name in hidden}
-        total, metrics, critic_stats = information(own, state, taps, keys)
-        task_loss, task_metrics, task_stats = coordinate_terms(own, state, taps, keys)
+            occluded_taps, _ = encode(occluded, rng=dropout[1])
+            taps |= {
+                name: occluded_taps[name] for name in ("y", "globals") if name in occluded_taps
+            }
+        total, metrics, critic_stats = information_terms(modules, state, taps, keys)
+        task_loss, task_metrics, task_stats = coordinate_terms(modules, state, taps, keys)
         player_losses = {"encoder": task_loss - total}
         metrics |= task_metrics
         if gamma:
@@ -205,10 +210,12 @@ def make(
         return contracts.Step(player_losses, metrics, new_state, features)
 
     def scores(params, state, views):
-        own = params["encoder"]
-        taps, _ = encoder.apply(own["encoder"], state["encoder"], views[0], train=False)
+        modules = params["encoder"]
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], views[0], train=False)
         return {
-            name: _all_pairs(critic, own[name], state[name], _globals(name, taps), shape(taps[tap]))
+            name: _all_pairs(
+                critic, modules[name], state[name], _globals(name, taps), shape(taps[tap])
+            )
             for name, (_, critic, tap, shape) in critics.items()
         }
 
@@ -216,7 +223,7 @@ def make(
 
 
 def _all_pairs(critic: pure.Critic, params, stats, anchors, candidates) -> jax.Array:
-    """Evaluation-mode scores of anchors f[n,b,d], several of an image as one more location."""
+    """Evaluation-mode scores f[n,m,b,*l] of anchors f[n,b,d], b of each image."""
     rows = anchors.reshape(-1, anchors.shape[-1])
     scores, _ = critic.all_pairs(params, stats, rows, candidates, train=False)
     scores = scores.reshape(*anchors.shape[:2], *scores.shape[1:])
@@ -227,8 +234,8 @@ def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
     for name, (_, critic, _, _) in critics.items():
         if critic is None:
             raise contracts.UserError(
-                f"the {name} term has a weight and method.{name}_critic is none; set a critic "
-                f"or {'alpha' if name == 'global' else 'beta'}=0"
+                f"the weight of the {name} term is not 0 and method.{name}_critic is none; set a "
+                f"critic or {'alpha' if name == 'global' else 'beta'}=0"
             )
     if gamma and (prior is None or discriminator is None):
         raise contracts.UserError(
@@ -237,8 +244,8 @@ def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
         )
     if tasks and coordinates is None:
         raise contracts.UserError(
-            f"{' and '.join(tasks)} have a weight and method.coordinates is none; set a head "
-            "or both weights to 0"
+            f"the weights of {' and '.join(tasks)} are not 0 and method.coordinates is none; set a "
+            "head or both weights to 0"
         )
 
 
@@ -250,11 +257,11 @@ def _check_globals(taps: contracts.Taps, gamma, tasks, sampled_globals) -> None:
                 "set method.sampled_globals to none or choose an encoder with several globals"
             )
         return
-    unfit = {**({"gamma": gamma} if gamma else {}), **tasks}
-    if unfit:
-        weights = ", ".join(f"{name}={weight}" for name, weight in unfit.items())
+    excluded = {**({"gamma": gamma} if gamma else {}), **tasks}
+    if excluded:
+        weights = ", ".join(f"{name}={weight}" for name, weight in excluded.items())
         raise contracts.UserError(
             f"the encoder has {_globals('local', taps).shape[1]} globals per image and {weights} "
-            f"needs a single vector; set {'=0, '.join(unfit)}=0 or choose an encoder with one "
+            f"needs a single vector; set {'=0, '.join(excluded)}=0 or choose an encoder with one "
             "global"
         )

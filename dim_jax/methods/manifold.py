@@ -1,17 +1,17 @@
-"""Image manifolds: layers that embed what they see, by themselves or below a classifier.
+"""Image manifolds: layers that embed image patches, trained alone or with a classifier on top.
 
     loss = supervised * cross-entropy - sum over layers l of information_l * I_l + entropy_l * H_l
 
-I_l is a lower bound of the information between a patch and its embedding, in nats: each layer gives
-a patch the normal law N(mean, variance) in its embedding space, z^ is one draw from it, and
-`bounds.known_conditional` compares its density under the own law with that under the laws of the
-other patches. H_l is the entropy of the mean response, which is large where all channels are used.
+I_l is a lower bound of the information between a patch and its embedding, in nats: each layer maps
+a patch to a normal distribution N(mean, variance) in its embedding space, z^ is a sample of it, and
+`bounds.known_conditional` compares its density with that under the distributions of the other
+patches. H_l is the entropy of the mean response, which is large if all channels are used.
 
 Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster); see dim_jax/nets/manifold.py.
-Differs: what the poster leaves open. It prints no formula of I that can be read; the one above is
-  reconstructed from the laws that it fits (it cites CPC v2, so a learned critic is the other
-  reading). It writes H as the mean of the responses' entropies, which would flatten every response.
-  Weights, batch and locations are arguments.
+Differs: what the poster leaves open. It has no legible formula of I; the one above is reconstructed
+  from the distributions that it fits (it cites CPC v2, so a learned critic is the other reading).
+  It writes H as the mean of the responses' entropies, which would flatten every response. Weights,
+  batch size and number of locations are arguments.
 """
 
 from collections.abc import Sequence
@@ -38,22 +38,22 @@ def make(
 
     Args:
       encoder: one of `nets.manifold`.
-      classifier: on the encoder's `tap`; None where the tap itself is the logits f[n,k].
-      supervised: weight of the cross-entropy; images without a label (-1) weigh nothing in it. With
-        0 there is none, and the layers learn from the images alone.
+      classifier: on the encoder's `tap`; None if the tap itself is the logits f[n,k].
+      supervised: weight of the cross-entropy, which ignores images without a label (-1). With 0
+        there is no cross-entropy and training is unsupervised.
       information, entropy: weights of I and H for each layer, in the order of the layers.
-      locations: I is the mean over so many locations drawn for each image in each step.
-      negatives: "patches", the draws of different images are independent, so that I is of patches
-        anywhere; "same_location", they are shared, so that patches compete with those of the same
-        place in other images.
+      locations: number of locations over which I is averaged, drawn for each image in each step.
+      negatives: "patches", locations are drawn independently for each image, so that I compares
+        patches anywhere; "same_location", they are shared, so that patches are compared with those
+        at the same place in other images.
 
     Metrics, in nats: "manifold/information_1", "manifold/entropy_1" and so on, counted from 1, also
-    where their weights are 0. "accuracy" with a classifier's loss.
+    if their weights are 0. "accuracy" if `supervised` is not 0.
 
-    Represents conv, fc, y and, with a classifier's loss, "logits".
+    Taps of `represent`: conv, fc, y and, if `supervised` is not 0, "logits".
 
     Raises:
-      UserError: weights that are not one for each layer, below 0, or all 0; unknown negatives.
+      UserError: not one weight for each layer, weights below 0, or all 0; unknown negatives.
     """
     _check(supervised, information, entropy, locations, negatives)
     network = pure.classified(encoder, classifier, tap)
@@ -77,13 +77,13 @@ def make(
             total += supervised * value
         for index, layer in enumerate(taps["embedded"]):
             key = jax.random.fold_in(draw_rng, index)
-            known = manifold_information.layer_information(
+            layer_information = manifold_information.layer_information(
                 key, layer, locations=locations, negatives=negatives
             )
-            used = losses.batch_entropy(layer.responses)
-            metrics[f"manifold/information_{index + 1}"] = known
-            metrics[f"manifold/entropy_{index + 1}"] = used
-            total -= information[index] * known + entropy[index] * used
+            layer_entropy = losses.batch_entropy(layer.responses)
+            metrics[f"manifold/information_{index + 1}"] = layer_information
+            metrics[f"manifold/entropy_{index + 1}"] = layer_entropy
+            total -= information[index] * layer_information + entropy[index] * layer_entropy
         return contracts.Step({"encoder": total}, metrics, state, contracts.probed(taps))
 
     def represent(params, state, images):
@@ -104,7 +104,7 @@ def _check(supervised, information, entropy, locations, negatives) -> None:
     if min(weights) < 0 or max(weights) <= 0:
         raise contracts.UserError(
             f"method.supervised is {supervised}, information {tuple(information)} and entropy "
-            f"{tuple(entropy)}; none can be below 0, and one has to be above"
+            f"{tuple(entropy)}; none can be below 0, and at least one has to be above 0"
         )
     if locations < 1:
         raise contracts.UserError(f"method.locations is {locations}; set it to 1 or more")
@@ -120,5 +120,5 @@ def _check_layers(taps: contracts.Taps, information, entropy) -> None:
     if not len(information) == len(entropy) == count:
         raise contracts.UserError(
             f"the encoder has {count} manifold layers, method.information {len(information)} "
-            f"weights and method.entropy {len(entropy)}; give one of each for every layer"
+            f"weights and method.entropy {len(entropy)}; give one weight of each for every layer"
         )

@@ -1,14 +1,14 @@
-"""Noise as targets: every image learns to be its own random point on the unit sphere.
+"""Noise as targets (NAT): every image is mapped to a random target on the unit sphere.
 
     loss = mean_i |y_i / |y_i| - target_i|^2 = 2 - 2 mean_i cos(y_i, target_i)
 
-The targets are drawn once, one for each training image, and stay the same set of points for ever.
-In every `every`-th epoch, the first one included, the images of a batch exchange theirs so that
-the loss of that batch is the smallest: first the exchange, by the features of this step, then the
-loss and its gradient with the new targets. The exchange is kept.
+The targets are drawn once, one for each training image, and the set of targets is fixed. In every
+`every`-th epoch, including the first one, targets are reassigned within each batch to minimise its
+loss: first the assignment, by the features of this step, then the loss and its gradient with the
+new targets. The assignment persists.
 
 Source: Bojanowski & Joulin 2017; official code, main.lua (its epochs count from 0 too).
-Differs: the loss is the mean over a batch, not the sum. The official table has the number of each
+Differs: the loss is the mean over a batch, not the sum. The official code stores the index of each
 image's target instead of the target.
 """
 
@@ -26,16 +26,16 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
     Args:
       examples: the number of training images; `batch["index"]` counts them from 0, and no image
         is in a batch twice.
-      every: targets are exchanged in the epochs 0, every, 2 * every and so on.
+      every: targets are reassigned in the epochs 0, every, 2 * every and so on.
 
     State: "targets" f32[examples,d], uniform on the sphere, for y of d features.
 
-    Metrics: "nat/cosine": mean cosine of y to the targets used. "nat/cost": the loss. "nat/gain":
-    by how much the exchange lowered it, 0 without one. "nat/moved": the fraction of the batch
-    whose target is another one now.
+    Metrics: "nat/cosine": mean cosine similarity of y and its target. "nat/cost": the loss.
+    "nat/gain": the decrease of the loss by the reassignment, 0 without one. "nat/moved": the
+    fraction of the batch with a new target.
 
-    Raises: contracts.UserError: `every` or `examples` is not positive; more images in a batch than
-      there are.
+    Raises: contracts.UserError: `every` or `examples` is not positive; a batch is larger than
+      `examples`.
     """
     for name, value in (("every", every), ("examples", examples)):
         if value < 1:
@@ -57,12 +57,12 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
             params["encoder"]["encoder"], state["encoder"], images, train=True, rng=rng
         )
         unit = sphere.squash(taps["y"])
-        own = state["targets"][index]
+        targets = state["targets"][index]
         epoch = step // (examples // len(images))
         order, gain = jax.lax.cond(
-            epoch % every == 0, _exchanged, _kept, jax.lax.stop_gradient(unit), own
+            epoch % every == 0, _reassign, _keep, jax.lax.stop_gradient(unit), targets
         )
-        targets = own[order]
+        targets = targets[order]
         cost = jnp.mean(jnp.sum((unit - targets) ** 2, axis=-1))
         metrics = {
             "nat/cosine": jnp.mean(jnp.sum(unit * targets, axis=-1)),
@@ -77,16 +77,16 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
     return contracts.Method(init, loss, pure.represent(encoder), examples=examples)
 
 
-def _exchanged(unit: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which of the batch's targets each image has now, and by how much the mean cost fell."""
-    # In full precision on every device: it is a comparison of near equals.
-    order, gain = assignment.solve(jnp.dot(unit, own.T, precision=jax.lax.Precision.HIGHEST))
+def _reassign(unit: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The index i32[n] of each image's new target, and the decrease of the mean cost."""
+    # In full precision on every device, because nearly equal costs are compared.
+    order, gain = assignment.solve(jnp.dot(unit, targets.T, precision=jax.lax.Precision.HIGHEST))
     return order, 2 * gain
 
 
-def _kept(unit: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _keep(unit: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
     del unit
-    return jnp.arange(len(own), dtype=jnp.int32), jnp.zeros(())
+    return jnp.arange(len(targets), dtype=jnp.int32), jnp.zeros(())
 
 
 def _check_size(batch: int, examples: int) -> None:

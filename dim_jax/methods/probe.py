@@ -1,9 +1,9 @@
-"""Any method, watched by online classifiers: their player never touches the others.
+"""Online probes of any method: classifiers that are trained beside it without affecting it.
 
-A watched method can be watched again, by a player of another name.
+A method with probes can be wrapped again, with a player of another name.
 
-The probes see training-mode features of a moving encoder, so their accuracy is a monitor for
-curves, not an evaluation; `evaluate/` has those.
+The probes see training-mode features of an encoder that is still training, so their accuracy is for
+monitoring only; evaluations are in `evaluate/`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from dim_jax import contracts, losses
 from dim_jax.nets import pure
 
-# The functions of a generative method's parameters.
-_OF_PARAMS = ("decode", "infer", "log_weights", "rate")
+# The functions of a generative method that take its parameters.
+_WITH_PARAMS = ("decode", "infer", "log_weights", "rate")
 
 
 def make(
@@ -30,7 +30,7 @@ def make(
     """`method` with one more player: a `classifier` for each of the named `taps`.
 
     Args:
-      player: its name, which no other player has.
+      player: the name of the new player, different from all others.
       clip, penalty: of the logits in its loss (`losses.classification_loss`).
 
     Metrics: "<player>/<tap>_accuracy", a fraction on the training batch.
@@ -48,7 +48,7 @@ def make(
         unknown = [tap for tap in taps if tap not in features]
         if unknown:
             raise contracts.UserError(
-                f"method.taps names '{unknown[0]}', and the wrapped method gives "
+                f"method.taps names '{unknown[0]}', and the wrapped method has the taps "
                 f"{', '.join(features)}; use those"
             )
         heads = {
@@ -65,7 +65,7 @@ def make(
 
     def loss(params, state, batch, rng, step):
         method_rng, probe_rng = jax.random.split(rng)
-        inner = method.loss(*inside(params, state), batch, method_rng, step)
+        inner = method.loss(*without_player(params, state), batch, method_rng, step)
         total, metrics, stats = 0.0, {}, {}
         for index, tap in enumerate(taps):
             logits, stats[tap] = classifier.apply(
@@ -87,27 +87,27 @@ def make(
             inner.features,
         )
 
-    def inside(*trees):
+    def without_player(*trees):
         """The params and the state of the wrapped method."""
         return [{name: tree[name] for name in tree if name != player} for tree in trees]
 
-    def watched(function):
-        """A function of params and state for those that have this player too, None of None."""
+    def wrap(function):
+        """Makes a function of params and state ignore this player's; None stays None."""
 
         def call(params, state, *arguments):
-            return function(*inside(params, state), *arguments)
+            return function(*without_player(params, state), *arguments)
 
         return function and call
 
     generative = method.generative
     if generative is not None:
-        of_params = {name: watched(getattr(generative, name)) for name in _OF_PARAMS}
-        generative = generative._replace(**of_params)
+        wrapped = {name: wrap(getattr(generative, name)) for name in _WITH_PARAMS}
+        generative = generative._replace(**wrapped)
     return method._replace(
         init=init,
         loss=loss,
-        represent=watched(method.represent),
-        scores=watched(method.scores),
-        embedded=watched(method.embedded),
+        represent=wrap(method.represent),
+        scores=wrap(method.scores),
+        embedded=wrap(method.embedded),
         generative=generative,
     )

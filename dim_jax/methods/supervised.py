@@ -1,4 +1,4 @@
-"""The supervised reference: the same encoder and a classifier, trained end to end on labels.
+"""The supervised baseline: encoder and classifier, trained end to end on labels.
 
 Source: Hjelm et al. 2019, Table 1, first row (no augmentation).
 """
@@ -10,12 +10,11 @@ from dim_jax.nets import pure
 def make(*, encoder: pure.Net, classifier: pure.Net | None, tap: str) -> contracts.Method:
     """Cross-entropy of `classifier` on the encoder's `tap`; one player, `encoder`.
 
-    Images without a label (-1) weigh nothing. Gradients may be accumulated over parts of a batch:
-    the same loss, where every part has as many labels as the others. The logits are represented
-    too, as the tap "logits".
+    Images without a label (-1) are ignored. Gradient accumulation gives the same loss if every part
+    of the batch has the same number of labels. `represent` also returns the tap "logits".
 
     Args:
-      classifier: None where the tap itself is the logits f[n,k].
+      classifier: None if the tap itself is the logits f[n,k].
     """
     network = pure.classified(encoder, classifier, tap)
 

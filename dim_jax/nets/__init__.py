@@ -1,6 +1,6 @@
-"""Networks: encoders, critics, heads, contexts and their layers; Flax Linen stays inside.
+"""Networks: encoders, critics, heads, context networks and their layers, in Flax Linen.
 
-`pure` turns modules into functions of parameters; the rest of the package sees those. Each public
-function of a module that `build.ROLES` names is a name in configs. May import `augment`; no bounds,
-no methods, no data.
+`pure` turns modules into functions of parameters; the rest of the package uses only those. Each
+public function of a module that `build.ROLES` names is a name in configs. May import `augment`, but
+no bounds, methods or data.
 """

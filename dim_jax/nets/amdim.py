@@ -1,24 +1,24 @@
-"""The AMDIM encoders: receptive fields that grow without padding, to maps of 7x7, 5x5 and 1x1.
+"""AMDIM encoders: convolutions without padding, with maps of 7x7, 5x5 and 1x1.
 
-Nothing is padded but the first convolution for 128 pixels, by reflection: a location sees its own
-square of the image, and nothing tells it where it lies. Of the width and height of the image, a
-location of the 7x7 map sees about a quarter, of the 5x5 map a half, and y all of it (8, 16 and 32
-pixels of 32; 16, 32 and 64 of 64; 35, 67 and 131 of 128).
+Only the first convolution for 128 pixels is padded, by reflection: a location sees one square of
+the image and cannot infer its position from the padding. Along each side, the receptive field of a
+location is about a quarter of the image in the 7x7 map, a half in the 5x5 map, and all of it for y
+(8, 16 and 32 pixels of 32; 16, 32 and 64 of 64; 35, 67 and 131 of 128).
 
-A layer is a convolution, ReLU and a 1x1 convolution that starts at 0, beside the average pooling of
-the same window and stride; channels that the pooled input lacks are 0. Nothing follows the sum, so
-the untrained network is pooled first-layer features. A block has `n_depth` layers, all but the
-first of 1x1.
+A layer is a convolution, ReLU and a 1x1 convolution that is initialised to 0, plus a shortcut: the
+average pooling of the same window and stride, with zeros for missing channels. Nothing follows the
+sum, so the untrained network returns pooled first-layer features. A block has `n_depth` layers, of
+which all but the first are 1x1.
 
 Taps: local and conv are the 7x7 map, fc is the 5x5 map f[n,5,5,d], y f[n,n_rkhs] ends in batch
-norm. Both maps have 4 * ndf channels with 32 pixels, else 8 * ndf.
+norm. Both maps have 4 * ndf channels for images of 32 pixels, else 8 * ndf.
 
-Arguments of all:
-  ndf: channels of the first layer.
-  n_rkhs: the features of y, at least the channels of the maps.
-  n_depth: layers of a block.
-  norm: "none", as published, or "batch": batch norm behind the first convolution of every layer
-    and behind the 7x7 map. That behind y is always there.
+Arguments of all encoders:
+  ndf: number of channels of the first layer.
+  n_rkhs: number of features of y, at least the number of channels of the maps.
+  n_depth: number of layers of a block.
+  norm: "none", as published, or "batch": batch norm after the first convolution of every layer
+    and after the 7x7 map. y always ends in batch norm.
 Published (ndf, n_rkhs, n_depth): CIFAR 128, 1024, 10 and 256, 2048, 10; ImageNet and STL-10 192,
 1536, 8, ImageNet also 256, 2048, 10 and 320, 2560, 10.
 
@@ -37,7 +37,7 @@ _NORMS = ("none", "batch")
 
 
 class _Layer(nn.Module):
-    """f[n,h,w,c] -> f[n,h',w',features]: convolution, ReLU and 1x1, beside a pooled shortcut."""
+    """f[n,h,w,c] -> f[n,h',w',features]: convolution, ReLU, 1x1 convolution, pooled shortcut."""
 
     features: int
     window: int
@@ -60,7 +60,7 @@ class _Layer(nn.Module):
 
 
 class _Block(nn.Module):
-    """A layer of that window and stride, and depth - 1 layers of 1x1."""
+    """A layer with this window and stride, then depth - 1 layers of 1x1."""
 
     features: int
     window: int
@@ -101,7 +101,7 @@ class _Encoder(nn.Module):
         return {"local": local, "conv": local, "fc": fc, "y": y}
 
     def _stem(self, images: jax.Array, train: bool) -> tuple[jax.Array, int]:
-        """The map of 30x30, and twice its channels."""
+        """The map of 30x30, and twice its number of channels."""
         x = images
         if self.side == 128:
             x = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")

@@ -1,8 +1,8 @@
-"""Context networks: a map of local features to a map of contexts that see no row below their own.
+"""Context networks: from a map of local features to a causal map of contexts.
 
-A context predicts local features of the rows below it, which it must therefore not have seen. Each
-is a module, f[n,h,w,d] -> f[n,h,w,width], for the encoders of `folded`; without a `width` it has
-that of the local features. None has batch norm, which would show it the other rows.
+A context predicts local features of the rows below it, so it depends on its own row and those above
+only. Each network is a module, f[n,h,w,d] -> f[n,h,w,width], for the encoders of `folded`; `width`
+defaults to that of the local features. None has batch norm, whose statistics include other rows.
 
 Source: van den Oord et al. 2018, section 3.3; Hjelm et al. 2019, section 4.2; official Greedy
   InfoMax code (vision), for the convolutions.
@@ -17,7 +17,7 @@ from dim_jax.nets import layers, products
 
 
 class _Gru(nn.Module):
-    """States of a gated recurrent unit, f[t,...,c] -> f[t,...,width], the first one after zeros."""
+    """States of a gated recurrent unit, f[t,...,c] -> f[t,...,width], starting from zeros."""
 
     width: int
 
@@ -31,8 +31,8 @@ class _Gru(nn.Module):
             reset, update, new = jnp.split(of_input, 3, axis=-1)
             old_reset, old_update, old = jnp.split(of_state(state), 3, axis=-1)
             new = jnp.tanh(new + nn.sigmoid(reset + old_reset) * old)
-            kept = nn.sigmoid(update + old_update)
-            state = kept * state + (1 - kept) * new
+            update_gate = nn.sigmoid(update + old_update)
+            state = update_gate * state + (1 - update_gate) * new
             states.append(state)
         return jnp.stack(states)
 
@@ -52,7 +52,7 @@ class _RowGru(nn.Module):
 
 
 class _GatedConv(nn.Module):
-    """tanh(a) * sigmoid(b), a and b convolutions over 3 columns of the row and of the one above."""
+    """tanh(a) * sigmoid(b), with convolutions a and b over 3 columns of a row and the row above."""
 
     width: int
 
@@ -60,7 +60,7 @@ class _GatedConv(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (2, 3, inputs.shape[-1], 2 * self.width)
         kernel = self.param("kernel", layers.fan_in_uniform, shape)
-        # As 3x3 with zeros for the row below.
+        # A 3x3 kernel with zeros for the row below.
         masked = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0)))
         x = products.conv(inputs, masked, 1, 1)
         x = x + self.param("bias", nn.initializers.zeros, x.shape[-1:])
@@ -83,15 +83,15 @@ class _MaskedConv(nn.Module):
 
 
 def row_gru(*, width: int | None) -> nn.Module:
-    """A gated recurrent unit down each column, whose state is the context.
+    """A gated recurrent unit (GRU) along each column, whose state is the context.
 
-    At (r, c) it reads the local feature there and the state that a second unit has reached at
-    (r, c - 1), along the row from the left. So a context sees rows up to its own and columns up to
-    its own, whatever their number.
+    At (r, c) its input is the local feature there and the state at (r, c - 1) of a second unit,
+    which runs along the row from the left. So a context sees all rows and all columns up to its
+    own.
 
     Source: section 4.2 of Hjelm et al. 2019 has "a GRU-based PixelRNN" with as many hidden units
-      as features; how its rows are connected is not published, and this is ours. The unit is that
-      of PyTorch (Cho et al. 2014, reset behind the product).
+      as features; the connections between rows are not published, and these are ours. The unit is
+      that of PyTorch (Cho et al. 2014, with the reset gate after the product).
     Raises: contracts.UserError: a width that is not positive.
     """
     _check(width=width)
@@ -99,14 +99,14 @@ def row_gru(*, width: int | None) -> nn.Module:
 
 
 def masked_conv(*, width: int | None, depth: int) -> nn.Module:
-    """`depth` gated convolutions over a row and the one above it, and a 1x1 convolution.
+    """`depth` gated convolutions over a row and the row above it, then a 1x1 convolution.
 
-    A context sees its own row and `depth` rows above, and as many columns to each side. Each layer
-    adds to its input where the widths allow. Published (Greedy InfoMax): depth 4, the width of
-    the local features.
+    A context sees its own row, `depth` rows above and `depth` columns to each side. A layer has a
+    residual connection where the widths are equal. Published (Greedy InfoMax): depth 4, the width
+    of the local features.
 
-    Differs: one stack of layers, where the original has two to hide what is right of a context in
-      its own row: it predicts the rows below only.
+    Differs: one stack of layers. The original has two, to hide what is to the right of a context
+      in its own row, which is not needed to predict the rows below.
     Raises: contracts.UserError: a width or depth that is not positive.
     """
     _check(width=width, depth=depth)

@@ -1,4 +1,4 @@
-"""Score networks T(anchor, candidate): the critics of the MI bounds.
+"""Critics T(anchor, candidate): the score networks of the mutual information bounds.
 
 An anchor is a global vector f[d]; a candidate is one local feature or one flattened map f[c].
 """
@@ -14,9 +14,9 @@ from dim_jax.nets import layers, products, pure
 
 
 class _Concat(nn.Module):
-    """MLP on [candidate, anchor]. The first layer is applied to each side apart and added:
+    """MLP on [candidate, anchor]; the first layer is applied to each side and the results added.
 
-    the same function as concatenating, without a copy of every side for every pair.
+    This equals concatenation, without a copy of both sides for every pair.
     """
 
     widths: Sequence[int]
@@ -27,35 +27,35 @@ class _Concat(nn.Module):
         self.hidden = [layers.Linear(width) for width in self.widths[1:]]
         self.score = layers.Linear(1)
 
-    def _first(self, anchors: jax.Array, candidates: jax.Array, train: bool):
+    def _first_layer(self, anchors: jax.Array, candidates: jax.Array, train: bool):
         del train
         return self.of_anchor(anchors), self.of_candidate(candidates)
 
-    def _rest(self, x: jax.Array, train: bool) -> jax.Array:
+    def _remaining_layers(self, x: jax.Array, train: bool) -> jax.Array:
         del train
         for layer in self.hidden:
             x = nn.relu(layer(x))
         return self.score(x)[..., 0]
 
     def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self._first(anchors, candidates, train)
+        rows, columns = self._first_layer(anchors, candidates, train)
         rows = jnp.expand_dims(rows, range(1, candidates.ndim))
-        return self._rest(nn.relu(rows + columns[None]), train)
+        return self._remaining_layers(nn.relu(rows + columns[None]), train)
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self._first(anchors, candidates, train)
+        rows, columns = self._first_layer(anchors, candidates, train)
         rows = jnp.expand_dims(rows, range(1, candidates.ndim - 1))
-        return self._rest(nn.relu(rows + columns), train)
+        return self._remaining_layers(nn.relu(rows + columns), train)
 
     def same_location(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self._first(anchors, candidates, train)
-        return self._rest(nn.relu(rows[:, None] + columns[None]), train)
+        rows, columns = self._first_layer(anchors, candidates, train)
+        return self._remaining_layers(nn.relu(rows[:, None] + columns[None]), train)
 
 
 class _FirstOfPair(nn.Module):
-    """One kernel for [candidate, anchor], applied to each side apart.
+    """One kernel for [candidate, anchor], applied to each side separately.
 
-    Two normalised kernels would add up to a slope of sqrt(2) in the pair.
+    Two kernels normalised separately would have a slope of up to sqrt(2) in the pair.
     """
 
     features: int
@@ -65,19 +65,19 @@ class _FirstOfPair(nn.Module):
         split = candidates.shape[-1]
         fan_in = split + anchors.shape[-1]
         kernel = self.param("kernel", layers.fan_in_uniform, (fan_in, self.features))
-        bias = self.param("bias", _bias_within(1 / math.sqrt(fan_in)), (self.features,))
+        bias = self.param("bias", _uniform_bias(1 / math.sqrt(fan_in)), (self.features,))
         return (
             products.dot(anchors, kernel[split:]),
             products.dot(candidates, kernel[:split]) + bias,
         )
 
 
-def _bias_within(limit: float):
+def _uniform_bias(limit: float):
     return lambda rng, shape: jax.random.uniform(rng, shape, jnp.float32, -limit, limit)
 
 
 class _LipschitzConcat(_Concat):
-    """The same MLP with every linear map divided by its largest singular value."""
+    """The same MLP with every kernel divided by its largest singular value."""
 
     def setup(self):
         self.first = _FirstOfPair(self.widths[0])
@@ -85,17 +85,17 @@ class _LipschitzConcat(_Concat):
         self.score = layers.Linear(1)
         self.norms = [nn.SpectralNorm(x) for x in (self.first, *self.hidden, self.score)]
 
-    def _first(self, anchors: jax.Array, candidates: jax.Array, train: bool):
+    def _first_layer(self, anchors: jax.Array, candidates: jax.Array, train: bool):
         return self.norms[0](anchors, candidates, update_stats=train)
 
-    def _rest(self, x: jax.Array, train: bool) -> jax.Array:
+    def _remaining_layers(self, x: jax.Array, train: bool) -> jax.Array:
         for norm in self.norms[1:-1]:
             x = nn.relu(norm(x, update_stats=train))
         return self.norms[-1](x, update_stats=train)[..., 0]
 
 
 class _Branch(nn.Module):
-    """Residual two-layer map to the space in which scores are dot products, before its layer norm.
+    """Residual two-layer network to the space of the dot products, without its layer norm.
 
     Returns (outputs, scale, bias) where a layer norm follows, else (outputs, None, None).
     """
@@ -143,49 +143,50 @@ class _EncodeAndDot(nn.Module):
 def _dot_of_normed(
     rows: jax.Array, columns: jax.Array, scale: jax.Array, bias: jax.Array
 ) -> jax.Array:
-    """rows f[n,d] by layer-normed columns f[m,*l,d] -> f[n,m,*l], without the normed columns.
+    """rows f[n,d] times layer-normed columns f[m,*l,d] -> f[n,m,*l], without storing the latter.
 
-    A column's norm is two numbers. Its mean does not matter to rows that are centred themselves,
-    its deviation divides its scores: the large array is read for the two and for the product.
+    Layer norm needs two numbers per column. The mean has no effect, because the rows are centred;
+    the standard deviation divides the scores. So the large array is read only for these two and
+    for the product.
     """
     normed = rows * scale
     normed = normed - normed.mean(-1, keepdims=True)
-    # Only lest large means be rounded with the columns: the scores do not depend on them.
-    centred = columns - jax.lax.stop_gradient(_means(columns))
+    # Scores do not depend on the means; without them, large ones cause no rounding errors.
+    centred = columns - jax.lax.stop_gradient(_column_means(columns))
     deviations = jnp.sqrt(jnp.mean(centred**2, -1) + layers.EPSILON)
-    scores = _columns_scaled(products.dot_of_rows(normed, centred), 1 / deviations)
+    scores = _scale_columns(products.dot_of_rows(normed, centred), 1 / deviations)
     return scores + (rows @ bias)[(slice(None), *(None,) * deviations.ndim)]
 
 
-# The next two sum by a product with ones. A plain sum is the same, and XLA's CPU backend makes one
-# kernel of it and of the large product beside it, which is slower than the two apart (measured,
-# 4096 x 2048 columns: 51 against 43 ms, and 14 against 6 ms in the backward pass).
+# The next two functions sum by a product with ones. XLA's CPU backend fuses a plain sum with the
+# large product next to it, which is slower than two kernels (measured, 4096 x 2048 columns: 51
+# against 43 ms, and 14 against 6 ms in the backward pass).
 
 
-def _means(columns: jax.Array) -> jax.Array:
+def _column_means(columns: jax.Array) -> jax.Array:
     d = columns.shape[-1]
     means = columns.reshape(-1, d) @ jnp.full((d, 1), 1 / d, columns.dtype)
     return means.reshape(*columns.shape[:-1], 1)
 
 
 @jax.custom_vjp
-def _columns_scaled(scores: jax.Array, factors: jax.Array) -> jax.Array:
-    """Scores f[n,m,*l], each column of them times its factor f[m,*l]."""
+def _scale_columns(scores: jax.Array, factors: jax.Array) -> jax.Array:
+    """Scores f[n,m,*l], each column times its factor f[m,*l]."""
     return scores * factors
 
 
-def _columns_scaled_forward(scores, factors):
+def _scale_columns_forward(scores, factors):
     return scores * factors, (scores, factors)
 
 
-def _columns_scaled_backward(kept, cotangent):
-    scores, factors = kept
+def _scale_columns_backward(residuals, cotangent):
+    scores, factors = residuals
     products_of_columns = (cotangent * scores).reshape(len(scores), -1)
     ones = jnp.ones((1, len(scores)), scores.dtype)
     return cotangent * factors, (ones @ products_of_columns).reshape(factors.shape)
 
 
-_columns_scaled.defvjp(_columns_scaled_forward, _columns_scaled_backward)
+_scale_columns.defvjp(_scale_columns_forward, _scale_columns_backward)
 
 
 class _Bilinear(nn.Module):
@@ -213,16 +214,16 @@ def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic
 
     On flattened maps it is the global critic (Table 6), on local features the
     concat-and-convolve critic (Table 7), whose 1x1 convolutions are this MLP at every location.
-    Its all-pairs form holds n*m*l*widths[0] numbers. Published: widths (512, 512), no spectral
+    Scoring all pairs stores n*m*l*widths[0] numbers. Published: widths (512, 512), no spectral
     norm.
 
     With `spectral_norm` every kernel is divided by its largest singular value (that of the first
     layer as one kernel of both sides), so the score is 1-Lipschitz in the pair, in the Euclidean
-    norm of both sides together: the critic of a Wasserstein value. The singular values come from
-    one step of power iteration per training call, kept in `stats`: only once it has converged is
-    the constant at most 1 (a kernel with two close singular values was still 2 % above after 40
+    norm of both sides together: the critic of a Wasserstein distance. The singular values come
+    from one step of power iteration per training call, stored in `stats`: the constant is at most
+    1 only after convergence (a kernel with two close singular values was still 2 % above after 40
     calls). `divergences.lipschitz_penalty` measures slopes.
-    `encode_and_dot` has no such form: a dot product is not 1-Lipschitz, nor is its layer norm.
+    `encode_and_dot` has no such form: neither a dot product nor its layer norm is 1-Lipschitz.
 
     Source: Hjelm et al. 2019, App. A.2, Tables 6 and 7; official DIM code, first release;
       spectral norm: Miyato et al. 2018.
@@ -231,13 +232,13 @@ def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic
 
 
 def encode_and_dot(*, width: int, norm_anchors: bool) -> pure.Critic:
-    """Both sides mapped to `width` numbers by a residual two-layer network, then a dot product.
+    """A residual two-layer network to `width` features for each side, then a dot product.
 
-    Each branch: linear without bias, batch norm, ReLU, linear, plus a linear shortcut that starts
-    as a noisy identity, then layer norm (on the anchors' side if `norm_anchors`: the newest
-    official code normalises both sides, the paper's tables only the local one). No temperature
-    and no scaling: at the start scores have a standard deviation of about sqrt(width).
-    Published: width 2048.
+    Each branch: linear without bias, batch norm, ReLU, linear, plus a linear shortcut that is
+    initialised to a noisy identity, then layer norm. `norm_anchors` adds that of the anchors: the
+    newest official code normalises both sides, the paper's tables only the local one. No
+    temperature and no scaling: scores of the untrained critic have a standard deviation of about
+    sqrt(width). Published: width 2048.
 
     Source: Hjelm et al. 2019, App. A.2, Tables 8 and 9; official DIM code, mi_networks.py.
     """
@@ -245,7 +246,7 @@ def encode_and_dot(*, width: int, norm_anchors: bool) -> pure.Critic:
 
 
 def bilinear() -> pure.Critic:
-    """candidate^T W anchor with one matrix W, without a bias: the critic of CPC.
+    """candidate^T W anchor with one matrix W and no bias: the critic of CPC.
 
     Source: van den Oord et al. 2018, equation 3 (one W for each offset).
     """

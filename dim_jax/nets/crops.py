@@ -1,8 +1,8 @@
-"""An image as overlapping crops, and one code for each crop as a map: strided-crop encoders.
+"""Overlapping crops of an image, and their codes as a map, for strided-crop encoders.
 
-Crops have a quarter of the image's side and start every eighth, so that there are 7 x 7 of them
-and each shares half of itself with the next: 8 pixels every 4 in an image of 32, 16 every 8 in
-one of 64.
+The side of a crop is a quarter of the image's, and the stride an eighth, so there are 7 x 7 crops
+and neighbouring ones overlap by half: 8 pixels with a stride of 4 in an image of 32, 16 pixels with
+a stride of 8 in one of 64.
 
 Source: Hjelm et al. 2019, section 4.2 (the comparison with CPC); official DIM code, misc.py.
 """
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dim_jax import contracts
 
-GRID = 7  # crops along a side: starts at 0/8, 1/8, ... 6/8 of it
+GRID = 7  # crops along a side, which start at 0/8, 1/8, ... 6/8 of it
 
 
 def unfold(images: jax.Array) -> jax.Array:
@@ -20,16 +20,16 @@ def unfold(images: jax.Array) -> jax.Array:
 
     Crop 49 i + 7 r + s shows rows r h/8 to r h/8 + h/4 of image i, and columns likewise with s.
 
-    Raises: contracts.UserError: images that are not square, or whose side is no multiple of 8.
+    Raises: contracts.UserError: images that are not square or whose side is not a multiple of 8.
     """
     n, height, width, channels = images.shape
     if height != width or height % (GRID + 1):
         raise contracts.UserError(
-            f"images are {height}x{width} pixels and overlapping crops need squares whose side is "
-            f"a multiple of {GRID + 1}; set data.image_size, such as 32 or 64"
+            f"images are {height}x{width} pixels and overlapping crops need square images whose "
+            f"side is a multiple of {GRID + 1}; set data.image_size, such as 32 or 64"
         )
     stride = height // (GRID + 1)
-    # A crop is two neighbouring strips of an eighth, along each side.
+    # Along each side, a crop is two neighbouring strips of an eighth.
     x = images.reshape(n, GRID + 1, stride, width, channels)
     x = jnp.concatenate([x[:, :-1], x[:, 1:]], axis=2)
     x = x.reshape(n, GRID, 2 * stride, GRID + 1, stride, channels)

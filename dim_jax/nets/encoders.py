@@ -1,13 +1,14 @@
-"""Convolutional encoders with taps by name: local (feature map), conv (map), fc and y (vectors).
+"""Convolutional encoders with named taps: local (feature map), conv (map), fc and y (vectors).
 
-Block order of the released code: convolution or linear, batch norm, ReLU, pooling; no bias where
-batch norm follows. y is a plain affine layer: nothing squashes it (a prior's sigmoid is applied
-inside the prior term only).
+The order within a block is that of the released code: convolution or linear layer, batch norm,
+ReLU, pooling; no bias where batch norm follows. y is an affine layer without an activation (a
+prior's sigmoid is applied only in the prior term).
 
-`local` is the block, from 0, whose map gives the local features; the default is the published one.
-`norm` is what follows a convolution or hidden layer: "batch" as published, or "layer" or "none"
-(`layers.norm`), with which no example's features depend on the others. `inputs` is what the first
-convolution sees: the image's own channels, "colour", or its "gradients" (`layers.gradients`).
+`local` is the index, from 0, of the block whose map gives the local features; the default is the
+published one. `norm` is the normalisation after a convolution or hidden layer: "batch" as
+published, or "layer" or "none" (`layers.norm`), with which the features of an example do not
+depend on the others. `inputs` is the input of the first convolution: the channels of the image,
+"colour", or its "gradients" (`layers.gradients`).
 
 Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
 """
@@ -24,7 +25,7 @@ _INPUTS = ("colour", "gradients")
 
 
 class Block(NamedTuple):
-    """One convolution block: `pool` is the window of a max pooling by 2 behind it, 0 = none."""
+    """One convolution block: `pool` is the window of a max pooling with stride 2, 0 = none."""
 
     features: int
     kernel: int
@@ -36,8 +37,8 @@ class Block(NamedTuple):
 class ConvEncoder(nn.Module):
     """Convolution blocks, hidden linear layers, and the affine layer that gives y.
 
-    The block `local` gives the map whose every location is one local feature; the last block
-    gives `conv`, the last hidden layer `fc`. Maps are f[n,h,w,c], vectors f[n,d].
+    Every location of the map of the block `local` is one local feature; the last block gives
+    `conv`, the last hidden layer `fc`. Maps are f[n,h,w,c], vectors f[n,d].
     """
 
     blocks: tuple[Block, ...]
@@ -84,7 +85,7 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
 
 
 def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
-    """Twice 5x5 convolution, ReLU and 2x2 pooling, then a hidden layer, of 28x28 images; no norms.
+    """Two blocks of 5x5 convolution, ReLU and 2x2 pooling, a hidden layer; 28x28 images, no norm.
 
     The 2-layer CNN of Klindt et al. 2020, Table 1, whose sizes are not published.
     """
@@ -93,7 +94,7 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 
 
 def linear(*, features: int) -> pure.Net:
-    """One affine map of the pixels gives y; conv is the image, of any size, and fc its pixels."""
+    """y is an affine map of the pixels; conv is the image, of any size, and fc its pixels."""
     return microbatches.dividable(pure.net(ConvEncoder((), (), features, 0)))
 
 
@@ -176,11 +177,11 @@ def alexnet224(
 ) -> pure.Net:
     """AlexNet for 224x224 images with batch norm; the 6x6 map of 8/3*width is local and conv.
 
-    Published: width 96, hidden 4096; each half of CMC's: width 48 (channels 48, 128, 192, 192,
-    128), hidden 2048 (two layers), features 128.
+    Published: width 96, hidden 4096; for each half of CMC's encoder: width 48 (channels 48, 128,
+    192, 192, 128), hidden 2048 (two layers), features 128.
 
     Source: official CMC code, models/alexnet.py.
-    Differs: no bias below the batch norm of the hidden layers, which cancels it.
+    Differs: no bias before the batch norm of the hidden layers, which cancels it.
     """
     if width % 3:
         raise contracts.UserError(

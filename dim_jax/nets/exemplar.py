@@ -1,18 +1,18 @@
-"""Exemplar-CNN's encoders: 5x5 convolutions and one hidden layer, of patches or of larger images.
+"""Exemplar-CNN encoders: 5x5 convolutions and one hidden layer, for patches or larger images.
 
-Behind the first two convolutions stands 2x2 max pooling; every layer has a ReLU and a bias. The
-hidden layer is a convolution over the whole last map of a patch, so that larger images have a map
-of hidden units, of the same parameters.
+2x2 max pooling follows the first two convolutions; every layer has a ReLU and a bias. The hidden
+layer is a convolution as large as the last map of a patch, so that for larger images it gives a map
+of hidden units with the same parameters.
 
-Taps of the patch, the middle of larger images: conv is the last map f[n,h,w,c], fc the hidden units
-before their ReLU f[n,d], y behind it. In evaluation mode also those of the whole image, which is
+Taps of the patch, the centre of larger images: conv is the last map f[n,h,w,c], fc the hidden units
+before their ReLU f[n,d], y after it. In evaluation mode also taps of the full image, which is
 enlarged by 2 where it is smaller than two patches: pooled_conv1, pooled_conv2, .. and pooled_fc
-f[n,4*c], the largest response of each channel in each quadrant of that layer's map, and pooled, all
-of them in a row.
+f[n,4*c], the maximum of each channel in each quadrant of that layer's map, and pooled, the
+concatenation of all of them.
 
 Source: Dosovitskiy et al. 2014 (Exemplar-CNN), sections 3.1 and 4.1.
-Differs: the middle row of a map with an odd side belongs to both halves. Weights and biases start
-  as those of the other encoders (`layers`).
+Differs: the middle row of a map with an odd side belongs to both halves. Weights and biases are
+  initialised as in the other encoders (`layers`).
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ import jax.numpy as jnp
 from dim_jax import contracts
 from dim_jax.nets import layers, microbatches, pure
 
-_POOLED = 2  # of the convolutions: the first two
-_SHRUNK = 2**_POOLED  # how many pixels are one place of the last map
+_POOLED = 2  # number of convolutions followed by pooling
+_STRIDE = 2**_POOLED  # pixels per location of the last map, along a side
 
 
 class _Exemplar(nn.Module):
@@ -39,27 +39,27 @@ class _Exemplar(nn.Module):
             layers.Conv(width, 5, 1, 2, use_bias=True, name=f"conv{number}")
             for number, width in enumerate(self.widths, 1)
         ]
-        self.fc = layers.Conv(self.hidden, self.side // _SHRUNK, use_bias=True, name="fc")
+        self.fc = layers.Conv(self.hidden, self.side // _STRIDE, use_bias=True, name="fc")
         self.drop = nn.Dropout(self.dropout)
 
     def maps(self, images: jax.Array) -> list[jax.Array]:
         """The map of each convolution, and that of the hidden units before their ReLU."""
-        found, x = [], images
+        maps, x = [], images
         for index, conv in enumerate(self.convs):
             x = nn.relu(conv(x))
             if index < _POOLED:
                 x = layers.max_pool(x, 2, 2)
-            found.append(x)
-        return [*found, self.fc(x)]
+            maps.append(x)
+        return [*maps, self.fc(x)]
 
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        *_, conv, fc = self.maps(_middle(images, self.side))
+        *_, conv, fc = self.maps(_crop_centre(images, self.side))
         fc = fc[:, 0, 0]
         taps = {"conv": conv, "fc": fc, "y": self.drop(nn.relu(fc), deterministic=not train)}
         return taps if train else taps | self.pooled(images)
 
     def pooled(self, images: jax.Array) -> dict[str, jax.Array]:
-        """The taps of the whole image."""
+        """The taps of the full image."""
         n, height, width, channels = images.shape
         if min(height, width) < 2 * self.side:
             images = jax.image.resize(images, (n, 2 * height, 2 * width, channels), "linear")
@@ -69,13 +69,13 @@ class _Exemplar(nn.Module):
         return dict(zip(names, parts, strict=True)) | {"pooled": jnp.concatenate(parts, axis=-1)}
 
 
-def _middle(images: jax.Array, side: int) -> jax.Array:
+def _crop_centre(images: jax.Array, side: int) -> jax.Array:
     top, left = ((have - side) // 2 for have in images.shape[1:3])
     return images[:, top : top + side, left : left + side]
 
 
 def _quadrants(x: jax.Array) -> jax.Array:
-    """The largest value of each channel in each quadrant of a map f[n,h,w,c], f[n,4*c]."""
+    """The maximum of each channel in each quadrant of a map f[n,h,w,c], f[n,4*c]."""
     rows, columns = ((have + 1) // 2 for have in x.shape[1:3])
     halves = [x[:, :rows], x[:, -rows:]]
     parts = [part for half in halves for part in (half[:, :, :columns], half[:, :, -columns:])]
@@ -83,29 +83,29 @@ def _quadrants(x: jax.Array) -> jax.Array:
 
 
 def exemplar(*, widths: Sequence[int], hidden: int, dropout: float, side: int = 32) -> pure.Net:
-    """The encoder for patches of that side. Published: dropout 0.5 and one of
+    """The encoder for patches with this side. Published: dropout 0.5 and one of
 
     widths (64, 64), hidden 128 (64c5-64c5-128f); (64, 128, 256), 512; (92, 256, 512), 1024.
 
-    Dropout is that of the hidden units, in training. Images are as large as a patch or larger.
+    Dropout applies to the hidden units, in training. Images are at least as large as a patch.
 
     Raises: contracts.UserError: fewer than two convolutions, a side that is not a multiple of 4, a
       dropout outside of [0, 1); on initialisation, smaller images.
     """
     if len(widths) < _POOLED or min(*widths, hidden) < 1:
         raise contracts.UserError(
-            f"the encoder 'exemplar' has widths {tuple(widths)} and hidden {hidden}; give it two "
-            "widths or more, all of them positive, such as (64, 64) and 128"
+            f"the encoder 'exemplar' has widths {tuple(widths)} and hidden {hidden}; give it at "
+            "least two widths, all of them positive, such as (64, 64) and 128"
         )
-    if side < _SHRUNK or side % _SHRUNK:
+    if side < _STRIDE or side % _STRIDE:
         raise contracts.UserError(
-            f"the encoder 'exemplar' has side={side}; set it to a multiple of {_SHRUNK}, as "
-            "published to 32"
+            f"the encoder 'exemplar' has side={side}; set it to a multiple of {_STRIDE}; the "
+            "published value is 32"
         )
     if not 0 <= dropout < 1:
         raise contracts.UserError(
-            f"the encoder 'exemplar' has dropout {dropout}; set it to a part of the units from 0 "
-            "to less than 1"
+            f"the encoder 'exemplar' has dropout {dropout}; set it to a fraction of the units, "
+            "from 0 to less than 1"
         )
 
     def check(images: jax.Array) -> None:

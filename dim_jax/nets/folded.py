@@ -1,19 +1,19 @@
-"""Strided-crop encoders: overlapping crops, each encoded apart, folded to a 7x7 map.
+"""Strided-crop encoders: overlapping crops, encoded separately and folded to a 7x7 map.
 
-Nothing below the map sees more than one crop, so that a local feature predicts its neighbours from
-its own quarter of the image's side only. Batch norm of the crops is over all crops of all images;
-`norm` "layer" or "none" stands in its place (`layers.norm`).
-Taps: local and conv are the 7x7 map. With a single global, fc is the hidden layer and y the affine
-layer above the whole map. With several, "globals" f[n,5,5,d] holds one vector for each 3x3 block of
-the map, fc is the layer below them and y all of them in a row: the published network has neither.
-With a context network, "context" f[n,7,7,d] is what it makes of the map (`contexts`), fc the mean
-of the map over its locations and y that of the contexts.
+The layers below the map see one crop at a time, so a local feature has a receptive field of a
+quarter of the image's side. Batch norm of the crops is over all crops of all images; `norm` "layer"
+or "none" replaces it (`layers.norm`).
+Taps: local and conv are the 7x7 map. With a single global vector, fc is the hidden layer and y the
+affine layer above the map. With several, "globals" f[n,5,5,d] holds one vector for each 3x3 block
+of the map, fc is the layer below them and y their concatenation; the published network has neither
+fc nor y. With a context network, "context" f[n,7,7,d] is its output (`contexts`), fc the mean of
+the map over its locations and y that of the contexts.
 
 Source: Hjelm et al. 2019, section 4.2 and Table 3; official DIM code, configs/convnets.py
   (foldalex64x64, foldmultialex64x64) and configs/resnets.py (foldresnet19_32x32 and its sibling).
-Differs: convolutions under batch norm have no bias and all weights are uniform within
-  1/sqrt(fan_in), as in `encoders`; the newest official AlexNet-like one with a single global draws
-  them from normal(0, 0.02) and has biases, which batch norm cancels.
+Differs: convolutions followed by batch norm have no bias and all weights are uniform within
+  1/sqrt(fan_in), as in `encoders`; the newest official AlexNet-like encoder with a single global
+  vector draws them from normal(0, 0.02) and has biases, which batch norm cancels.
 """
 
 import functools
@@ -26,13 +26,13 @@ from dim_jax.nets import crops, layers, microbatches, pure
 
 
 def _conv(x: jax.Array, features: int, kernel: int, stride: int, padding: int, *, norm, name):
-    """Convolution and `norm(name)` behind it, in the module that calls."""
+    """Convolution followed by `norm(name)`, as submodules of the calling module."""
     x = layers.Conv(features, kernel, stride, padding, name=name)(x)
     return norm(f"{name}_norm")(x)
 
 
 class _AlexNet(nn.Module):
-    """Five convolutions of 3x3 for each crop, 3/2 max pooling behind those in `pools`."""
+    """Five 3x3 convolutions for each crop, with 3/2 max pooling after those in `pools`."""
 
     width: int
     pools: tuple[int, ...]
@@ -49,7 +49,7 @@ class _AlexNet(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Convolutions 1x1, 3x3 (strided) and 1x1 to 4 * width channels, beside a shortcut."""
+    """Convolutions 1x1, 3x3 (strided) and 1x1 to 4 * width channels, plus a shortcut."""
 
     width: int
     stride: int
@@ -69,7 +69,7 @@ class _Bottleneck(nn.Module):
 class _ResNet(nn.Module):
     """A strided 3x3 convolution and three stages of bottlenecks for each crop.
 
-    Stage s has blocks[s] of them, of width * 2^s; its first one has strides[s].
+    Stage s has blocks[s] bottlenecks of width * 2^s; the first has the stride strides[s].
     """
 
     width: int
@@ -94,9 +94,9 @@ class _ResNet(nn.Module):
 
 
 class _Single(nn.Module):
-    """fc and y above the whole map; with `summary`, a 3/2 convolution of so many channels first.
+    """fc and y above the map, after a 3/2 convolution with `summary` channels, if given.
 
-    `dropout` stands behind that convolution, where it takes whole channels, and the hidden layer.
+    `dropout` follows that convolution, where it drops entire channels, and the hidden layer.
     """
 
     summary: int | None
@@ -119,7 +119,7 @@ class _Single(nn.Module):
 
 
 class _Multiple(nn.Module):
-    """A global of `features` numbers for each 3x3 block of the map."""
+    """A global vector of `features` numbers for each 3x3 block of the map."""
 
     features: int
     norm: str
@@ -137,7 +137,7 @@ class _Multiple(nn.Module):
 
 
 class _Context(nn.Module):
-    """A context network's map, and the mean of both maps over their locations."""
+    """The map of a context network, and the means of both maps over their locations."""
 
     context: nn.Module
 
@@ -181,7 +181,7 @@ def folded_alexnet64(
     """AlexNet-like, 16x16 crops of 64x64 images; 7x7 locations of 2*width, y of `features`.
 
     Published: width 96, hidden 4096, features 64, dropout 0.1. Between the map and the hidden
-    layer stands a convolution of 4*width channels, 3x3 with stride 2.
+    layer is a convolution of 4*width channels, 3x3 with stride 2.
     """
     return _encoder(
         "folded_alexnet64",
@@ -196,7 +196,7 @@ def folded_alexnet32(
 ) -> pure.Net:
     """`folded_alexnet64` for 8x8 crops of 32x32 images. Not published.
 
-    Without the first pooling: with it, crops of 8 pixels are at 1x1 after two convolutions.
+    Without the first pooling, which would reduce crops of 8 pixels to 1x1 after two convolutions.
     """
     return _encoder(
         "folded_alexnet32",
@@ -212,8 +212,8 @@ def folded_resnet32(
     """Bottleneck ResNet, 8x8 crops of 32x32 images; 7x7 locations of 16*width, y of `features`.
 
     Published: width 64, hidden 1024, features 64, and blocks (2, 2, 2), 19 layers, or (3, 6, 3),
-    37 layers. The newest official file writes the latter with two repetitions of 0, which leave
-    out what shrinks the crops; its first form has these numbers.
+    37 layers. The newest official file has two repetition counts of 0 in the latter, which omit
+    the layers that shrink the crops; its first version has these numbers.
     """
     head = _Single(None, hidden, features, 0.0, norm)
     return _encoder("folded_resnet32", 32, _resnet32(width, blocks, norm), head)
@@ -222,8 +222,9 @@ def folded_resnet32(
 def folded_resnet64(
     *, width: int, blocks: Sequence[int], hidden: int, features: int, norm: str = "batch"
 ) -> pure.Net:
-    """`folded_resnet32` for 16x16 crops of 64x64 images. Not published: its first stage has a
-    stride of 2 as well, which is the only difference.
+    """`folded_resnet32` for 16x16 crops of 64x64 images. Not published.
+
+    The only difference is that its first stage has a stride of 2 as well.
     """
     head = _Single(None, hidden, features, 0.0, norm)
     return _encoder("folded_resnet64", 64, _resnet64(width, blocks, norm), head)
@@ -232,7 +233,7 @@ def folded_resnet64(
 def folded_multi_alexnet64(*, width: int, features: int, norm: str = "batch") -> pure.Net:
     """`folded_alexnet64` with 5x5 globals of `features` numbers. Published: width 96, features 192.
 
-    The globals end in batch norm and ReLU, as in the official code; there is no output layer.
+    Batch norm and ReLU are the last layers of the globals, as in the official code.
     """
     return _encoder(
         "folded_multi_alexnet64", 64, _alexnet64(width, norm), _Multiple(features, norm)
@@ -251,8 +252,8 @@ def folded_multi_resnet32(
 ) -> pure.Net:
     """`folded_resnet32` with 5x5 globals of `features` numbers.
 
-    Table 3 has such a network on CIFAR-10; its layers above the map are in no released file, so
-    they are those of `folded_multi_alexnet64`.
+    Table 3 has such a network on CIFAR-10; no released file has its layers above the map, so they
+    are those of `folded_multi_alexnet64`.
     """
     body = _resnet32(width, blocks, norm)
     return _encoder("folded_multi_resnet32", 32, body, _Multiple(features, norm))
@@ -267,23 +268,23 @@ def folded_multi_resnet64(
 
 
 def folded_context_alexnet64(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
-    """The crops of `folded_alexnet64` under a network of `contexts`. Published: width 96.
+    """The crops of `folded_alexnet64` with a network of `contexts` on top. Published: width 96.
 
-    With the norm "batch" the statistics of a crop's features are those of all crops, the rows
-    below it included, so that a context knows a little of them.
+    With the norm "batch" the statistics are over all crops, including those of the rows below, so
+    that a little information on them leaks into a context.
     """
     return _encoder("folded_context_alexnet64", 64, _alexnet64(width, norm), _Context(context))
 
 
 def folded_context_alexnet32(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
-    """The crops of `folded_alexnet32` under a network of `contexts`. Not published."""
+    """The crops of `folded_alexnet32` with a network of `contexts` on top. Not published."""
     return _encoder("folded_context_alexnet32", 32, _alexnet32(width, norm), _Context(context))
 
 
 def folded_context_resnet32(
     *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
 ) -> pure.Net:
-    """The crops of `folded_resnet32` under a network of `contexts`. Published: width 64."""
+    """The crops of `folded_resnet32` with a network of `contexts` on top. Published: width 64."""
     body = _resnet32(width, blocks, norm)
     return _encoder("folded_context_resnet32", 32, body, _Context(context))
 
@@ -291,9 +292,9 @@ def folded_context_resnet32(
 def folded_context_resnet64(
     *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
 ) -> pure.Net:
-    """The crops of `folded_resnet64` under a network of `contexts`.
+    """The crops of `folded_resnet64` with a network of `contexts` on top.
 
-    Greedy InfoMax has such a network without norm: width 64, blocks (3, 4, 6).
+    Greedy InfoMax has such a network without normalisation: width 64, blocks (3, 4, 6).
     """
     body = _resnet64(width, blocks, norm)
     return _encoder("folded_context_resnet64", 64, body, _Context(context))

@@ -1,4 +1,4 @@
-"""Small networks on top of representations: discriminators, classifiers and decoders."""
+"""Small networks on top of representations: discriminators, classifiers, embeddings, decoders."""
 
 from collections.abc import Callable, Sequence
 
@@ -85,7 +85,7 @@ class _Embedding(nn.Module):
         if self.norm == "batch":
             x = layers.batch_norm(train, name="norm0")(x)
         shortcut = layers.Kernel(self.features, layers.noisy_identity, name="shortcut")(inputs)
-        # Its bias is that of the shortcut: the sum has one.
+        # The shortcut has no bias: the sum needs only one.
         zero = layers.Linear(self.features, kernel_init=nn.initializers.zeros, name="linear1")
         x = zero(nn.relu(x), (inputs, shortcut))
         return layers.batch_norm(train, name="norm")(x)
@@ -130,14 +130,14 @@ class _Decoder(nn.Module):
             x = layers.ConvTranspose(width, 4, 2, 1, name=f"conv{index}")(x)
             x = nn.relu(layers.batch_norm(train, name=f"conv{index}_norm")(x))
         x = layers.Conv(channels, 3, 1, 1, name="image")(x)
-        top, left = ((have - side) // 2 for have, side in zip(x.shape[1:3], sides, strict=True))
+        top, left = ((larger - side) // 2 for larger, side in zip(x.shape[1:3], sides, strict=True))
         return jnp.tanh(x[:, top : top + sides[0], left : left + sides[1]])
 
 
 def coordinates(*, widths: Sequence[int]) -> Callable[[int], pure.Net]:
-    """For a number of outputs, the MLP f[..., d] -> logits f[..., outputs], batch norm, ReLU.
+    """A function from a number of outputs to the MLP f[..., d] -> logits f[..., outputs].
 
-    Published: widths (512, 512) (from memory).
+    With batch norm and ReLU. Published: widths (512, 512) (from memory).
     Source: Hjelm et al. 2019, section 4.3.
     Differs: the official code, functions/coordinates.py, has a hidden layer of twice the map's
       side and a layer norm over both coordinates' logits.
@@ -162,23 +162,25 @@ def joint_discriminator(*, width: int, features: int, widths: Sequence[int]) -> 
     """(images f[n,h,w,c], codes f[n,d]) -> logits f[n] of the pairs, ReLU, no normalisation.
 
     A convolutional encoder of the image (4/2/1, until a side of the map is 4 or less), one linear
-    layer to `features`, concatenation with the code, an MLP. Codes f[n,m,d] are m for each image,
-    which is encoded once: logits f[n,m]. Published: features 256, widths (512, 128).
+    layer to `features`, concatenation with the code, an MLP. For m codes per image, f[n,m,d], the
+    image is encoded once: logits f[n,m]. Published: features 256, widths (512, 128).
 
     Args:
       width: channels of the first convolution; twice and four times as many in the next ones.
-      features: of the encoded image.
-      widths: of the hidden layers behind the concatenation.
+      features: number of features of the encoded image.
+      widths: of the hidden layers after the concatenation.
 
     Source: the official framework of DIM, models/ali.py (also the critic of its models/mine.py).
-    Differs: the map is halved until its side is 4 or less whatever the image size.
+    Differs: the map is halved until its side is 4 or less for every image size.
     """
     return pure.net(_JointDiscriminator(width, features, tuple(widths)))
 
 
 def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch") -> pure.Net:
-    """One-hidden-layer classifier f[n,...] -> logits f[n,k]: linear, dropout, batch norm, ReLU,
-    linear. Published: hidden 200, dropout 0.1. Another `norm` is one of `layers.norm`.
+    """Classifier with one hidden layer, f[n,...] -> logits f[n,k].
+
+    Linear, dropout, batch norm, ReLU, linear. Published: hidden 200, dropout 0.1. `norm` is one of
+    `layers.norm`.
 
     Source: Hjelm et al. 2019, section 4.2; official DIM code, classifier.py.
     """
@@ -186,8 +188,10 @@ def classifier(*, hidden: int, dropout: float, classes: int, norm: str = "batch"
 
 
 def mlp_classifier(*, hidden: int, dropout: float, classes: int) -> pure.Net:
-    """AMDIM's classifier f[n,...] -> logits f[n,k]: dropout, linear, batch norm, ReLU, dropout,
-    linear. Published: hidden 1024, dropout 0.2. The linear one is `affine`.
+    """AMDIM's classifier with one hidden layer, f[n,...] -> logits f[n,k].
+
+    Dropout, linear, batch norm, ReLU, dropout, linear. Published: hidden 1024, dropout 0.2. Its
+    linear classifier is `affine`.
 
     Source: official AMDIM code, model.py.
     """
@@ -195,12 +199,13 @@ def mlp_classifier(*, hidden: int, dropout: float, classes: int) -> pure.Net:
 
 
 def embedding(*, norm: str) -> Callable[[int], pure.Net]:
-    """For a number of features, the net f[n,h,w,c] -> f[n,h,w,features] in whose space AMDIM
-    scores the locations of a map: a linear map that starts as a noisy identity, plus two layers of
-    1x1 of which the second starts at 0, then batch norm.
+    """A function from a number of features to AMDIM's embedding f[n,h,w,c] -> f[n,h,w,features].
+
+    AMDIM scores the locations of a map in this space. It is a linear map, initialised to a noisy
+    identity, plus two 1x1 layers, the second initialised to 0, then batch norm.
 
     Args:
-      norm: "none", as published, or "batch": batch norm behind the first of the two layers.
+      norm: "none", as published, or "batch": batch norm after the first of the two layers.
 
     Raises: contracts.UserError: another norm.
 
@@ -211,14 +216,14 @@ def embedding(*, norm: str) -> Callable[[int], pure.Net]:
     return lambda features: pure.net(_Embedding(features, norm))
 
 
-def check_images(made: jax.Array, images: jax.Array, role: str) -> None:
-    """Raises UserError where a decoder or generator makes images of another size than the data's.
+def check_images(generated: jax.Array, images: jax.Array, role: str) -> None:
+    """Raises UserError if the output of a decoder or generator is not of the size of the images.
 
     Args:
-      role: the argument of the method that it is.
+      role: the name of the network among the method's arguments.
     """
-    if made.shape != images.shape:
-        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (made, images))
+    if generated.shape != images.shape:
+        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (generated, images))
         raise contracts.UserError(
             f"the {role} makes images of {got} and the data has {wanted}; set the argument shape "
             f"of the method's {role} to {images.shape[1:]}"
@@ -226,18 +231,18 @@ def check_images(made: jax.Array, images: jax.Array, role: str) -> None:
 
 
 def decoder(*, base: int, widths: Sequence[int], shape: tuple[int, int, int]) -> pure.Net:
-    """Decoder f[n,...] -> images f[n,h,w,c] in [-1, 1]: linear, then one doubling for each width.
+    """Decoder f[n,...] -> images f[n,h,w,c] in [-1, 1]; each of `widths` doubles the map.
 
-    Linear to a map of `base` channels, transposed convolutions (4/2/1) of `widths` channels, each
-    of these with batch norm and ReLU; a convolution (3/1/1) to the image, tanh. Published: base
-    512, widths (256, 128, 64), shape (32, 32, 3), which starts from 4x4.
+    A linear layer to a map of `base` channels, transposed convolutions (4/2/1) of `widths`
+    channels, all of these with batch norm and ReLU; a convolution (3/1/1) to the image, tanh.
+    Published: base 512, widths (256, 128, 64), shape (32, 32, 3), with a first map of 4x4.
 
     Args:
-      shape: (h, w, c) of the images. The first map has side / 2^len(widths), rounded up, and the
-        centre of the last one is the image: with three widths 28 starts from 4 and is cut out of
-        32, and 64 starts from 8.
+      shape: (h, w, c) of the images. The side of the first map is side / 2^len(widths), rounded
+        up, and the image is the centre of the last map: with three widths, 28 pixels are the
+        centre of 32 and start from 4x4, and 64 pixels start from 8x8.
 
     Source: Hjelm et al. 2019, section 4.2; official DIM code, configs/deconvnets.py.
-    Differs: pixels are the last axis of the first map, which only renames hidden units.
+    Differs: the first map has the channels as its last axis, which only renames hidden units.
     """
     return pure.net(_Decoder(base, tuple(widths), tuple(shape)))

@@ -1,8 +1,8 @@
-"""Layers with the initialisation and the normalisation constants behind the published numbers.
+"""Layers with the initialisation and normalisation constants of the published experiments.
 
-The originals are PyTorch code; its defaults differ from Flax's:
-weights AND biases are uniform within +-1/sqrt(fan_in), batch norm averages with weight 0.1 and
-eps 1e-5, layer norm has eps 1e-5.
+The original code is in PyTorch, whose defaults differ from Flax's: weights AND biases are uniform
+within +-1/sqrt(fan_in), batch norm has momentum 0.1 (0.9 in Flax's convention) and eps 1e-5, layer
+norm has eps 1e-5.
 """
 
 import math
@@ -16,7 +16,7 @@ from jax import lax
 from dim_jax import contracts
 from dim_jax.nets import products
 
-# `with norm_groups(k): ...`: batch norm that is traced there has k groups unless told otherwise.
+# `with norm_groups(k): ...`: batch norm traced inside it has k groups by default.
 norm_groups = jax.make_user_context(1)
 
 _MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults
@@ -32,7 +32,7 @@ def _uniform_within(limit: float):
 
 
 def noisy_identity(rng: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """Uniform within +-0.01 with ones on the diagonal: a shortcut that starts as a copy.
+    """Uniform within +-0.01 with ones on the diagonal: an almost identical copy of the input.
 
     Source: official DIM code, mi_networks.py.
     """
@@ -41,7 +41,7 @@ def noisy_identity(rng: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
 
 
 class Kernel(nn.Module):
-    """The kernel f[c, features] of a linear map of f[..., c], for products made elsewhere."""
+    """The kernel f[c, features] of a linear map of f[..., c], for products computed elsewhere."""
 
     features: int
     kernel_init: nn.initializers.Initializer = fan_in_uniform
@@ -54,7 +54,7 @@ class Kernel(nn.Module):
 class Linear(nn.Module):
     """Affine map of the last axis, f[..., c] -> f[..., features]; a 1x1 convolution on maps.
 
-    With a `shortcut`, a pair of inputs and kernel, their product is added.
+    If given, the product of `shortcut`, a pair of inputs and kernel, is added.
     """
 
     features: int
@@ -78,11 +78,11 @@ class Linear(nn.Module):
 def normed_linear(
     inputs: jax.Array, features: int, *, train: bool, linear: str, norm: str
 ) -> jax.Array:
-    """Linear map without bias and batch norm, f[..., c] -> f[..., features].
+    """Linear map without bias, then batch norm, f[..., c] -> f[..., features].
 
-    Called inside a module; `linear` and `norm` are the names of the two parts. Where the map
-    widens, batch statistics are made from the covariance of the inputs, and the outputs need not
-    be read once more for them, nor in the backward pass.
+    Called inside a module; `linear` and `norm` are the names of the two submodules. With at least
+    twice as many features as inputs, batch statistics are computed from the covariance of the
+    inputs, which saves another pass over the outputs, also in the backward pass.
     """
     if 2 * inputs.shape[-1] > features or norm_groups.value > 1:
         outputs = Linear(features, use_bias=False, name=linear)(inputs)
@@ -93,7 +93,7 @@ def normed_linear(
 
 @jax.custom_vjp
 def _gram(rows: jax.Array) -> jax.Array:
-    """rows^T rows, f[n,c] -> f[c,c]; its derivative is one product, where JAX makes two."""
+    """rows^T rows, f[n,c] -> f[c,c]; its derivative is one product, where JAX would use two."""
     return rows.T @ rows
 
 
@@ -104,7 +104,7 @@ _gram.defvjp(
 
 
 class _NormOfLinear(nn.Module):
-    """Batch norm of inputs f[..., c] @ kernel f[c, d], its parameters and statistics as usual."""
+    """Batch norm of inputs f[..., c] @ kernel f[c, d], with its usual parameters and statistics."""
 
     train: bool
 
@@ -125,17 +125,17 @@ class _NormOfLinear(nn.Module):
             covariance = _gram(rows) / len(rows)
             mean, var = centre @ kernel, jnp.sum(kernel * (covariance @ kernel), 0)
             for variable, value in zip(running, (mean, var), strict=True):
-                kept = _MOMENTUM * variable.value + (1 - _MOMENTUM) * value
-                variable.value = lax.stop_gradient(kept)
+                average = _MOMENTUM * variable.value + (1 - _MOMENTUM) * value
+                variable.value = lax.stop_gradient(average)
         factor = scale * lax.rsqrt(var + EPSILON)
         outputs = products.dot(inputs, kernel * factor) + bias
         return outputs if self.train else outputs - mean * factor
 
 
 class Conv(nn.Module):
-    """Square convolution, without bias unless asked, f[n,h,w,c] -> f[n,h',w',features].
+    """Convolution with a square kernel, by default without bias, f[n,h,w,c] -> f[n,h',w',features].
 
-    Padding is explicit on both sides, as in the originals: "SAME" differs for k=3, s=2.
+    Padding is explicit on both sides, as in the original code: "SAME" differs for k=3, s=2.
     """
 
     features: int
@@ -156,14 +156,14 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """Square transposed convolution without bias, f[n,h,w,c] -> f[n,h',w',features].
+    """Transposed convolution with a square kernel, no bias, f[n,h,w,c] -> f[n,h',w',features].
 
     output[stride * i + k - padding] += input[i] @ kernel[k] along each side, so that
     h' = stride * (h - 1) + kernel - 2 * padding; kernel 4, stride 2, padding 1 doubles the size.
 
     Source: PyTorch, ConvTranspose2d (output_padding 0, no dilation).
-    Differs: the kernel is stored f[k,k,c,features]. Its initial limit is the original's, where
-    the fan-in counts the output channels: 1/sqrt(features * kernel^2).
+    Differs: the kernel is stored as f[k,k,c,features]. Its initialisation is the original's, where
+    the fan-in counts the output channels: uniform within 1/sqrt(features * kernel^2).
     """
 
     features: int
@@ -180,11 +180,11 @@ class ConvTranspose(nn.Module):
 
 
 def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
-    """What stands behind a linear map or convolution without bias, f[n,...,c] -> f[n,...,c].
+    """The normalisation after a linear map or convolution without bias, f[n,...,c] -> f[n,...,c].
 
     Args:
       kind: "batch", `batch_norm`; "layer", layer norm over the channels of one location, so that
-        no location sees another one; "none", a bias, which starts at 0.
+        locations stay independent; "none", a bias, initialised to 0.
 
     Raises: contracts.UserError: another kind.
     """
@@ -199,12 +199,12 @@ def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array
 
 
 def batch_norm(train: bool, name: str | None = None, groups: int | None = None) -> nn.Module:
-    """Batch norm over all axes but the last, over the global batch or over groups of it.
+    """Batch norm over all axes but the last, of the global batch or of groups (ghost batch norm).
 
-    With k groups every n/k consecutive examples (entries of the first axis) are normalised by
-    their own mean and variance, and the running averages move by the means over groups. With as
-    many groups as devices these are per-device statistics, which the forward and the backward
-    pass need no communication for; the running averages need that of 2 numbers for each channel.
+    With k groups, every n/k consecutive examples (entries of the first axis) are normalised by
+    their mean and variance, and the running averages are updated with the means over groups. With
+    one group per device these are per-device statistics: the forward and backward pass need no
+    communication; the running averages need that of 2 numbers for each channel.
 
     Args:
       groups: k; by default that of the context `norm_groups`, 1 outside of it. Evaluation mode,
@@ -221,7 +221,7 @@ def batch_norm(train: bool, name: str | None = None, groups: int | None = None) 
 
 
 class _GroupedBatchNorm(nn.Module):
-    """`nn.BatchNorm` in training mode, its parameters and state, with statistics per group."""
+    """`nn.BatchNorm` in training mode, with the same parameters and state but group statistics."""
 
     groups: int
 
@@ -229,8 +229,8 @@ class _GroupedBatchNorm(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         if len(inputs) % self.groups:
             raise contracts.UserError(
-                f"batch norm in {self.groups} groups got {len(inputs)} examples, which does not "
-                "divide; set train.norm_groups to a divisor of the batch"
+                f"batch norm got {len(inputs)} examples, which {self.groups} groups do not divide; "
+                "set train.norm_groups to a divisor of the batch"
             )
         width = inputs.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, width)
@@ -238,16 +238,17 @@ class _GroupedBatchNorm(nn.Module):
         x = inputs.astype(jnp.float32).reshape(self.groups, -1, *width)
         mean = x.mean(axis=1)
         variance = jnp.maximum(jnp.square(x).mean(axis=1) - jnp.square(mean), 0.0)
-        self._average("mean", mean, jnp.zeros)
-        self._average("var", variance, jnp.ones)
+        self._update_average("mean", mean, jnp.zeros)
+        self._update_average("var", variance, jnp.ones)
         factor = scale * lax.rsqrt(variance + EPSILON)
         outputs = (x - mean[:, None]) * factor[:, None] + bias
         return outputs.reshape(inputs.shape)
 
-    def _average(self, name: str, of_groups: jax.Array, start: Callable) -> None:
-        running = self.variable("batch_stats", name, start, of_groups.shape[1:])
+    def _update_average(self, name: str, values: jax.Array, start: Callable) -> None:
+        """Updates a running average with the mean over groups of values f[groups,c]."""
+        running = self.variable("batch_stats", name, start, values.shape[1:])
         if not self.is_initializing():
-            running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * of_groups.mean(axis=0)
+            running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * values.mean(axis=0)
 
 
 class _Bias(nn.Module):
@@ -257,7 +258,7 @@ class _Bias(nn.Module):
 
 
 class ScaleAndBias(nn.Module):
-    """The scale and the bias of a norm of inputs f[..., c], each f[c], for norms made elsewhere."""
+    """The scale and bias f[c] of a norm of inputs f[..., c], for norms computed elsewhere."""
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -274,10 +275,10 @@ def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Ar
 
 
 def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
-    """Max pooling without padding, sizes rounded down.
+    """Max pooling without padding, with output sizes rounded down.
 
-    Where windows of 2 do not overlap, equal numbers share the gradient: a twentieth of the time of
-    the general gradient on a CPU.
+    For windows of 2 without overlap, equal maxima share the gradient, which takes a twentieth of
+    the time of the general gradient on a CPU.
     """
     if window == stride == 2:
         rows, columns = (side // 2 * 2 for side in inputs.shape[1:3])
@@ -287,15 +288,16 @@ def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
 
 
 def average_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
-    """Average pooling without padding, sizes rounded down; the stride divides the window.
+    """Average pooling without padding, with output sizes rounded down.
 
-    The means of blocks of stride x stride, then those of neighbouring blocks.
+    Computed from blocks of stride x stride pixels, then neighbouring blocks; the stride divides the
+    window.
 
     Raises: ValueError: the stride does not divide the window.
     """
     if window % stride:
         raise ValueError(
-            f"window {window} and stride {stride}: the stride divides the window; use another one"
+            f"window {window} and stride {stride}: the stride has to divide the window"
         )
     n, height, width, channels = inputs.shape
     rows, columns, blocks = height // stride, width // stride, window // stride
@@ -313,15 +315,16 @@ def moments(
     """Mean and variance f[...,d] of the channels' positions f[k,d] under responses f[...,k].
 
     Args:
-      floor: added to the variance, in variances of the positions themselves, so that nothing
-        depends on their scale. Where all positions are equal it is in units of 1: a variance of 0
-        has no density.
+      floor: added to the variance, as a multiple of the variance of the positions, so that their
+        scale has no effect. If all positions are equal it is a multiple of 1: a distribution of
+        variance 0 has no density.
     """
     centre = positions.mean(axis=0)
     offsets = positions - centre
     both = jnp.concatenate([offsets, offsets**2], axis=1)
-    # In full precision on every device, whatever the compute dtype: the variance is a difference
-    # of near equals, which TF32 gets wrong by tens of percent for the surest responses.
+    # In full precision on every device and for every compute dtype: the variance is a difference
+    # of nearly equal numbers, for which TF32 has errors of tens of percent at the sharpest
+    # responses.
     sums = jnp.dot(responses, both, precision=lax.Precision.HIGHEST)
     mean, square = jnp.split(sums, 2, axis=-1)
     spread = jnp.mean(offsets**2, axis=0)
@@ -330,13 +333,13 @@ def moments(
 
 
 def gradients(images: jax.Array) -> jax.Array:
-    """Sobel derivatives of the grey images, f[n,h,w,c] -> f[n,h,w,2]: along the width, the height.
+    """Sobel derivatives along width and height of the grey images, f[n,h,w,c] -> f[n,h,w,2].
 
-    Grey is the mean of the channels, and 0, the mid-grey of normalised images, lies around them.
-    The kernels are [1, 2, 1] across and [-1, 0, 1] along, without a scale of their own.
+    Grey is the mean of the channels; the padding is 0, the mid-grey of normalised images. The
+    kernels are [1, 2, 1] across and [-1, 0, 1] along the derivative, without a scale.
 
     Source: Bojanowski & Joulin 2017; official NAT code, main.lua.
-    Differs: the original adds to each derivative a constant, random and never trained.
+    Differs: the original adds a random constant, which is not trained, to each derivative.
     """
     grey = jnp.pad(images.mean(axis=-1), ((0, 0), (1, 1), (1, 1)))
     across_rows = grey[:, :-2] + 2 * grey[:, 1:-1] + grey[:, 2:]

@@ -1,7 +1,7 @@
-"""The image-manifold layer, which embeds its channels, and encoders made of such layers.
+"""The image-manifold layer, which embeds its channels, and encoders with such layers.
 
-Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster). What it does not say (bias, stride,
-padding, norm of the filters, inverse temperature, variance of a point) is ours, as said below.
+Source: Klindt, Balle, Shlens and Simoncelli 2020 (poster). What it leaves open (bias, stride,
+padding, norm of the filters, inverse temperature, variance of a point) is ours, as described below.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from dim_jax import contracts
 from dim_jax.nets import layers, microbatches, products, pure
 
-_FLOOR = 1e-3  # of the variance of a point, in variances of the channels' positions
+_FLOOR = 1e-3  # of the variance of a point, relative to the variance of the channels' positions
 PASSED = ("mean", "responses")
 
 
@@ -24,13 +24,13 @@ class Manifold(nn.Module):
         mean      z = sum_k y_k e_k
         variance  s^2 = sum_k y_k (e_k - z)^2, coordinate by coordinate
 
-    for channels k at learned positions e_k: at every location the normal law that is fitted to the
-    pattern of responses. Filters have norm 1, so that the one `gain`, which is learned, says how
-    sharp responses are. The variance has a floor in units of the variance of all positions, with
-    which nothing changes where all positions are scaled.
+    for channels k at learned positions e_k: at every location, the normal distribution fitted to
+    the pattern of responses. Filters have norm 1, so that the single learned `gain` controls how
+    sharp responses are. The variance has a floor relative to the variance of all positions, so that
+    a common scale of the positions has no effect.
 
-    channels: k. kernel, stride: of the convolution, without padding. dimensions: d. gain: where it
-    starts; near 0 all responses are equal and nothing can be learned from z.
+    channels: number of k. kernel, stride: of the convolution, without padding. dimensions: d. gain:
+    its initial value; near 0 all responses are equal and nothing can be learned from z.
     """
 
     channels: int
@@ -42,9 +42,9 @@ class Manifold(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array) -> contracts.Embedded:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.channels)
-        filters = _unit(self.param("kernel", nn.initializers.normal(), shape))
+        filters = _normalise_filters(self.param("kernel", nn.initializers.normal(), shape))
         bias = self.param("bias", nn.initializers.zeros, shape[-1:])
-        # As a logarithm it stays positive.
+        # The logarithm is learned, so that the gain stays positive.
         gain = jnp.exp(self.param("log_gain", nn.initializers.constant(jnp.log(self.gain)), ()))
         matches = products.conv(inputs, filters, self.stride, 0) + bias
         responses = nn.softmax(gain * matches)
@@ -52,20 +52,20 @@ class Manifold(nn.Module):
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
         )
         mean, variance = layers.moments(responses, positions, _FLOOR)
-        # Its parameters are not of single examples: `_with_parameters` adds them.
+        # Positions and filters have no batch axis: `_with_parameters` adds them.
         return contracts.Embedded(responses, mean, variance, None, None)
 
 
-def _unit(kernel: jax.Array) -> jax.Array:
-    """The filters of a kernel f[s,s,c,k], each with norm 1."""
+def _normalise_filters(kernel: jax.Array) -> jax.Array:
+    """The filters of a kernel f[s,s,c,k], each divided by its norm."""
     return kernel / jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2)) + 1e-12)
 
 
 class ManifoldEncoder(nn.Module):
     """Manifold layers with pooling, hidden ReLU layers, and the affine layer that gives y.
 
-    Taps: conv and local, the map behind the last pooling; fc; y; and `embedded`, what each of the
-    layers made.
+    Taps: conv and local, the map after the last pooling; fc; y; and `embedded`, the outputs of each
+    layer.
     """
 
     channels: tuple[int, ...]
@@ -82,8 +82,8 @@ class ManifoldEncoder(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
         del train
         x, embedded = images, []
-        of_layers = zip(self.channels, self.kernels, self.strides, self.dimensions, strict=True)
-        for index, sizes in enumerate(of_layers):
+        all_sizes = zip(self.channels, self.kernels, self.strides, self.dimensions, strict=True)
+        for index, sizes in enumerate(all_sizes):
             layer = Manifold(*sizes, self.gain, name=f"manifold{index}")(x)
             embedded.append(layer)
             x = getattr(layer, self.passed)
@@ -108,20 +108,20 @@ def manifold(
     hidden: Sequence[int],
     features: int,
 ) -> pure.Net:
-    """An encoder of one manifold layer for each entry of the first five arguments, of any images.
+    """An encoder with one manifold layer per entry of the first five arguments, for any image size.
 
     Published: 256 channels of 9x9 in 2 dimensions, for MNIST and for display; a stack of two with
     max pooling for shiftMNIST, and of three, whose sizes are not published.
 
     Args:
-      pools: side and stride of the max pooling behind each layer; 1 = none.
-      gain: inverse temperature of the softmax at the start.
-      passed: what goes on to the next layer and to the classifier: "mean", the embedding, or
+      pools: side and stride of the max pooling after each layer; 1 = none.
+      gain: initial inverse temperature of the softmax.
+      passed: the input of the next layer and of the classifier: "mean", the embedding, or
         "responses". The poster leaves it open.
-      hidden: widths of the hidden layers behind the last map; () = none.
+      hidden: widths of the hidden layers after the last map; () = none.
 
     Raises:
-      UserError: sizes of different lengths, or something else to pass on; on use, images too small.
+      UserError: sizes of different lengths, an unknown `passed`; on use, images too small.
     """
     sizes = dict(
         channels=channels, kernels=kernels, strides=strides, pools=pools, dimensions=dimensions
@@ -130,8 +130,8 @@ def manifold(
     if len({len(values) for values in sizes.values()}) > 1 or not sizes["channels"]:
         counts = ", ".join(f"{name} {len(values)}" for name, values in sizes.items())
         raise contracts.UserError(
-            f"the encoder 'manifold' has one entry for each layer, and got {counts}; give all of "
-            "them equally many, one at least"
+            f"the encoder 'manifold' needs one entry for each layer, and got {counts}; give all of "
+            "them the same number of entries, at least one"
         )
     if passed not in PASSED:
         raise contracts.unknown("passed", passed, PASSED)
@@ -154,14 +154,16 @@ def manifold(
 
 
 def _with_parameters(net: pure.Net) -> pure.Net:
-    """The same encoder, whose `embedded` have the positions and the filters too."""
+    """The same encoder, with the positions and filters added to its `embedded`."""
 
     def apply(params, stats, images, *, train: bool, rng=None):
         taps, stats = net.apply(params, stats, images, train=train, rng=rng)
         embedded = tuple(
-            layer._replace(positions=own["positions"], filters=_unit(own["kernel"]))
+            layer._replace(
+                positions=weights["positions"], filters=_normalise_filters(weights["kernel"])
+            )
             for index, layer in enumerate(taps["embedded"])
-            for own in [params[f"manifold{index}"]]
+            for weights in [params[f"manifold{index}"]]
         )
         return {**taps, "embedded": embedded}, stats
 

@@ -1,4 +1,4 @@
-"""Flax Linen fenced in: a network becomes a pair of pure functions over (params, stats)."""
+"""Networks as pure functions of (params, stats), made from Flax Linen modules."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ class Net(NamedTuple):
     """A network as pure functions; `stats` are its batch statistics, {} if it has none.
 
     init(rng, *inputs) -> (params, stats)
-    apply(params, stats, *inputs, train, rng=None) -> (outputs, stats): in training mode the
-        statistics of this batch normalise it and are averaged into the returned `stats`; `rng`
-        is needed only by networks with dropout
+    apply(params, stats, *inputs, train, rng=None) -> (outputs, stats): in training mode batch norm
+        uses the statistics of the batch and averages them into the returned `stats`; `rng` is
+        needed only by networks with dropout
     """
 
     init: Callable[..., tuple[Tree, Tree]]
@@ -30,9 +30,9 @@ class Critic(NamedTuple):
     init(rng, anchors f[n,d], candidates f[m,*l,c]) -> (params, stats)
     all_pairs(params, stats, anchors f[n,d], candidates f[m,*l,c], train) -> (f[n,m,*l], stats)
     pairs(params, stats, anchors f[n,d], candidates f[n,m,*l,c], train) -> (f[n,m,*l], stats):
-        anchor i against its own m candidates
+        anchor i with its m candidates
     same_location(params, stats, anchors f[n,*l,d], candidates f[m,*l,c], train) -> (f[n,m,*l],
-        stats): an anchor of each location against the candidates of that location
+        stats): the anchors of each location with the candidates of that location
     """
 
     init: Callable[..., tuple[Tree, Tree]]
@@ -42,7 +42,7 @@ class Critic(NamedTuple):
 
 
 def _initialise(module: nn.Module, method: Callable | None, rng, *inputs) -> tuple[Tree, Tree]:
-    # "dropout" is never drawn from here: initialisation runs in evaluation mode.
+    # No "dropout" key is needed: initialisation runs in evaluation mode.
     variables = module.init(rng, *inputs, train=False, method=method)
     return variables["params"], variables.get("batch_stats", {})
 
@@ -61,7 +61,7 @@ def _run(module: nn.Module, method, params, stats, *inputs, train: bool, rng=Non
 def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
     """The pure functions of a Linen module called as module(*inputs, train=...).
 
-    `check(*inputs)` runs once, before initialisation, and raises on inputs that do not fit.
+    `check(*inputs)` runs once, before initialisation, and raises on invalid inputs.
     """
 
     def init(rng, *inputs):
@@ -76,10 +76,10 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
 
 
 def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
-    """An encoder and a classifier f[n,...] -> f[n,k] on one of its taps as one network.
+    """One network of an encoder and a classifier f[n,...] -> f[n,k] on one of its taps.
 
-    Its taps are the encoder's and "logits"; params and stats are {"encoder": .., "classifier":
-    ..}. Without a classifier the tap itself is the logits.
+    Its taps are those of the encoder and "logits"; params and stats are {"encoder": ..,
+    "classifier": ..}. Without a classifier the tap itself is the logits.
     """
 
     def init(rng, images):
@@ -92,14 +92,14 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
         return params, stats
 
     def apply(params, stats, images, *, train: bool, rng=None):
-        of_encoder, of_head = (None, None) if rng is None else jax.random.split(rng)
+        encoder_rng, head_rng = (None, None) if rng is None else jax.random.split(rng)
         taps, encoder_stats = encoder.apply(
-            params["encoder"], stats["encoder"], images, train=train, rng=of_encoder
+            params["encoder"], stats["encoder"], images, train=train, rng=encoder_rng
         )
         if classifier is None:
             return {**taps, "logits": taps[tap]}, {"encoder": encoder_stats}
         logits, head_stats = classifier.apply(
-            params["classifier"], stats["classifier"], taps[tap], train=train, rng=of_head
+            params["classifier"], stats["classifier"], taps[tap], train=train, rng=head_rng
         )
         stats = {"encoder": encoder_stats, "classifier": head_stats}
         return {**taps, "logits": logits}, stats
@@ -108,31 +108,31 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
 
 
 def represent(encoder: Net) -> Callable[..., contracts.Taps]:
-    """`represent` of a method whose encoder stands where `contracts.Method` wants it."""
+    """`represent` of a method with its encoder at params["encoder"]["encoder"]."""
 
-    def probed(params, state, images):
-        own = params["encoder"]["encoder"]
-        return contracts.probed(encoder.apply(own, state["encoder"], images, train=False)[0])
+    def represent_images(params, state, images):
+        weights = params["encoder"]["encoder"]
+        return contracts.probed(encoder.apply(weights, state["encoder"], images, train=False)[0])
 
-    return probed
+    return represent_images
 
 
 def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
-    """A `check` for `net`: images f[n,h,w,c] are side x side, or the encoder `name` says so."""
+    """A `check` for `net` that images f[n,h,w,c] are side x side; messages name the encoder."""
 
     def check(images: jax.Array) -> None:
         if images.ndim != 4 or images.shape[1:3] != (side, side):
             size = "x".join(map(str, images.shape[1:3]))
             raise contracts.UserError(
                 f"images are {size} pixels and the encoder '{name}' needs {side}x{side}; "
-                f"set data.image_size={side} or choose another method encoder"
+                f"set data.image_size={side} or choose another encoder"
             )
 
     return check
 
 
 def critic(module: nn.Module) -> Critic:
-    """The pure functions of a Linen module with a method for each of the three."""
+    """The pure functions of a Linen module with the methods all_pairs, pairs and same_location."""
     cls = type(module)
 
     def init(rng, anchors, candidates):

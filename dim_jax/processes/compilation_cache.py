@@ -1,4 +1,4 @@
-"""What XLA compiles, kept on disk: the second start of a command does not compile again."""
+"""The persistent compilation cache: compiled XLA programs on disk, for the next start."""
 
 import hashlib
 import os
@@ -9,20 +9,20 @@ import jax
 
 
 def keep() -> None:
-    """Lets JAX keep compiled programs below the user's cache folder.
+    """Lets JAX store compiled programs below the user's cache folder.
 
-    Where JAX_COMPILATION_CACHE_DIR or `jax_compilation_cache_dir` is set already ("" = nowhere),
-    that stays. Each kind of CPU has a folder of its own: programs for another one, on a home that
-    machines share, may end in an illegal instruction.
+    An existing setting of JAX_COMPILATION_CACHE_DIR or `jax_compilation_cache_dir` is not changed
+    ("" = no cache). Each CPU model has a separate folder: on a home directory that several machines
+    share, programs for another model could fail with an illegal instruction.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
         return
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(home / "dim_jax" / _cpu()))
+    jax.config.update("jax_compilation_cache_dir", str(home / "dim_jax" / _cpu_identifier()))
 
 
-def _cpu() -> str:
-    """A short name of this CPU's model and abilities."""
+def _cpu_identifier() -> str:
+    """A short identifier of this CPU's model and features."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

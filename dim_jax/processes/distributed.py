@@ -1,11 +1,11 @@
-"""Several processes as one run: which ones, how they meet, what they agree on, how they end.
+"""Runs of several processes: discovery, initialisation, agreement between processes, and shutdown.
 
-JAX starts them through `jax.distributed.initialize`, whose coordinator lives in process 0. What
-the host code has to agree on (is this run finished, may we start, did the evaluation end) goes
-through the coordinator's small key-value store and not through the devices: a collective that waits
-for an hour is stopped by some backends, a key is not.
+JAX starts them through `jax.distributed.initialize`, whose coordinator runs in process 0. Agreement
+of host code (is this run finished, may we start, did the evaluation end) uses the coordinator's
+key-value store and not the devices: some backends abort a collective that waits for an hour, a key
+can wait.
 
-With one process every function here returns at once.
+With one process every function here returns immediately.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from dim_jax import contracts
 
 # EX_TEMPFAIL of sysexits.h: the same command continues.
 LOST = 75
-# A process that says nothing for so long is lost. JAX's 100 s are too long for a paid cluster.
+# A process without a heartbeat for this time is lost. JAX's 100 s are too long for a paid cluster.
 HEARTBEAT_SECONDS = 30
-_GRACE_SECONDS = 3  # the coordinator stays so long for what the others still read from it
-_POLL_SECONDS = 5  # Python sees Ctrl-C between two polls
+_GRACE_SECONDS = 3  # the coordinator waits for this time before it exits, for the others' reads
+_POLL_SECONDS = 5  # Python handles Ctrl-C between two polls
 _FLAGS = ("coordinator", "processes", "process")
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-# What an error of a collective says when the process at its other end is gone.
+# Words in the error of a collective when the process at its other end is gone.
 _SIGNS = (
     "gloo",
     "nccl",
@@ -48,7 +48,7 @@ _SIGNS = (
 
 
 class Options(NamedTuple):
-    """The flags: mode "auto", "on" or "off", and the addresses, None where not given."""
+    """The flags: mode "auto", "on" or "off", and the addresses, None if not given."""
 
     mode: str = "auto"
     coordinator: str | None = None
@@ -58,9 +58,9 @@ class Options(NamedTuple):
 
 
 class Job(NamedTuple):
-    """The processes of one run; what is None is found by JAX from its cluster's environment.
+    """The processes of one run; JAX detects fields that are None from the cluster's environment.
 
-    `optional`: if JAX finds none, this is a run of one process.
+    `optional`: if JAX detects no cluster, this is a run of one process.
     """
 
     coordinator: str | None
@@ -71,7 +71,7 @@ class Job(NamedTuple):
 
 
 class Ended(Exception):
-    """Another process ended this one: it was lost, or the first one did not finish its part."""
+    """This process ends because another one was lost, or because the first one failed."""
 
     def __init__(self, message: str, exit_code: int = LOST):
         super().__init__(message)
@@ -81,8 +81,8 @@ class Ended(Exception):
 def find(options: Options, environment: Mapping[str, str] = os.environ) -> Job | None:
     """The job that this process belongs to, None for a run of one process.
 
-    Flags come before JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, and those
-    before a Slurm step, an Open MPI job or TPU hosts, whose addresses JAX finds.
+    Flags take precedence over JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, and
+    these over a Slurm step, an Open MPI job or TPU hosts, whose addresses JAX detects.
 
     Raises:
       UserError: addresses that are incomplete or contradict each other.
@@ -92,34 +92,34 @@ def find(options: Options, environment: Mapping[str, str] = os.environ) -> Job |
         if any(value is not None for value in given):
             raise contracts.UserError(
                 "--distributed=off contradicts --coordinator, --processes and --process; "
-                "leave it or them out"
+                "omit either it or them"
             )
         return None
     if all(value is None for value in given):
         given = [environment.get(name) for name in _VARIABLES]
-        in_cluster = _cluster(environment) if None in given else False
-        if in_cluster is not False:  # a coordinator given alone is seen by JAX itself
+        in_cluster = _is_in_cluster(environment) if None in given else False
+        if in_cluster is not False:  # JAX itself reads a coordinator that is given alone
             optional = in_cluster is None and options.mode == "auto"
             return Job(None, None, None, options.join_seconds, optional)
         if all(value is None for value in given):
             return Job(None, None, None, options.join_seconds) if options.mode == "on" else None
-    job = Job(*_checked(*given), options.join_seconds)
+    job = Job(*_parse_addresses(*given), options.join_seconds)
     return job if job.processes > 1 or options.mode == "on" else None
 
 
-def _checked(coordinator, processes, process) -> tuple[str, int, int]:
+def _parse_addresses(coordinator, processes, process) -> tuple[str, int, int]:
     names = [f"--{name} ({variable})" for name, variable in zip(_FLAGS, _VARIABLES, strict=True)]
     given = (coordinator, processes, process)
     if missing := [name for name, value in zip(names, given, strict=True) if value is None]:
         raise contracts.UserError(
             f"a run of several processes needs {', '.join(names)}: there is no {missing[0]}; give "
-            "it, or --distributed=off for one process"
+            "it, or --distributed=off for a run of one process"
         )
     host, _, port = str(coordinator).rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise contracts.UserError(
             f"the coordinator is '{coordinator}'; write HOST:PORT, the machine of process 0 and a "
-            "port that is free there"
+            "free port on it"
         )
     try:
         processes, process = int(processes), int(process)
@@ -135,9 +135,9 @@ def _checked(coordinator, processes, process) -> tuple[str, int, int]:
     return coordinator, processes, process
 
 
-def _cluster(environment: Mapping[str, str]) -> bool | None:
-    """Whether a cluster that JAX knows started several processes; None if it has to look."""
-    # The variables of a step, not of the allocation: without srun one process runs alone in it.
+def _is_in_cluster(environment: Mapping[str, str]) -> bool | None:
+    """Whether a cluster that JAX supports started several processes; None if only JAX can tell."""
+    # The variables of a step, not of the allocation: without srun it runs a single process.
     if "SLURM_STEP_NODELIST" in environment and "SLURM_PROCID" in environment:
         return int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
     if "OMPI_MCA_orte_hnp_uri" in environment:
@@ -146,7 +146,7 @@ def _cluster(environment: Mapping[str, str]) -> bool | None:
 
 
 def _has_tpu(environment: Mapping[str, str]) -> bool | None:
-    """Whether the local TPU is a part of several hosts; None if only the cloud's metadata know."""
+    """Whether the local TPU has several hosts; None if only the cloud's metadata can tell."""
     platforms = environment.get("JAX_PLATFORMS", "")
     if (platforms and "tpu" not in platforms) or importlib.util.find_spec("libtpu") is None:
         return False
@@ -159,21 +159,21 @@ def _has_tpu(environment: Mapping[str, str]) -> bool | None:
 
 
 def start(job: Job) -> None:
-    """Joins the processes of the job; before anything else that starts JAX's devices.
+    """Joins the processes of the job; call it before JAX's devices are started.
 
     Raises:
-      UserError: JAX finds no cluster, or the coordinator's port is taken.
+      UserError: JAX detects no cluster, or the coordinator's port is in use.
     """
     if job.process == 0:
         _check_free(job.coordinator)
-    # JAX's own handler of SIGTERM swallows it where the training loop has not set its own.
+    # JAX's handler of SIGTERM would swallow the signal while the training loop has no handler.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             job.coordinator,
             job.processes,
             job.process,
-            # Given addresses are all there is: all devices that this process sees are its own.
+            # With given addresses, this process uses all devices that it sees.
             cluster_detection_method="deactivate" if job.coordinator else None,
             initialization_timeout=job.join_seconds,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
@@ -188,7 +188,7 @@ def start(job: Job) -> None:
 
 
 def _check_free(coordinator: str) -> None:
-    # The coordinator itself would share the port with whatever listens there, and mix up two runs.
+    # The coordinator would share the port with another listener, and mix up two runs.
     port = int(coordinator.rpartition(":")[2])
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -197,7 +197,7 @@ def _check_free(coordinator: str) -> None:
         except OSError as error:
             raise contracts.UserError(
                 f"port {port} of the coordinator {coordinator} cannot be used ({error.strerror}); "
-                "end the run that has it, or give --coordinator another port"
+                "end the run that uses it, or give --coordinator another port"
             ) from error
 
 
@@ -207,29 +207,29 @@ def is_first() -> bool:
 
 
 def end() -> None:
-    """Waits for the others and leaves together with them."""
+    """Waits for all processes and shuts them down together."""
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
 
 
 def abandon(code: int) -> NoReturn:
-    """Leaves at once with an exit code: after an error nobody comes to the usual farewell."""
+    """Exits immediately with a code: after an error the other processes join no shutdown."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if is_first():  # the coordinator takes the others with it
+    if is_first():  # the others end with the coordinator
         time.sleep(_GRACE_SECONDS)
     os._exit(code)
 
 
 @contextlib.contextmanager
 def together() -> Iterator[dict[str, Any]]:
-    """A part of the run that succeeds in all processes or fails in all of them.
+    """A context manager for a part of the run that succeeds or fails in all processes.
 
     Yields a dict for facts (name: JSON value) that have to be the same in all processes.
 
     Raises:
-      UserError: that of the block; in processes whose block went well, the one of another; or two
-        processes differ in a fact.
+      UserError: that of the block; in processes whose block succeeded, that of another process; or
+        two processes differ in a fact.
     """
     facts: dict[str, Any] = {}
     if jax.process_count() == 1:
@@ -253,13 +253,13 @@ def together() -> Iterator[dict[str, Any]]:
 
 
 def wait_for_all() -> None:
-    """Returns when all processes are here."""
+    """A barrier: returns when all processes have called it."""
     with together():
         pass
 
 
 def of_first(value: Any) -> Any:
-    """The first process's value (JSON), in all processes, however long it takes to get there."""
+    """The first process's value (JSON) in all processes, which wait for it without a limit."""
     if jax.process_count() == 1:
         return value
     key = f"dim_jax/first/{next(_calls)}"
@@ -271,12 +271,12 @@ def of_first(value: Any) -> Any:
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[bool]:
-    """A part that the first process does while the others wait for it, however long it takes.
+    """A context manager for work of the first process, for which the others wait without a limit.
 
     Yields whether this is the first process.
 
     Raises:
-      Ended: in the others, with the exit code of what the first one raised.
+      Ended: in the others, with the exit code of the first process's exception.
     """
     if jax.process_count() == 1:
         yield True
@@ -298,16 +298,16 @@ def first_alone() -> Iterator[bool]:
 
 
 class Vote:
-    """Numbers of which the largest counts, whichever process has it.
+    """The maximum of a number over all processes, with a delay of one call.
 
-    Every call gives this process's number and returns the largest of the call before, so that it
-    never waits for what the devices are doing now. Every process gets the same answers.
+    Every call contributes this process's number and returns the maximum of the previous call, so
+    that it never waits for running device work. All processes get the same results.
     """
 
     def __init__(self, mesh: jax.sharding.Mesh):
-        self._split = NamedSharding(mesh, PartitionSpec("data"))
-        whole = NamedSharding(mesh, PartitionSpec())
-        self._largest = jax.jit(lambda numbers: numbers.max(), out_shardings=whole)
+        self._sharded = NamedSharding(mesh, PartitionSpec("data"))
+        replicated = NamedSharding(mesh, PartitionSpec())
+        self._largest = jax.jit(lambda numbers: numbers.max(), out_shardings=replicated)
         self._before = None
 
     def __call__(self, number: int) -> int:
@@ -315,14 +315,14 @@ class Vote:
             return number
         mine = np.full(1, number, np.int32)
         numbers = jax.make_array_from_callback(
-            (self._split.mesh.size,), self._split, lambda _: mine
+            (self._sharded.mesh.size,), self._sharded, lambda _: mine
         )
         before, self._before = self._before, self._largest(numbers)
         return 0 if before is None else int(before)
 
 
 def lost(error: BaseException | None) -> Ended | None:
-    """The loss of another process that an error, or its cause, stands for; None for others."""
+    """The loss of another process if it caused this error, else None."""
     while error is not None and jax.process_count() > 1:
         text = str(error).lower()
         if isinstance(error, jax.errors.JaxRuntimeError) and any(sign in text for sign in _SIGNS):
@@ -341,10 +341,10 @@ _calls = itertools.count()  # every process makes the same calls in the same ord
 
 
 def _exchange(mine: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each process gave, in their order."""
+    """The values of all processes, in their order."""
     prefix = f"dim_jax/together/{next(_calls)}"
     _client().key_value_set(f"{prefix}/{jax.process_index()}", json.dumps(mine))
-    return [json.loads(_read(f"{prefix}/{one}")) for one in range(jax.process_count())]
+    return [json.loads(_read(f"{prefix}/{process}")) for process in range(jax.process_count())]
 
 
 def _read(key: str) -> str:
@@ -357,7 +357,7 @@ def _read(key: str) -> str:
 
 
 def _client() -> Any:
-    # JAX has no public name for it; orbax takes it from here too.
+    # JAX has no public name for it; orbax uses this one too.
     from jax._src import distributed
 
     return distributed.global_state.client

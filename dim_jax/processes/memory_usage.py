@@ -1,4 +1,4 @@
-"""How much memory this process has taken at most."""
+"""Memory usage of this process and its devices, and their peaks."""
 
 import contextlib
 import resource
@@ -11,28 +11,28 @@ _STATUS = Path("/proc/self/status")
 
 
 def peaks() -> dict[str, float | None]:
-    """{"host", "device"}: the most that was in use so far, in MiB.
+    """{"host", "device"}: the peak memory so far, in MiB.
 
-    "device" is that of the fullest of this process's devices, None where the backend does not
-    count it: on a CPU the arrays are part of "host".
+    "device" is the largest peak of this process's devices, None if the backend does not report it:
+    on a CPU the arrays are part of "host".
     """
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    used = [each["peak_bytes_in_use"] for each in stats if "peak_bytes_in_use" in each]
+    used = [values["peak_bytes_in_use"] for values in stats if "peak_bytes_in_use" in values]
     return {"host": _mib(_host_peak()), "device": _mib(max(used)) if used else None}
 
 
 def host() -> float:
-    """What is resident now, in MiB (Linux)."""
+    """The current resident memory, in MiB (Linux)."""
     return _mib(_status("VmRSS"))
 
 
 def host_peak() -> float:
-    """The most that was resident, in MiB."""
+    """The peak resident memory, in MiB."""
     return _mib(_host_peak())
 
 
 def _host_peak() -> int:
-    # Not ru_maxrss where it can be helped: it starts at the size of the program that started us.
+    # Preferred to ru_maxrss, which starts at the size of the parent process.
     with contextlib.suppress(OSError, StopIteration):
         return _status("VmHWM")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

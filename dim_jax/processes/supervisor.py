@@ -1,8 +1,8 @@
-"""A process that watches over one process of a run of several, and says how it ended.
+"""Supervision of one process of a multi-process run, which explains how it ended.
 
-When a process of a run is lost, JAX's coordination client ends the others by abort(), with a stack
-trace of C++ that hides what happened, and Python cannot catch that. So the command runs itself
-again as a child, passes signals on, and turns such an end into one sentence and an exit code.
+When a process of a run is lost, JAX's coordination client ends the others by abort(), with a C++
+stack trace that hides the reason, and Python cannot catch that. So the command runs itself again as
+a child process, forwards signals, and replaces such an end by one sentence and an exit code.
 """
 
 import ctypes
@@ -19,7 +19,9 @@ from dim_jax.processes import distributed
 
 _MARK = "DIM_JAX_SUPERVISED_BY"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-_CHATTER = re.compile(r"\[Gloo\]|.*Expected number of connected peer ranks")
+_NOISE = re.compile(
+    r"\[Gloo\]|.*Expected number of connected peer ranks"
+)  # of Gloo, about connections
 _FATAL = re.compile(r"[EF]\d{4} .* (coordination_service\w*|client)\.(cc|h):")
 _UNHEALTHY = re.compile(r"stopped sending heartbeats\):\s*(\d+(?:[\s,]+\d+)*)")
 
@@ -30,22 +32,22 @@ def run(
     """Runs `python -m dim_jax.main` with the arguments; returns the exit code of the command.
 
     Args:
-      describe_continuation: how a run that lost a process goes on, as the end of a sentence.
+      describe_continuation: returns the end of a sentence: how a run that lost a process continues.
     """
     child = subprocess.Popen(
         [sys.executable, "-m", "dim_jax.main", *arguments],
         env={**os.environ, _MARK: str(os.getpid())},
         stderr=subprocess.PIPE,
     )
-    before = {
+    handlers = {
         number: signal.signal(number, lambda number, frame: child.send_signal(number))
         for number in (signal.SIGTERM, signal.SIGINT)
     }
-    # Lines as they are: progress bars end theirs by a carriage return alone.
+    # newline="": progress bars end their lines with a carriage return, which is passed on.
     with io.TextIOWrapper(child.stderr, errors="replace", newline="") as lines:
         held = "".join(relay(lines, sys.stderr))
     code = child.wait()
-    for number, handler in before.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
     return conclude(code if code >= 0 else 128 - code, held, job, describe_continuation)
 
@@ -53,35 +55,35 @@ def run(
 def conclude(
     code: int, held: str, job: distributed.Job, describe_continuation: Callable[[], str]
 ) -> int:
-    """Says how the child ended if it could not; returns the exit code of the command."""
-    own = "".join(line for line in held.splitlines(keepends=True) if line.startswith("dim_jax: "))
-    if code == distributed.LOST or own:
-        sys.stderr.write(own)  # the coordination client complains of the same
+    """Prints why the child ended if it did not itself; returns the exit code of the command."""
+    printed = [line for line in held.splitlines(keepends=True) if line.startswith("dim_jax: ")]
+    if code == distributed.LOST or printed:
+        sys.stderr.write("".join(printed))  # the coordination client reports the same
         return distributed.LOST if code == 128 + signal.SIGABRT else code
-    found = explain(held, job) if code == 128 + signal.SIGABRT else None
-    if found is None:
+    explanation = explain(held, job) if code == 128 + signal.SIGABRT else None
+    if explanation is None:
         sys.stderr.write(held)
         return code
-    sentence, code = found
+    sentence, code = explanation
     end = describe_continuation() if code == distributed.LOST else ""
     print(f"dim_jax: {sentence}{end}", file=sys.stderr)
     return code
 
 
 def relay(lines: Iterable[str], to: TextIO) -> list[str]:
-    """Passes lines on until the coordination client complains; returns those from there on."""
+    """Forwards lines up to the first error of the coordination client; returns the rest."""
     held = []
     for line in lines:
         if held or _FATAL.match(line):
             held.append(line)
-        elif not _CHATTER.match(line):
+        elif not _NOISE.match(line):
             to.write(line)
             to.flush()
     return held
 
 
 def explain(text: str, job: distributed.Job) -> tuple[str, int] | None:
-    """What the coordination client's last words mean, and the exit code for it.
+    """An explanation of the coordination client's error messages, and the exit code.
 
     None when they are not about another process.
     """
@@ -93,23 +95,23 @@ def explain(text: str, job: distributed.Job) -> tuple[str, int] | None:
         ), 2
     if "distributed service detected fatal errors" not in text:
         return None
-    if found := _UNHEALTHY.search(text):
-        who = ", ".join(re.findall(r"\d+", found[1]))
+    if match := _UNHEALTHY.search(text):
+        who = ", ".join(re.findall(r"\d+", match[1]))
         return f"process {who} of this run was lost (no heartbeats)", distributed.LOST
     return "process 0 of this run, the coordinator, was lost", distributed.LOST
 
 
 def is_child() -> bool:
-    """Whether this process is watched; from here on it dies when the one that watches does.
+    """Whether this process is supervised; if so, it is from now on killed with its supervisor.
 
-    Its standard output is Python's alone then: what C++ prints there goes to standard error.
+    Only Python then writes to standard output: C++ code is redirected to standard error.
     """
     parent = os.environ.pop(_MARK, None)
     if parent is None:
         return False
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it went before it could be tied to this one
+    if os.getppid() != int(parent):  # the supervisor ended before prctl was called
         os._exit(128 + signal.SIGKILL)
     sys.stdout.flush()
     sys.stdout = os.fdopen(

@@ -1,22 +1,20 @@
-"""`--config.deterministic=True`: the same command on the same machine gives the same bits.
+"""XLA flags for `--config.deterministic=True`, with which a command gives bitwise equal results.
 
-On a CPU it does so anyway. On a GPU some operations add in the order in which threads happen to
-finish, and matrix products and convolutions are timed at compilation to choose the fastest kernel,
-which need not be the same one twice. XLA's flag replaces the former by ordered ones and takes the
-first kernel that works instead of the fastest; it costs speed, and an operation without an ordered
-form fails to compile.
+CPUs are deterministic without it. On a GPU some operations add in the order in which threads
+finish, and the kernels of matrix products and convolutions are chosen by timing at compilation,
+which can select another kernel every time. XLA's flag uses deterministic operations and the first
+kernel that works; it costs speed, and an operation without a deterministic implementation fails to
+compile.
 
 Limits: the same machine or one with the same GPU, the same number of devices and processes, and
 the same versions of jax, CUDA, cuDNN and of this package. XLA reads its flags once, when it starts:
-in a program that used JAX before, set XLA_FLAGS yourself. A TPU is deterministic as a CPU is.
+in a program that used JAX before, set XLA_FLAGS yourself. TPUs are deterministic, as CPUs are.
 """
 
 import importlib.util
 import os
-from collections.abc import Mapping
-from typing import Any
 
-# Known to jaxlib 0.10 to 0.12; XLA aborts the process at a flag that it does not know.
+# In jaxlib 0.10 to 0.12; XLA aborts the process if it does not know a flag.
 FLAG = "--xla_gpu_deterministic_ops"
 _GPU_PLATFORMS = {"cuda", "rocm", "gpu"}
 _GPU_PLUGINS = (
@@ -25,13 +23,13 @@ _GPU_PLUGINS = (
 )
 
 
-def prepare(config: Mapping[str, Any]) -> None:
-    """Sets XLA's flag if the config asks for it and a GPU may be used; before JAX starts.
+def ask_for_determinism() -> None:
+    """Sets XLA's flag where a GPU may be used; before JAX starts.
 
-    What the user put into XLA_FLAGS about it stays.
+    If XLA_FLAGS has it already, its value there stays.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if config.get("deterministic") and FLAG not in flags and _may_use_gpu():
+    if FLAG not in flags and _may_use_gpu():
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}=true".strip()
 
 

@@ -1,7 +1,6 @@
-"""Writers of a run's metrics, its console, and its report page.
+"""Metric writers, console output and the report page of a run.
 
-Reads and writes files of run folders. May import `contracts` and nothing else of the package: no
-methods, networks or data.
+Reads and writes files of run folders. May import `rundir`; no methods, networks or data.
 """
 
 from dim_jax.report.console import Console

@@ -1,4 +1,4 @@
-"""What a run says on the terminal: log lines, a progress bar, the table of results."""
+"""Terminal output of a run: log lines, a progress bar, and the table of results."""
 
 import contextlib
 import time
@@ -14,8 +14,8 @@ import rich.text
 from dim_jax.report import formats, tables, verdict
 
 _PLAIN_WIDTH = 100
-_PLAIN_LINES = 20  # lines of progress for a whole run where there is no terminal
-_FIRST, _COLUMN = 18, 12  # widths: five columns of numbers fit 80 characters
+_PLAIN_LINES = 20  # progress lines of a run without a terminal
+_FIRST, _COLUMN = 18, 12  # column widths, with which five columns of numbers fit 80 characters
 
 
 class Console:
@@ -30,14 +30,14 @@ class Console:
         self._console = console
 
     def log(self, message: str) -> None:
-        """Prints one line as it is; above the progress bar while there is one."""
+        """Prints one line without markup, above the progress bar if there is one."""
         self._console.print(message, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def progress(self, total: int, start: int = 0) -> Iterator["Progress"]:
-        """Shows the way from step `start` to step `total` as long as the context lasts.
+        """A context manager that shows the progress from step `start` to step `total`.
 
-        A bar on a terminal; elsewhere a plain line about every twentieth of the steps.
+        A bar on a terminal; otherwise about 20 plain lines.
         """
         if not self._console.is_terminal:
             yield Progress(total, self._plain_lines(total, start))
@@ -60,7 +60,7 @@ class Console:
             yield Progress(total, show)
 
     def _plain_lines(self, total: int, start: int) -> Callable[[int, Mapping[str, Any], str], None]:
-        """Prints the first update, the last, and one for each twentieth of the steps."""
+        """Prints the first and the last update, and one per twentieth of the steps."""
         printed = -1
 
         def show(step: int, row: Mapping[str, Any], eta: str) -> None:
@@ -75,18 +75,18 @@ class Console:
         return show
 
     def results(self, results: Mapping[str, Any]) -> None:
-        """Prints the rows of results.json as tables, and their verdict in one sentence."""
+        """Prints the rows of results.json as tables, and a summary sentence."""
         groups = tables.groups(results.get("rows") or ())
         if groups:
             self._console.print("", *_probe_lines(groups), sep="\n")
-        found = tables.measures(results.get("rows") or ())
-        if found:
-            self._console.print(_measure_table(found), "", sep="\n")
+        measures = tables.measures(results.get("rows") or ())
+        if measures:
+            self._console.print(_measure_table(measures), "", sep="\n")
         self.log(verdict.sentence(results))
 
 
 class Progress:
-    """Where a run is; made by `Console.progress`."""
+    """The progress of a run, from `Console.progress`."""
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class Progress:
         self._first: tuple[int, float] | None = None
 
     def update(self, step: int, row: Mapping[str, Any]) -> None:
-        """Shows the metrics row of a step: losses, images per second, time that is left."""
+        """Shows the metrics row of a step: losses, images per second, remaining time."""
         self._show(step, row, self._eta(step))
 
     def _eta(self, step: int) -> str:
-        """The time left at the pace since the first update, which compilation comes before."""
+        """The remaining time, from the pace since the first update, which excludes compilation."""
         now = self._clock()
         if self._first is None:
             self._first = (step, now)
@@ -116,7 +116,7 @@ class Progress:
 
 
 def _row_texts(row: Mapping[str, Any], losses: int | None = None) -> list[str]:
-    """ "encoder 3.214", "12,345 images/s" and so on, as far as the row has them."""
+    """ "encoder 3.214", "12,345 images/s" and so on, for the numbers in the row."""
     names = [name for name in row if name.startswith("loss/")][:losses]
     texts = [f"{name.removeprefix('loss/')} {_value(row[name])}" for name in names]
     rate = row.get("time/images_per_second")
@@ -129,7 +129,7 @@ def _value(value: Any) -> str:
 
 
 def _probe_lines(groups: Sequence[tables.Group]) -> Iterator[rich.console.RenderableType]:
-    """A heading and a line for each tap of every group, one column for each representation."""
+    """A heading and a line per tap for every group, with one column per representation."""
     names = tables.columns(groups)
     titles = [tables.representation_title(name, groups).lower() for name in names]
     if tables.has_published(groups):
@@ -161,7 +161,7 @@ def _grid(titles: Sequence[str], *, header: bool = False) -> rich.table.Table:
 
 
 def _cell(group: tables.Group, name: str, tap: str, index: int) -> rich.text.Text:
-    """Accuracy and spread; a ditto mark where a control's one number repeats."""
+    """Accuracy and standard deviation; a ditto mark where the number of a control repeats."""
     row = group.row(name, tap)
     if row is None:
         return rich.text.Text("-", style="dim")
@@ -172,11 +172,11 @@ def _cell(group: tables.Group, name: str, tap: str, index: int) -> rich.text.Tex
     return text.append(f" {tables.spread(row)}".rstrip(), style="dim")
 
 
-def _measure_table(found: Sequence[tables.Measure]) -> rich.table.Table:
-    names = list(dict.fromkeys(name for measure in found for name in measure.values))
+def _measure_table(measures: Sequence[tables.Measure]) -> rich.table.Table:
+    names = list(dict.fromkeys(name for measure in measures for name in measure.values))
     table = _grid(["Other measures", *names], header=True)
     table.columns[0].width = None
-    for measure in found:
+    for measure in measures:
         texts = [
             tables.metric_text(measure.metric, measure.values[name])
             if name in measure.values

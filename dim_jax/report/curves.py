@@ -1,8 +1,8 @@
-"""Line charts of metrics as inline SVG: no script is needed to read them.
+"""Line charts of metrics as inline SVG, readable without a script.
 
-A chart shows every logged value as a thin line and, where there are many, a running mean as a
-strong one. The figure element carries the drawn points in `data-points`, from which the page's
-script shows the value under the pointer.
+A chart shows the logged values as a thin line and, if there are many, a running mean as a thick
+one. The figure element has the drawn points in `data-points`, from which the script of the page
+shows the value under the pointer.
 """
 
 import html
@@ -18,8 +18,8 @@ from dim_jax.report import formats
 WIDTH, HEIGHT = 380, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 10, 26
 _POINTS = 400  # more are not visible at this width
-SMOOTH_FROM = 40  # values, below which every one is drawn strongly and no mean is needed
-_LOG_FROM = 20  # ratio of large to small values, from which an axis may be logarithmic
+SMOOTH_FROM = 40  # number of values from which a running mean is drawn
+_LOG_FROM = 20  # ratio of large to small values from which an axis may be logarithmic
 
 
 class Axis(NamedTuple):
@@ -41,7 +41,7 @@ class Axis(NamedTuple):
 def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> str:
     """A figure element with the chart of one metric.
 
-    None and numbers that are not finite are left out of the lines and counted below the chart.
+    None and numbers that are not finite are omitted from the lines and counted below the chart.
     """
     raw = np.array([math.nan if value is None else value for value in values], np.float64)
     raw[~np.isfinite(raw)] = math.nan
@@ -50,7 +50,7 @@ def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> 
     missing = len(raw) - int(good.sum())
     if not good.any():
         return _figure(name, "–", "<p class='empty'>no finite value was logged</p>", "[]", "")
-    x_axis = Axis(*_widened(x.min(), x.max()), _LEFT, WIDTH - _RIGHT)
+    x_axis = Axis(*_widen(x.min(), x.max()), _LEFT, WIDTH - _RIGHT)
     y_axis, cut = _y_axis(raw[good])
     inner = _grid(x_axis, y_axis) + _lines(x, raw, x_axis, y_axis)
     notes = [
@@ -58,7 +58,7 @@ def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> 
         f"{cut} off the axis" if cut else "",
         f"{missing} not finite" if missing else "",
     ]
-    drawn = _thinned(raw)
+    drawn = _thin_out(raw)
     drawn = drawn[good[drawn]]
     points = [
         [round(px, 1), round(py, 1), int(step), formats.short(value)]
@@ -76,7 +76,7 @@ def chart(name: str, steps: Sequence[float], values: Sequence[float | None]) -> 
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About `count` round numbers within [low, high]."""
+    """About `count` round numbers in [low, high]."""
     rough = (high - low) / count
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= 0.75 * rough)
@@ -86,7 +86,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Exponents for powers of ten, with 2 and 5 in between where the range is short."""
+    """Exponents of powers of ten, with 2 and 5 in between if the range is short."""
     decades = range(math.floor(low), math.ceil(high) + 1)
     factors = (1, 2, 5) if high - low < 2 else (1,)
     stride = max(1, round((high - low) / 4))
@@ -95,26 +95,26 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _y_axis(values: np.ndarray) -> tuple[Axis, int]:
-    """The axis for finite values, and how many of them lie outside it.
+    """The axis for finite values, and the number of values outside it.
 
-    A few large values would press the curve flat. Positive values over a wide range whose median
-    is near the bottom get a logarithmic axis, others an axis cut around the middle 96 %.
+    A few large values would flatten the curve. Positive values over a wide range with a median near
+    the bottom have a logarithmic axis; otherwise far outliers of the central 96 % are cut off.
     """
     low, high = float(values.min()), float(values.max())
     q_low, middle, q_high = (float(q) for q in np.quantile(values, (0.02, 0.5, 0.98)))
     if low > 0 and q_high / q_low >= _LOG_FROM and middle - q_low < 0.25 * (q_high - q_low):
-        low, high = _widened(math.log10(low), math.log10(high))
+        low, high = _widen(math.log10(low), math.log10(high))
         return Axis(low, high, HEIGHT - _BOTTOM, _TOP, log=True), 0
     room = 0.25 * (q_high - q_low)
     if len(values) >= SMOOTH_FROM and high - low > 4 * (q_high - q_low) > 0:
         low, high = max(low, q_low - room), min(high, q_high + room)
-    low, high = _widened(low, high, 0.04)
+    low, high = _widen(low, high, 0.04)
     cut = int(((values < low) | (values > high)).sum())
     return Axis(low, high, HEIGHT - _BOTTOM, _TOP), cut
 
 
-def _widened(low: float, high: float, share: float = 0.0) -> tuple[float, float]:
-    """The range with a margin; a range of one value gets room on both sides."""
+def _widen(low: float, high: float, share: float = 0.0) -> tuple[float, float]:
+    """The range with a margin; a range of a single value is widened on both sides."""
     if high - low <= 1e-6 * max(abs(low), abs(high)):
         room = abs(low) / 10 or 1.0
         return low - room, high + room
@@ -145,7 +145,7 @@ def _step(value: float) -> str:
 
 
 def _lines(x: np.ndarray, raw: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
-    drawn = _thinned(raw)
+    drawn = _thin_out(raw)
     smooth = len(raw) >= SMOOTH_FROM
     thin = _path(x_axis(x[drawn]), y_axis(raw[drawn]))
     parts = [f"<path class='{'raw' if smooth else 'main'}' d='{thin}'/>"]
@@ -159,7 +159,7 @@ def _lines(x: np.ndarray, raw: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
             for px, py in zip(x_axis(x), y_axis(raw), strict=True)
             if math.isfinite(py)
         ]
-    # An inner svg element cuts off what lies outside the axes.
+    # An inner svg element clips the lines at the axes.
     box = f"{_LEFT} {_TOP} {WIDTH - _LEFT - _RIGHT} {HEIGHT - _TOP - _BOTTOM}"
     x0, y0, width, height = box.split(" ")
     place = f"x='{x0}' y='{y0}' width='{width}' height='{height}'"
@@ -167,7 +167,7 @@ def _lines(x: np.ndarray, raw: np.ndarray, x_axis: Axis, y_axis: Axis) -> str:
 
 
 def _path(x: np.ndarray, y: np.ndarray) -> str:
-    """SVG path data with a gap wherever y is not finite."""
+    """SVG path data with gaps where y is not finite."""
     parts, pen_down = [], False
     for px, py in zip(x, y, strict=True):
         if math.isfinite(py):
@@ -177,29 +177,29 @@ def _path(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
-    """The mean over a window of a fifteenth of the values, NaN where a value is not finite."""
+    """The mean over a window of a fifteenth of the values; NaN where a value is not finite."""
     half = max(1, len(values) // 30)
     good = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(good, values, 0.0))])
     counts = np.concatenate([[0], np.cumsum(good)])
     index = np.arange(len(values))
-    # The window shrinks on both sides near the ends, so that the mean does not lag behind there.
+    # The window shrinks on both sides near the ends, so that the mean stays centred.
     width = np.clip(np.minimum(index, len(values) - 1 - index), half // 3, half)
     start, stop = np.maximum(index - width, 0), np.minimum(index + width + 1, len(values))
     means = (sums[stop] - sums[start]) / np.maximum(counts[stop] - counts[start], 1)
     return np.where(good, means, np.nan)
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
-    """Indices of at most `_POINTS` values that keep the smallest and largest of each stretch."""
+def _thin_out(values: np.ndarray) -> np.ndarray:
+    """Indices of at most `_POINTS` values, with the smallest and largest of each segment."""
     if len(values) <= _POINTS:
         return np.arange(len(values))
-    keep = {0, len(values) - 1}
-    for stretch in np.array_split(np.arange(len(values)), _POINTS // 2 - 1):
-        part = values[stretch]
+    indices = {0, len(values) - 1}
+    for segment in np.array_split(np.arange(len(values)), _POINTS // 2 - 1):
+        part = values[segment]
         if not np.isnan(part).all():
-            keep |= {stretch[np.nanargmin(part)], stretch[np.nanargmax(part)]}
-    return np.array(sorted(keep))
+            indices |= {segment[np.nanargmin(part)], segment[np.nanargmax(part)]}
+    return np.array(sorted(indices))
 
 
 def _svg(name: str, inner: str) -> str:

@@ -1,18 +1,18 @@
-"""Numbers and durations as people read them."""
+"""Formatting of numbers and durations."""
 
 
 def duration(seconds: float | None) -> str:
-    """A time span in the two largest units that matter, such as "31 min 20 s"; "–" for None."""
+    """A time span in its two largest units, such as "31 min 20 s"; "–" for None."""
     if seconds is None:
         return "–"
     if seconds < 10:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(whole / 60)
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    minutes = round(rounded / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
@@ -22,7 +22,7 @@ def count(value: float | None) -> str:
 
 
 def short(value: float) -> str:
-    """A number for a chart: at most four digits, with an exponent only where it saves space."""
+    """A number for a chart: at most four digits, with an exponent only if it saves space."""
     if value == 0:
         return "0"
     size = abs(value)

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page of a run, made from the run folder alone."""
+"""report.html: a self-contained page of a run, generated from the run folder."""
 
 import html
 import json
@@ -9,20 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dim_jax.report import curves, parts, probes, style, tables, verdict, writers
+from dim_jax.rundir import writing
 
 
 def write_html(workdir: str | os.PathLike) -> pathlib.Path:
     """Writes `report.html` into a run folder and returns its path.
 
-    Reads config.json, metrics.jsonl, results.json and figures/; whatever is missing is left out
-    of the page. The page needs no other file and no network.
+    Reads config.json, metrics.jsonl, results.json and figures/; the parts of missing files are
+    omitted. The page needs no other file and no network.
     """
     folder = pathlib.Path(workdir)
     results = _read_json(folder / "results.json")
     config = _read_json(folder / "config.json")
     rows = writers.read_rows(folder / "metrics.jsonl")
     path = folder / "report.html"
-    writers.replace_text(path, _page(folder, results, config, rows))
+    writing.replace_text(path, _page(folder, results, config, rows))
     return path
 
 
@@ -78,7 +79,9 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
         ("Control: few labels, permuted", (False, True, True)),
     ):
         chosen = [
-            group for group in groups if (group.own, group.permuted, group.few_labels) == kind
+            group
+            for group in groups
+            if (group.own_classifier, group.permuted, group.few_labels) == kind
         ]
         if chosen:
             published = note if tables.has_published(chosen) else ""
@@ -93,7 +96,7 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
 
 
 def _probe_lead(groups: Sequence[tables.Group]) -> str:
-    if all(group.own for group in groups):
+    if all(group.own_classifier for group in groups):
         return "Accuracy in percent of the classifier that was trained together with the encoder."
     splits = " or ".join(dict.fromkeys(group.split for group in groups))
     if any(group.permuted for group in groups):
@@ -101,21 +104,21 @@ def _probe_lead(groups: Sequence[tables.Group]) -> str:
     spread = any(tables.spread(row) for group in groups for row in group.rows)
     majority = tables.MAJORITY in tables.columns(groups)
     tuned = any(group.evaluation.startswith("finetune") for group in groups)
-    features = "frozen features, fine-tuning apart" if tuned else "frozen features"
+    features = "frozen features, except for fine-tuning" if tuned else "frozen features"
     return (
         f"Accuracy in percent on the {splits} split, on {features}"
         f"{'; ± is the standard deviation over fits' if spread else ''}"
-        f"{'; majority is always saying the commoner value' if majority else ''}."
+        f"{'; majority is always predicting the more frequent value' if majority else ''}."
     )
 
 
 def _curve_lead(rows: Sequence[Mapping[str, Any]]) -> str:
     smooth = len(rows) >= curves.SMOOTH_FROM
-    return "Thin lines: every logged value. Strong lines: running mean." if smooth else ""
+    return "Thin lines: every logged value. Thick lines: running mean." if smooth else ""
 
 
 def _section(title: str, lead: str, content: str) -> str:
-    """A section with its heading; nothing where there is no content."""
+    """A section with its heading; empty without content."""
     if not content:
         return ""
     text = f"<p>{html.escape(lead)}</p>" if lead else ""

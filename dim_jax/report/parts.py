@@ -1,4 +1,4 @@
-"""The smaller parts of the page, each a function from plain data to HTML."""
+"""The smaller parts of the report page, as functions from plain data to HTML."""
 
 import base64
 import html
@@ -10,37 +10,39 @@ from typing import Any
 
 from dim_jax.report import curves, formats, tables
 
-_WIDE_FROM = 1.9  # width over height, from which a picture takes the whole page
+_WIDE_FROM = 1.9  # width over height from which a picture takes the full width of the page
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def tiles(run: Mapping[str, Any]) -> str:
-    """The key facts; those that the run does not state are left out."""
+    """The key facts; missing ones are omitted."""
     device, devices = run.get("device"), run.get("devices") or 1
     facts = [
         ("Device", f"{devices} × {device}" if device and devices > 1 else device),
-        ("Steps", _known(run.get("steps"), formats.count)),
-        ("Epochs", _known(run.get("epochs"), lambda value: f"{value:,.4g}")),
-        ("Training time", _known(run.get("train_seconds"), formats.duration)),
-        ("Images per second", _known(run.get("images_per_second"), formats.count)),
+        ("Steps", _format_optional(run.get("steps"), formats.count)),
+        ("Epochs", _format_optional(run.get("epochs"), lambda value: f"{value:,.4g}")),
+        ("Training time", _format_optional(run.get("train_seconds"), formats.duration)),
+        ("Images per second", _format_optional(run.get("images_per_second"), formats.count)),
         ("Seed", run.get("seed")),
     ]
-    found = [(name, str(value)) for name, value in facts if value is not None]
+    available = [(name, str(value)) for name, value in facts if value is not None]
     cells = "".join(
         f"<div><dt>{name}</dt><dd{' class=text' if len(value) > 11 else ''}>"
         f"{html.escape(value)}</dd></div>"
-        for name, value in found
+        for name, value in available
     )
     return f"<dl class='tiles'>{cells}</dl>" if cells else ""
 
 
 def charts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One chart for every loss, then one for every other metric but the timings."""
+    """One chart for every loss, then one for every other metric except the timings."""
     names = dict.fromkeys(name for row in rows for name in row)
     shown = [
         name
         for name in names
-        if name not in ("step", "epoch") and not name.startswith("time/") and _numeric(rows, name)
+        if name not in ("step", "epoch")
+        and not name.startswith("time/")
+        and _is_numeric(rows, name)
     ]
     shown.sort(key=lambda name: not name.startswith("loss/"))
     figures = []
@@ -51,10 +53,10 @@ def charts(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"<div class='curves'>{''.join(figures)}</div>" if figures else ""
 
 
-def measures(found: Iterable[tables.Measure]) -> str:
-    """The numbers that are not accuracies, the trained encoder's first."""
+def measures(measures: Iterable[tables.Measure]) -> str:
+    """The numbers that are not accuracies, those of the trained encoder first."""
     cards = []
-    for measure in found:
+    for measure in measures:
         values = "".join(
             f"<li class='{'trained' if name == 'trained' else 'control'}'>"
             f"<b>{tables.metric_text(measure.metric, value)}</b>"
@@ -70,30 +72,30 @@ def measures(found: Iterable[tables.Measure]) -> str:
 
 
 def pictures(folder: pathlib.Path, figures: Iterable[Mapping[str, str]]) -> str:
-    """The figures of a run, embedded; a file that is missing or no PNG is named instead."""
-    found = "".join(_picture(folder / figure["file"], figure) for figure in figures)
-    return f"<div class='pictures'>{found}</div>" if found else ""
+    """The figures of a run, embedded; missing files and files that are not PNG are named."""
+    embedded = "".join(_picture(folder / figure["file"], figure) for figure in figures)
+    return f"<div class='pictures'>{embedded}</div>" if embedded else ""
 
 
 def config(resolved: Mapping[str, Any]) -> str:
-    """The resolved config behind a fold: one table for each block, nested names joined by dots."""
+    """The resolved config, collapsed: one table per block, nested names joined by dots."""
     single = {key: value for key, value in resolved.items() if not isinstance(value, Mapping)}
     blocks = {"": single} if single else {}
     blocks |= {key: value for key, value in resolved.items() if isinstance(value, Mapping)}
-    made = []
+    rendered = []
     for title, block in blocks.items():
         caption = f"<caption>{html.escape(title)}</caption>" if title else ""
         lines = "".join(
             f"<tr><th scope='row'>{html.escape(key)}</th>"
             f"<td><code>{html.escape(json.dumps(value, ensure_ascii=False))}</code></td></tr>"
-            for key, value in _flat(block)
+            for key, value in _flatten(block)
         )
-        made.append(f"<table>{caption}{lines}</table>")
-    if not made:
+        rendered.append(f"<table>{caption}{lines}</table>")
+    if not rendered:
         return ""
     return (
         f"<details><summary>Resolved configuration</summary>"
-        f"<div class='config'>{''.join(made)}</div></details>"
+        f"<div class='config'>{''.join(rendered)}</div></details>"
     )
 
 
@@ -101,11 +103,11 @@ def facts(run: Mapping[str, Any]) -> str:
     """Examples, times, parameters and versions as a list of small facts."""
     versions = run.get("versions") or {}
     parameters = run.get("parameters") or {}
-    found = {
-        "Training images": _known(run.get("train_examples"), formats.count),
-        "Test images": _known(run.get("test_examples"), formats.count),
-        "Compilation": _known(run.get("compile_seconds"), formats.duration),
-        "Evaluation": _known(run.get("eval_seconds"), formats.duration),
+    entries = {
+        "Training images": _format_optional(run.get("train_examples"), formats.count),
+        "Test images": _format_optional(run.get("test_examples"), formats.count),
+        "Compilation": _format_optional(run.get("compile_seconds"), formats.duration),
+        "Evaluation": _format_optional(run.get("eval_seconds"), formats.duration),
         "Peak memory": _memory(run.get("peak_mib") or {}),
         "Peak memory, training": _memory(run.get("train_peak_mib") or {}),
         "Best checkpoint": _best(run.get("best") or {}),
@@ -114,14 +116,14 @@ def facts(run: Mapping[str, Any]) -> str:
     }
     cells = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
-        for name, value in found.items()
+        for name, value in entries.items()
         if value is not None
     )
     return f"<dl class='facts'>{cells}</dl>" if cells else ""
 
 
 def notes(lines: Iterable[str]) -> str:
-    """Remarks, one a line."""
+    """Remarks as a list, one per line."""
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<ul class='notes'>{items}</ul>" if items else ""
 
@@ -146,11 +148,11 @@ def _picture(path: pathlib.Path, figure: Mapping[str, str]) -> str:
     )
 
 
-def _flat(block: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flatten(block: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     pairs = []
     for key, value in block.items():
         if isinstance(value, Mapping) and value:
-            pairs += _flat(value, f"{prefix}{key}.")
+            pairs += _flatten(value, f"{prefix}{key}.")
         else:
             pairs.append((f"{prefix}{key}", value))
     return pairs
@@ -168,10 +170,10 @@ def _best(best: Mapping[str, Any]) -> str | None:
     return f"step {best['step']:,}, {best['metric']} {best['value']:.4g}" if best else None
 
 
-def _known(value: Any, form: Any) -> str | None:
-    return None if value is None else form(value)
+def _format_optional(value: Any, formatter: Any) -> str | None:
+    return None if value is None else formatter(value)
 
 
-def _numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+def _is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     kinds = {type(row[name]) for row in rows if name in row}
     return kinds <= {int, float, type(None)}

@@ -1,4 +1,4 @@
-"""The accuracy tables of the page: numbers, and beside them the same numbers on a scale."""
+"""The accuracy tables of the report page: numbers, and a plot of them beside."""
 
 import html
 import math
@@ -10,7 +10,7 @@ _ROLES = ("trained", "untrained", "pixels", "pca")
 
 
 def table(groups: Sequence[tables.Group]) -> str:
-    """One table for several groups, which share columns and the scale of the plot."""
+    """A table of several groups, which share columns and the scale of the plot."""
     names = tables.columns(groups)
     published = tables.has_published(groups)
     scale = _scale(groups)
@@ -47,7 +47,7 @@ def _body(
         for name in names:
             if name not in group.controls:
                 cells.append(_cell(group, name, group.row(name, tap), ""))
-            elif index == 0:  # one number, which stands beside every tap
+            elif index == 0:  # a single number, which spans all taps
                 span = f" rowspan='{len(taps)}'" if len(taps) > 1 else ""
                 cells.append(_cell(group, name, group.row(name, tap), span))
         if published:
@@ -96,12 +96,12 @@ def _plot(group: tables.Group, names: Sequence[str], tap: str, scale: tuple[floa
     published = group.published(tap)
     if published is not None:
         parts.append(f"<i class='mark diamond' style='left:{_left(published, scale)}'></i>")
-    # The trained encoder comes first in the columns and must lie on top of the others.
+    # The trained encoder is the first column and has to be drawn on top of the others.
     return "".join(parts + marks[::-1])
 
 
 def _scale(groups: Sequence[tables.Group]) -> tuple[float, float]:
-    """The range in percent that holds every number of the groups, in steps of five."""
+    """The range in percent that contains all numbers of the groups, in steps of five."""
     values = [
         100 * row["value"] for g in groups for row in g.rows if tables.is_number(row["value"])
     ]

@@ -1,7 +1,7 @@
 """The style sheet and the script of the report page.
 
-Colours stand for roles and are the same in tables, plots and legends: trained, untrained, pixels,
-pca, published.
+Each representation (trained, untrained, pixels, pca, published) has the same colour in tables,
+plots and legends.
 """
 
 CSS = """

@@ -1,10 +1,10 @@
-"""The rows of results.json as tables: what the console and the page have in common.
+"""The rows of results.json as tables, for the console and the report page.
 
 A row is one number: an evaluation under a protocol, on one tap of one representation. Accuracies
 are grouped into tables (one group per evaluation, protocol, label budget and split), all other
 metrics into measures. A `control` is a representation without an encoder (raw pixels, PCA): its
-only tap carries its own name, so it is compared with every tap of the encoders. The metric
-"majority", the accuracy of saying the commoner value, whatever the image, becomes such a control.
+only tap has the name of the representation, and it is compared with every tap of the encoders. The
+metric "majority", the accuracy of always predicting the more frequent value, becomes a control too.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ MAJORITY = "majority"
 class Group:
     """The accuracies of one evaluation under one protocol, label budget and split.
 
-    metric: what kind of accuracy it is, "accuracy" or "balanced_accuracy".
+    metric: the kind of accuracy, "accuracy" or "balanced_accuracy".
     """
 
     evaluation: str
@@ -38,12 +38,12 @@ class Group:
 
     @property
     def title(self) -> str:
-        """The name of the evaluation as people write it."""
+        """The title of the evaluation."""
         return vocabulary.evaluation_title(self.evaluation) + _ACCURACIES[self.metric]
 
     @property
     def setting(self) -> str:
-        """Protocol, labels and fits in a few words, such as "mlp-v1 · all labels · 3 fits"."""
+        """Protocol, labels and number of fits, such as "mlp-v1 · all labels · 3 fits"."""
         fits = sorted({row.get("fits") or 1 for row in self.rows})
         count = f"{fits[0]}" if len(fits) == 1 else f"{fits[0]}-{fits[-1]}"
         parts = (
@@ -55,18 +55,18 @@ class Group:
         return " · ".join(part for part in parts if part)
 
     @property
-    def own(self) -> bool:
-        """True if it is the method's own classifier, not one that was fitted to features."""
+    def own_classifier(self) -> bool:
+        """True for the method's own classifier, in contrast to a probe fitted to features."""
         return vocabulary.is_own(self.evaluation)
 
     @property
     def few_labels(self) -> bool:
-        """True if the probes saw a part of the labels only."""
+        """True if the probes were fitted to only a part of the labels."""
         return self.labels.partition(",")[0] != "all"
 
     @property
     def permuted(self) -> bool:
-        """True for the control whose training labels were permuted, to be near chance."""
+        """True for the control with permuted training labels, which should be near chance."""
         return self.labels.endswith(_PERMUTED)
 
     @property
@@ -87,14 +87,14 @@ class Group:
         return tuple({row["tap"]: None for row in self.rows if row["tap"] != row["representation"]})
 
     def row(self, representation: str, tap: str) -> Row | None:
-        """The row of a representation at a tap; a control's only row answers for every tap."""
-        own = representation if representation in self.controls else tap
-        found = [
+        """The row of a representation at a tap; for a control, its only row."""
+        row_tap = representation if representation in self.controls else tap
+        rows = [
             row
             for row in self.rows
-            if row["representation"] == representation and row["tap"] == own
+            if row["representation"] == representation and row["tap"] == row_tap
         ]
-        return found[-1] if found else None
+        return rows[-1] if rows else None
 
     def published(self, tap: str) -> float | None:
         """The published accuracy in percent at a tap, None if there is none."""
@@ -106,16 +106,16 @@ class Group:
         return next((row["dim"] for row in self.rows if row["tap"] == tap and row.get("dim")), None)
 
     def best(self) -> Row | None:
-        """The row of the largest accuracy; none where labels were permuted."""
+        """The row with the largest accuracy; None for permuted labels."""
         rows = [row for row in self.rows if is_number(row["value"]) and not self.permuted]
         return max(rows, key=lambda row: row["value"], default=None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """One number that is not an accuracy, for each representation it was computed on.
+    """A metric that is not an accuracy, for each representation on which it was computed.
 
-    `values` has the key "published" too where the paper prints the number, in the same unit.
+    `values` has the key "published" too if the paper reports the number, in the same unit.
     """
 
     evaluation: str
@@ -126,22 +126,22 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """What the number is of, in a few words."""
+        """The title of the metric, with its tap."""
         title = vocabulary.metric_title(self.metric)
         return f"{title}, {self.tap}" if self.tap else title
 
     @property
     def meaning(self) -> str:
-        """How to read the number; nothing for a metric that is not known here."""
+        """The interpretation of the number; empty for unknown metrics."""
         return vocabulary.metric_meaning(self.metric)
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
     """The accuracies by evaluation, protocol, labels, split and kind.
 
-    All labels before few, and permuted ones last.
+    Groups with all labels come before those with few, and permuted labels come last.
     """
-    found: dict[tuple[str, str, str, str, str], list[Row]] = {}
+    by_key: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
         if row["metric"] == MAJORITY:
             control = {"representation": MAJORITY, "tap": MAJORITY, "dim": None}
@@ -154,47 +154,47 @@ def groups(rows: Iterable[Row]) -> list[Group]:
                 row.get("split") or "test",
                 row["metric"],
             )
-            group = found.setdefault(key, [])
+            group = by_key.setdefault(key, [])
             if row not in group:  # a majority is the same for every tap and representation
                 group.append(row)
-    made = [Group(*key, tuple(group)) for key, group in found.items()]
-    return sorted(made, key=lambda group: (group.permuted, group.few_labels))
+    groups = [Group(*key, tuple(group)) for key, group in by_key.items()]
+    return sorted(groups, key=lambda group: (group.permuted, group.few_labels))
 
 
 def measures(rows: Iterable[Row]) -> list[Measure]:
-    """Everything that is not an accuracy, in the order of the rows."""
-    found: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
+    """The metrics that are not accuracies, in the order of the rows."""
+    by_key: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
     for row in rows:
         if row["metric"] not in (*_ACCURACIES, MAJORITY):
-            few = row.get("labels") or "all"
+            labels = row.get("labels") or "all"
             parts = (
                 row.get("protocol") or "",
-                "" if few == "all" else vocabulary.labels_title(few),
+                "" if labels == "all" else vocabulary.labels_title(labels),
             )
             setting = " · ".join(part for part in parts if part)
             key = (row["eval"], setting, row.get("tap") or "", row["metric"])
-            values = found.setdefault(key, {})
+            values = by_key.setdefault(key, {})
             values[row["representation"]] = row["value"]
             if row.get("published") is not None:
                 values["published"] = row["published"]
     return [
         Measure(*key, {name: values[name] for name in _in_order(values)})
-        for key, values in found.items()
+        for key, values in by_key.items()
     ]
 
 
 def columns(tables: Sequence[Group]) -> tuple[str, ...]:
-    """The representations of several groups, in one order for all."""
+    """The representations of several groups, in a common order."""
     return _in_order({name: None for group in tables for name in group.representations})
 
 
 def has_published(tables: Iterable[Group]) -> bool:
-    """True if any number of the groups has a published one beside it."""
+    """True if any number of the groups has a published counterpart."""
     return any(group.published(tap) is not None for group in tables for tap in group.taps)
 
 
 def representation_title(name: str, tables: Sequence[Group]) -> str:
-    """A column's heading: the representation, and for PCA its dimension."""
+    """The heading of a column: the representation, with the dimension of PCA."""
     dims = {group.dim(name) for group in tables} - {None}
     if name == "pca":
         return f"PCA-{dims.pop()}" if len(dims) == 1 else "PCA"
@@ -202,17 +202,17 @@ def representation_title(name: str, tables: Sequence[Group]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction as a percentage with one decimal, without the sign."""
+    """A fraction as a percentage with one decimal, without the percent sign."""
     return f"{100 * value:.1f}" if is_number(value) else "–"
 
 
 def spread(row: Row) -> str:
-    """The standard deviation in points, or nothing where there is none."""
+    """The standard deviation in percentage points; empty if there is none."""
     return f"±{100 * row['std']:.1f}" if is_number(row.get("std")) else ""
 
 
 def published_text(value: float | None) -> str:
-    """A published percentage as printed."""
+    """A published percentage as in the paper."""
     return f"{value:g}" if is_number(value) else ""
 
 
@@ -229,5 +229,5 @@ def is_number(value: Any) -> bool:
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
-    known = [name for name in _ORDER if name in names]
-    return (*known, *(name for name in names if name not in _ORDER))
+    ordered = [name for name in _ORDER if name in names]
+    return (*ordered, *(name for name in names if name not in _ORDER))

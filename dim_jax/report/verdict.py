@@ -1,4 +1,4 @@
-"""What a run shows, in one sentence computed from its rows."""
+"""The summary of a run in one sentence, computed from the rows of its results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,20 +8,20 @@ from dim_jax.report import tables, vocabulary
 _OTHERS = {
     "untrained": "the untrained encoder",
     "pixels": "raw pixels",
-    tables.MAJORITY: "always saying the commoner value",
+    tables.MAJORITY: "always predicting the more frequent value",
 }
 
 
 def sentence(results: Mapping[str, Any]) -> str:
-    """The main number of a run and how far it is from the controls, as plain text.
+    """The main number of a run and its distances to the controls, as plain text.
 
     The main number is the accuracy of the trained encoder at y (without a y: at its last tap)
-    under the MLP probe with all labels (without one: the first evaluation that there is).
+    in the MLP probe with all labels (without one: in the first evaluation).
     """
-    group = _main(tables.groups(results.get("rows", ())))
+    group = _choose_group(tables.groups(results.get("rows", ())))
     if group is None:
-        return _without_rows(results)
-    tap = _tap(group)
+        return _describe_training(results)
+    tap = _choose_tap(group)
     row = group.row("trained", tap)
     phrase = vocabulary.evaluation_phrase(group.evaluation)
     few = f" on {vocabulary.labels_title(group.labels)}" if group.few_labels else ""
@@ -33,10 +33,12 @@ def sentence(results: Mapping[str, Any]) -> str:
     return ", ".join(parts) + (f"; published: {published} %." if published else ".")
 
 
-def _main(found: Sequence[tables.Group]) -> tables.Group | None:
-    judged = [group for group in found if _tap(group) is not None and not group.permuted]
+def _choose_group(groups: Sequence[tables.Group]) -> tables.Group | None:
+    candidates = [
+        group for group in groups if _choose_tap(group) is not None and not group.permuted
+    ]
     return min(
-        judged,
+        candidates,
         key=lambda group: (
             group.few_labels,
             group.evaluation != "mlp",
@@ -46,14 +48,14 @@ def _main(found: Sequence[tables.Group]) -> tables.Group | None:
     )
 
 
-def _tap(group: tables.Group) -> str | None:
+def _choose_tap(group: tables.Group) -> str | None:
     rows = [group.row("trained", tap) for tap in group.taps]
     taps = [row["tap"] for row in rows if row and tables.is_number(row["value"])]
     return "y" if "y" in taps else next(reversed(taps), None)
 
 
 def _distances(group: tables.Group, tap: str, value: float) -> list[str]:
-    """ "20.3 points above the untrained encoder" and so on, from the numbers as printed."""
+    """ "20.3 points above the untrained encoder" and so on, from the rounded numbers."""
     texts, unit = [], " points"
     for name in group.representations:
         other = group.row(name, tap)
@@ -76,7 +78,7 @@ def _join(texts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
-def _without_rows(results: Mapping[str, Any]) -> str:
+def _describe_training(results: Mapping[str, Any]) -> str:
     run = results.get("run", {})
     steps, dataset = run.get("steps"), run.get("dataset")
     if not steps:

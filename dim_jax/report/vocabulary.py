@@ -1,15 +1,17 @@
-"""What the rows of results.json are called, as people write it: evaluations, metrics, labels."""
+"""Titles and descriptions of evaluations, metrics and labels in the rows of results.json."""
 
-_EVALUATIONS = {  # name up to the first "_" ("mlp_few") -> title, phrase in a sentence
+# The beginning of a name ("mlp" of "mlp_few") -> title, phrase in a sentence.
+_EVALUATIONS = {
     "mlp": ("MLP probe", "an MLP probe"),
     "linear": ("Linear probe", "a linear probe"),
     "svm": ("Linear SVM", "a linear SVM"),
     "knn": ("k nearest neighbours", "a vote of the k nearest neighbours"),
     "attributes": ("Binary attributes", "a linear classifier for each attribute"),
     "classifier": ("Its own classifier", "its own classifier"),
+    "own_classifier": ("Its own classifier", "its own classifier"),
     "finetune": ("Fine-tuned encoder", "fine-tuning of the whole encoder"),
 }
-_METRICS = {  # name -> title, what the number is
+_METRICS = {  # name -> title, description
     "kolmogorov_uniform": (
         "Distance to the uniform prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
@@ -35,16 +37,16 @@ _METRICS = {  # name -> title, what the number is
         "Donsker-Varadhan value in nats on test images; 0 = independent coordinates",
     ),
     "ndm_of_draws": (
-        "The same of drawn codes",
-        "Of one draw from each test image's posterior, on which the prior acts, not of its mean",
+        "The same of posterior samples",
+        "With one posterior sample per test image, to which the prior applies, instead of its mean",
     ),
     "ndm_after_sigmoid": (
         "The same after the sigmoid",
-        "On which the uniform prior acts; the truth is the same, the critic sees other numbers",
+        "To which the uniform prior applies; the same true value with other inputs of the critic",
     ),
     "retrieval": (
         "Retrieval",
-        "Anchors whose own candidate has the highest score among those of other test images",
+        "Share of anchors whose positive has the highest score among the candidates of test images",
     ),
     "retrieval_chance": ("Retrieval by chance", "One in the number of candidates"),
     "nats": (
@@ -57,10 +59,10 @@ _METRICS = {  # name -> title, what the number is
         "Nats: a lower bound, log N - cross-entropy of one of N patches on fresh transformations; "
         "logits: the method's own softmax, others: a linear one fitted to the frozen features",
     ),
-    "bound_ceiling": ("The most of that information", "Nats: the logarithm of N"),
+    "bound_ceiling": ("Ceiling of that information", "Nats: the logarithm of N"),
     "surrogate_accuracy": (
         "Seed patches recognised",
-        "Share of the transformed patches that are classified as their own",
+        "Share of the transformed patches that are classified correctly",
     ),
     "mean_loss": (
         "Surrogate loss of the mean",
@@ -68,11 +70,11 @@ _METRICS = {  # name -> title, what the number is
     ),
     "variation": (
         "Surrogate loss of the variation",
-        "Nats: what transformations add to it; 0 = logits that they do not change",
+        "Nats: the increase by transformations; 0 = logits that do not change",
     ),
     "purity@4_sigmoid": (
         "The same after the sigmoid",
-        "Neighbours among sigmoid(y), on which the uniform prior acts",
+        "Neighbours by sigmoid(y), to which the uniform prior applies",
     ),
     "purity@4": (
         "Class purity of four neighbours",
@@ -80,16 +82,16 @@ _METRICS = {  # name -> title, what the number is
     ),
     "ms_ssim": (
         "MS-SSIM of reconstructions",
-        "Likeness of test images and what a decoder makes of the features; 1 = equal",
+        "Similarity of test images and their reconstructions from the features; 1 = equal",
     ),
-    "ms_ssim_scales": ("Scales of that MS-SSIM", "As many as the size of the images admits"),
+    "ms_ssim_scales": ("Scales of that MS-SSIM", "As many as the image size allows"),
     "ssim_dim_compat": (
         "The released DIM code's MS-SSIM",
         "Single-scale with a nearly flat window; the one to compare with DIM's table",
     ),
     "attributes_judged": (
         "Attributes judged",
-        "Those that have both values among the training and the test images that were used",
+        "Those that have both values in the training and the test images used",
     ),
     "reconstruction_error": (
         "Reconstruction error",
@@ -97,11 +99,11 @@ _METRICS = {  # name -> title, what the number is
     ),
     "code_recovery": (
         "Recovery of drawn codes",
-        "Cosine of E(G(z)) and z, mean over draws of the prior; 1 = recovered, 0 = not at all",
+        "Cosine of E(G(z)) and z, mean over prior samples; 1 = recovered, 0 = not at all",
     ),
     "code_recovery_chance": (
         "Recovery of drawn codes, by chance",
-        "The same with another code in the place of z",
+        "The same with another code in place of z",
     ),
     "code_error": (
         "Error of recovered codes",
@@ -109,7 +111,7 @@ _METRICS = {  # name -> title, what the number is
     ),
     "image_error": (
         "Error of regenerated images",
-        "Mean squared error of a pixel of G(E(x)) against x; read it beside the next number",
+        "Mean squared error per pixel of G(E(x)) against x; compare it with the next number",
     ),
     "image_error_random": (
         "Error against other images",
@@ -119,7 +121,7 @@ _METRICS = {  # name -> title, what the number is
     "elbo": ("Evidence lower bound", "Nats for each test image, of the model with beta 1"),
     "importance_weighted_bound": (
         "Importance-weighted bound",
-        "A tighter bound of the same evidence in nats, never below the ELBO of the same draws",
+        "A tighter bound of the same evidence in nats, at least the ELBO of the same samples",
     ),
     "active_coordinates": (
         "Active coordinates",
@@ -127,32 +129,35 @@ _METRICS = {  # name -> title, what the number is
     ),
     "entropy": (
         "Entropy of the mean response",
-        "Nats; at most the logarithm of the number of channels, where all are used equally often",
+        "Nats; at most the logarithm of the number of channels, if all are used equally often",
     ),
     "entropy_fraction": (
-        "The same of its maximum",
-        "Share of the logarithm of the number of channels",
+        "The same relative to its maximum",
+        "Fraction of the logarithm of the number of channels",
     ),
     "information": (
         "Information of patch and embedding",
-        "Nats: a lower bound on test images; at most the logarithm of those compared",
+        "Nats: a lower bound on test images; at most the logarithm of the number compared",
     ),
     "information_shuffled": (
-        "The same of pairs that do not belong together",
-        "Not above 0 but for chance; far below it where embeddings are sure",
+        "The same of mismatched pairs",
+        "At most 0 up to chance; far below 0 if embeddings have small variances",
     ),
-    "information_ceiling": ("Largest such information", "The logarithm of the images compared"),
+    "information_ceiling": (
+        "Ceiling of that information",
+        "The logarithm of the number of images compared",
+    ),
     "used": (
         "Channels in use",
-        "Share of those with more than a tenth of an even share of the mean response",
+        "Share of those with more than a tenth of the uniform share of the mean response",
     ),
     "positions": (
         "Distinct positions",
-        "Channels in use that lie further apart than 1 % of the span of all of them",
+        "Channels in use that are further apart than 1 % of the span of all of them",
     ),
     "order": (
         "Order of the filters",
-        "Rank correlation of the distances of positions and the unlikeness of filters; 0 = none",
+        "Rank correlation of the distances of positions and of filters; 0 = none",
     ),
 }
 _SHARES = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used")
@@ -160,36 +165,43 @@ _SHARES = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fra
 
 def evaluation_title(name: str) -> str:
     """An evaluation as a heading: "MLP probe"; its plain name if it is not known here."""
-    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[0]
+    return _evaluation(name)[0]
 
 
 def evaluation_phrase(name: str) -> str:
     """An evaluation inside a sentence: "an MLP probe"."""
-    return _EVALUATIONS.get(name.partition("_")[0], (name, name))[1]
+    return _evaluation(name)[1]
+
+
+def _evaluation(name: str) -> tuple[str, str]:
+    for beginning, words in _EVALUATIONS.items():
+        if f"{name}_".startswith(f"{beginning}_"):
+            return words
+    return name, name
 
 
 def is_own(evaluation: str) -> bool:
     """True for an evaluation of the method's own classifier."""
-    return evaluation.partition("_")[0] == "classifier"
+    return f"{evaluation}_".startswith(("classifier_", "own_classifier_"))
 
 
 def metric_title(name: str) -> str:
-    """What a metric is of, in a few words; its plain name if it is not known here."""
+    """The title of a metric; its name if it is unknown."""
     return _METRICS.get(name, (name, ""))[0]
 
 
 def metric_meaning(name: str) -> str:
-    """How to read a metric; nothing for one that is not known here."""
+    """The description of a metric; empty if it is unknown."""
     return _METRICS.get(name, ("", ""))[1]
 
 
 def is_share(metric: str) -> bool:
-    """True for a fraction that is printed in percent."""
+    """True for a fraction that is displayed in percent."""
     return metric.startswith(_SHARES)
 
 
 def labels_title(labels: str) -> str:
-    """The label budget in words: "all labels", "10 labels per class", "all labels, permuted"."""
+    """The label budget as text: "all labels", "10 labels per class", "all labels, permuted"."""
     budget, comma, more = labels.partition(",")
     if budget == "all":
         budget = "all labels"

@@ -1,9 +1,9 @@
-"""Metrics on disk while a run trains: one JSON object a line, and TensorBoard event files.
+"""Writers of training metrics: JSON lines and TensorBoard event files.
 
-Both writers take the same row, {"step": int, name: number, ...}, and want to be closed at the end.
-They survive a process that is killed at any moment: what was appended is on disk, and a resumed
-run drops what came after its checkpoint. `enabled` is True on the one process that writes;
-elsewhere every call does nothing.
+Both writers take the same row, {"step": int, name: number, ...}, and have to be closed at the end.
+They are safe if the process is killed at any moment: appended rows are on disk, and a resumed run
+drops the rows after its checkpoint. `enabled` is True only on the process that writes; on the
+others every call does nothing.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from dim_jax.rundir import writing
 
 Row = Mapping[str, Any]
 
@@ -31,7 +33,7 @@ class JsonlWriter:
         self._file = None
 
     def append(self, row: Row) -> None:
-        """Writes one row and hands it to the operating system at once."""
+        """Writes one row and flushes it to the operating system."""
         if not self._enabled:
             return
         plain = {name: _plain(value) for name, value in row.items()}
@@ -43,7 +45,7 @@ class JsonlWriter:
             self._file.write(line)
             self._file.flush()
         except OSError:
-            # Closing would try to write the rest once more, and fail in place of the first error.
+            # Closing tries to write the rest again; its error must not replace the first one.
             with contextlib.suppress(OSError):
                 self.close()
             self._file = None
@@ -52,18 +54,18 @@ class JsonlWriter:
     def truncate_after(self, step: int) -> int:
         """Keeps the rows up to and including `step`; call it before the first append of a run.
 
-        Lines that a killed process left unfinished go as well. The new file takes the place of
-        the old one in one move, so being killed here loses nothing.
+        Unfinished lines of a killed process are dropped too. The file is replaced atomically, so
+        that nothing is lost if the process is killed here.
 
-        Returns: how many lines were dropped.
+        Returns: the number of dropped lines.
         """
         if not self._enabled or not self._path.exists():
             return 0
         self.close()
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-        kept = [line for line in lines if (row := _parse(line)) and row.get("step", 0) <= step]
-        replace_text(self._path, "".join(f"{line}\n" for line in kept))
-        return len(lines) - len(kept)
+        retained = [line for line in lines if (row := _parse(line)) and row.get("step", 0) <= step]
+        writing.replace_text(self._path, "".join(f"{line}\n" for line in retained))
+        return len(lines) - len(retained)
 
     def close(self) -> None:
         """Closes the file; the next append opens it again."""
@@ -75,11 +77,11 @@ class JsonlWriter:
 class TensorBoardWriter:
     """Writes the scalars of each row as TensorBoard events.
 
-    `resume_step` is the step of the checkpoint that a continued run starts from: TensorBoard then
-    hides whatever an earlier process wrote after it. Values that are not finite are left out.
+    `resume_step` is the step of the checkpoint from which a run continues: TensorBoard then hides
+    the later events of an earlier process. Values that are not finite are omitted.
 
-    Events are written by the calling thread: the package's own SummaryWriter queues them, and a
-    killed process would lose events from before its checkpoint, which nobody writes again.
+    Events are written by the calling thread. tensorboardX's SummaryWriter would queue them, so that
+    a killed process could lose events from before its checkpoint, which are not written again.
     """
 
     def __init__(
@@ -92,13 +94,13 @@ class TensorBoardWriter:
         self._events = None
         if not enabled:
             return
-        # Here, so that a report can be made without loading protobuf.
+        # Imported here, so that a report does not need to load protobuf.
         from tensorboardX import event_file_writer
         from tensorboardX.proto import event_pb2, summary_pb2
 
         self._event_pb2, self._summary_pb2 = event_pb2, summary_pb2
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-        # The stock file name has whole seconds only: a restart within one would overwrite a file.
+        # The default file name has a resolution of seconds: a quick restart would overwrite a file.
         suffix = f".{time.time_ns()}.{os.getpid()}"
         self._events = event_file_writer.EventsWriter(
             os.path.join(directory, "events"), filename_suffix=suffix
@@ -109,7 +111,7 @@ class TensorBoardWriter:
         self._events.flush()
 
     def append(self, row: Row) -> None:
-        """Writes every finite number of the row but `step` as a scalar at that step."""
+        """Writes every finite number of the row except `step` as a scalar at this step."""
         if self._events is None:
             return
         plain = {name: _plain(value) for name, value in row.items() if name != "step"}
@@ -123,13 +125,13 @@ class TensorBoardWriter:
             self._events.flush()
         except OSError:
             events, self._events = self._events, None
-            # Not its own `close`, which gives up at the unwritten rest and leaves the file open.
+            # Not `events.close`, which fails at the unwritten rest and leaves the file open.
             with contextlib.suppress(OSError):
                 events._py_recordio_writer.close()
             raise
 
     def close(self) -> None:
-        """Closes the event file; rows that come later are dropped."""
+        """Closes the event file; later rows are dropped."""
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -140,26 +142,12 @@ class TensorBoardWriter:
 
 
 def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file in order, without unfinished lines; [] if there is none."""
+    """The rows of a JSON-lines file in order, without unfinished lines; [] without a file."""
     path = pathlib.Path(path)
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [row for line in lines if (row := _parse(line))]
-
-
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file so that readers see the old one or the new one, never a part."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _parse(line: str) -> dict[str, Any] | None:

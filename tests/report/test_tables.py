@@ -109,7 +109,7 @@ def test_a_floor_that_nothing_beats_is_the_best_of_its_table():
 def test_verdict_of_attributes_names_the_floor(order):
     assert say(*of_attributes()[::order]) == (
         "y: 81.0 % with a linear classifier for each attribute, 2.0 points above the untrained "
-        "encoder, 1.0 above PCA-64 and 4.0 above always saying the commoner value."
+        "encoder, 1.0 above PCA-64 and 4.0 above always predicting the more frequent value."
     )
 
 
@@ -269,7 +269,7 @@ def test_bounds_of_seed_patches_have_words_and_units():
     found = tables.measures(rows)
     assert [one.title for one in found] == [
         "Information with the seed patch, logits",
-        "The most of that information, logits",
+        "Ceiling of that information, logits",
         "Seed patches recognised, logits",
         "Surrogate loss of the variation, logits",
     ]
