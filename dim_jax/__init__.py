@@ -1,6 +1,6 @@
-"""Deep InfoMax and its family in JAX. See docs/; `from dim_jax import bounds` for the bounds.
+"""Deep InfoMax and related methods in JAX. See docs/; `from dim_jax import bounds` for the bounds.
 
-Nothing is imported here, so that `import dim_jax.bounds` costs JAX and no more.
+Nothing is imported here, so that `import dim_jax.bounds` loads nothing but JAX.
 """
 
 __version__ = "0.1.0"

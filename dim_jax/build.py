@@ -1,7 +1,7 @@
-"""Turns {"name": ..., **arguments} into the object of that name: the only table of roles.
+"""Builds objects from config blocks {"name": ..., **arguments}, by the table of roles.
 
-A name is a function of its role's module or modules (or, for methods, a module of `dim_jax.methods`
-with a `make`). Arguments whose key is itself a role are built first.
+A name is a public function in the module or modules of its role (or, for methods, a module of
+`dim_jax.methods` with a `make`). Arguments whose key is itself a role are built first.
 """
 
 import functools
@@ -15,8 +15,7 @@ from dim_jax import contracts
 
 ROLES = {
     "method": "dim_jax.methods",
-    # Several modules: strided-crop encoders and AMDIM's have parts that no other encoder has, and
-    # those of several views are made of others.
+    # Several modules, because most kinds of encoders have layers that no other encoder has.
     "encoder": tuple(
         f"dim_jax.nets.{module}"
         for module in ("encoders", "folded", "amdim", "multiview", "manifold", "exemplar")
@@ -33,25 +32,25 @@ ROLES = {
     "prior": "dim_jax.losses.priors",
     "bound": "dim_jax.bounds",
 }
-# These roles are themselves the function that a method calls, so arguments are bound, not passed.
-_BOUND_ROLES = ("bound",)
+# Methods call these functions themselves, so arguments are bound with functools.partial.
+_PARTIAL_ROLES = ("bound",)
 
 
 def names(role: str) -> dict[str, Callable[..., Any] | None]:
-    """What can be built for a role: {name: function}; methods are imported only when built."""
+    """The available names of a role: {name: function}; methods, imported when built, have None."""
     if isinstance(ROLES[role], tuple):
-        return {name: f for path in ROLES[role] for name, f in _names_in(role, path).items()}
-    return _names_in(role, ROLES[role])
+        return {name: f for path in ROLES[role] for name, f in _list_names(role, path).items()}
+    return _list_names(role, ROLES[role])
 
 
-def _names_in(role: str, path: str) -> dict[str, Callable[..., Any] | None]:
+def _list_names(role: str, path: str) -> dict[str, Callable[..., Any] | None]:
     module = importlib.import_module(path)
     if role == "method":
         return {entry.name: None for entry in pkgutil.iter_modules(module.__path__)}
     public = {
         name: f for name, f in inspect.getmembers(module, inspect.isfunction) if name[0] != "_"
     }
-    if role == "bound":  # those of scores alone: a method has no log-likelihoods, no MINE state
+    if role == "bound":  # only bounds of scores: methods have no log-likelihoods and no MINE state
         return {name: f for name, f in public.items() if _takes_scores(f)}
     return {name: f for name, f in public.items() if f.__module__ == module.__name__}
 
@@ -65,10 +64,10 @@ def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:
 
     Args:
       role: a key of `ROLES`.
-      spec: {"name": ..., **arguments}, or the name alone.
+      spec: {"name": ..., **arguments}, or only the name.
 
     Raises:
-      UserError: an unknown name, an argument the object does not take, or a missing one.
+      UserError: an unknown name, an unknown argument, or a missing one.
     """
     if spec is None:
         return None
@@ -76,13 +75,13 @@ def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:
     if "name" not in arguments:
         raise contracts.UserError(f"the block '{role}' has no name; set {role}.name")
     name = arguments.pop("name")
-    known = names(role)
-    if name not in known:
-        raise contracts.unknown(role.replace("_", " "), name, known)
-    function = known[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
+    available = names(role)
+    if name not in available:
+        raise contracts.unknown(role.replace("_", " "), name, available)
+    function = available[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
     built = {key: make(key, value) if key in ROLES else value for key, value in arguments.items()}
-    _check_arguments(f"{role.replace('_', ' ')} '{name}'", function, built, role in _BOUND_ROLES)
-    return functools.partial(function, **built) if role in _BOUND_ROLES else function(**built)
+    _check_arguments(f"{role.replace('_', ' ')} '{name}'", function, built, role in _PARTIAL_ROLES)
+    return functools.partial(function, **built) if role in _PARTIAL_ROLES else function(**built)
 
 
 def _check_arguments(

@@ -1,9 +1,9 @@
-"""A trained encoder for other projects: `load_encoder(run).encode(images) -> {tap: features}`.
+"""Trained encoders for other projects: `load_encoder(run).encode(images) -> {tap: features}`.
 
     python -m dim_jax.encoder --run runs/dim_cifar10 --folder ~/pictures --out features.npz
 
 writes the features of a folder of images to a file. Neither needs the training command, its flags
-or its devices.
+or the devices that it ran on.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import build, contracts, data
-from dim_jax.rundir import exported_encoder
+from dim_jax.rundir import exported_encoder, writing
 
 FORMAT = 1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -32,7 +32,7 @@ class Encoder:
     encode(images) -> {"conv": .., "fc": .., "y": ..}: f32[n,...], a pure function of images
         u8[n,h,w,c] or floats in [0,1], normalisation included; works inside jit and grad.
         One image's features do not depend on the other images. UserError for other images.
-    card: what it takes and how it was made: "image_shape" (h, w, c), "taps" {name: shape of one
+    card: its inputs, outputs and origin: "image_shape" (h, w, c), "taps" {name: shape of one
         image's features}, "encoder", "mean", "std", "data", "config", "steps", "commit",
         "versions".
     params, stats: the network's weights and batch statistics.
@@ -45,9 +45,9 @@ class Encoder:
 
 
 def load_encoder(run: str | os.PathLike) -> Encoder:
-    """The encoder of a run folder (its `encoder/`) or of an exported encoder's own folder.
+    """The encoder of a run folder (its `encoder/`) or of the folder of an exported encoder.
 
-    Raises: contracts.UserError when there is none, or a damaged one, or one of a newer format.
+    Raises: contracts.UserError when there is none, when it is damaged or of another format.
     """
     folder = Path(run).expanduser()
     if (folder / "encoder").is_dir():
@@ -64,8 +64,8 @@ def load_encoder(run: str | os.PathLike) -> Encoder:
     @jax.jit
     def taps(params, stats, pixels):
         normalised = data.normalise(pixels, card["mean"], card["std"])
-        found, _ = net.apply(params, stats, normalised, train=False)
-        return {name: found[name] for name in card["taps"]}
+        outputs, _ = net.apply(params, stats, normalised, train=False)
+        return {name: outputs[name] for name in card["taps"]}
 
     def encode(images: jax.Array) -> contracts.Taps:
         return taps(params, stats, _pixels(images, tuple(card["image_shape"])))
@@ -85,9 +85,9 @@ def embed(encoder: Encoder, images: np.ndarray, tap: str = "y", batch: int = 256
     features = np.empty((len(images), *encoder.card["taps"][tap]), np.float32)
     for start in range(0, len(images), batch):
         chunk = images[start : start + batch]
-        # The last chunk is filled up, so that one compilation serves all.
-        filler = np.zeros((batch - len(chunk), *chunk.shape[1:]), chunk.dtype)
-        taps = encoder.encode(np.concatenate([chunk, filler]))
+        # The last chunk is padded, so that the function compiles once.
+        padding = np.zeros((batch - len(chunk), *chunk.shape[1:]), chunk.dtype)
+        taps = encoder.encode(np.concatenate([chunk, padding]))
         features[start : start + batch] = np.asarray(taps[tap])[: len(chunk)]
     return features
 
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pixels(images: Any, shape: tuple[int, ...]) -> Any:
-    """The images on the scale 0..255, checked; values can only be checked outside of jit."""
+    """The images, checked; values can only be checked outside of jit."""
     if not isinstance(images, jax.Array):
         images = np.asarray(images)
     size = ",".join(map(str, shape))
@@ -132,13 +132,13 @@ def _pixels(images: Any, shape: tuple[int, ...]) -> Any:
         )
     if images.size and not isinstance(images, jax.core.Tracer):
         low, high = (float(limit(np.asarray(images))) for limit in (np.min, np.max))
-        # Half a grey level of room for the overshoot of a resize; NaN fails the comparison.
+        # Half a grey level of tolerance for the overshoot of a resize; NaN fails the comparison.
         if not (low >= -0.002 and high <= 1.002):
             raise contracts.UserError(
                 f"got float images with values from {low:.4g} to {high:.4g}, this encoder needs "
                 "0..1; divide by 255, or give uint8, and leave the normalisation to the encoder"
             )
-    return images.astype(np.float32) * 255
+    return images.astype(np.float32)
 
 
 def _embed_folder(encoder: Encoder, folder: str, tap: str) -> dict[str, np.ndarray]:
@@ -160,12 +160,13 @@ def _embed_folder(encoder: Encoder, folder: str, tap: str) -> dict[str, np.ndarr
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    draft = path.with_name(f".{path.name}.draft")
+    def save(draft: Path) -> None:
+        with draft.open("wb") as file:  # given a name, np.savez would append ".npz" to it
+            np.savez(file, **arrays)
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            np.savez(file, **arrays)
-        draft.replace(path)
+        writing.replace_file(path, save)
     except OSError as error:
         raise contracts.UserError(
             f"cannot write {path} ({error.strerror}); give another --out"

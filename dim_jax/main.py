@@ -1,8 +1,12 @@
-"""dim-jax --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...]
+"""dim-jax --config FILE.py[:arguments] [--workdir DIR] [--config.key=value ...] [--evals JSON]
 
 Trains, evaluates and reports; `python -m dim_jax.main` is the same command. Given again, it
-continues an interrupted run. --profile records where the time of a training step goes (see
-dim_jax.profiling).
+continues an interrupted run. With --help it prints every key of the config instead, with
+value, default and meaning.
+
+--evals replaces the evaluations of the config by those of a JSON object, or of the file at a path:
+--evals='{"svm": {"name": "svm", "taps": ["y"]}}'. --profile records where the time of a training
+step goes (see dim_jax.profiling).
 
 Several processes: the same command in each one. On TPU pods, in Slurm steps and under Open MPI
 they find each other (--distributed=off: they do not; =on: they must); elsewhere give
@@ -26,12 +30,16 @@ from dim_jax.rundir import checkpoint, workdir
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     argv = sys.argv if argv is None else argv
-    if {"-h", "--help"} & set(argv[1:]):
+    if commandline.asks_for_usage(argv[1:]):
         print(__doc__)
         return 0
     try:
         command = commandline.parse(argv)
-        xla_flags.prepare(command.config)
+        if command.help:
+            print(commandline.describe(command.config))
+            return 0
+        if command.config.get("deterministic"):
+            xla_flags.ask_for_determinism()
         job = distributed.find(command.distributed)
         if job is None:
             return _train_and_evaluate(command)
@@ -45,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train_and_evaluate(command: commandline.Command) -> int:
-    # JAX starts here and not before the command line is known to be right.
+    # JAX starts here, after the command line has been checked.
     from dim_jax import experiment
     from dim_jax.processes import compilation_cache
     from dim_jax.training import trainer

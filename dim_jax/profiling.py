@@ -1,11 +1,11 @@
-"""Where the time of a training step goes: a trace of one dispatch, and a table of its operations.
+"""Profiling of training steps: a trace of one dispatch, and a table of its operations.
 
     python -m dim_jax.main --config configs/x.py --profile
     python -m dim_jax.profiling runs/x/profile
 
-The trace is `jax.profiler`'s: XProf and Perfetto (ui.perfetto.dev opens `*.trace.json.gz`) show it
-on a time line. The table needs neither: it adds up each operation of the compiled program, and
-says from the program (`program.txt`, beside the trace) which line of the model it belongs to.
+The trace is from `jax.profiler`: XProf and Perfetto (ui.perfetto.dev opens `*.trace.json.gz`) show
+it on a time line. The table needs neither: it sums the time of each operation of the compiled
+program, and reads the part of the model that it belongs to from `program.txt` beside the trace.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from dim_jax import contracts
 _PROGRAM, _FACTS = "program.txt", "facts.json"
 # `%name = shape operation(...), metadata={op_name="jit(f)/while/body/jvp(Net)/conv0/dot_general"}`
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = (\S+) .*op_name="([^"]*)"', re.MULTILINE)
-_SHOWN = 60  # characters of a name, its end
+_SHOWN = 60  # characters of a name that are shown, from its end
 
 
 class Recorder:
-    """Records the second dispatch of a run: the first one warms up."""
+    """Records the second dispatch of a run; the first one is the warm-up."""
 
     def __init__(self, directory: pathlib.Path, log: Callable[[str], Any]):
         self._directory = directory
@@ -39,11 +39,11 @@ class Recorder:
         self._calls = 0
 
     def __call__(self, program: jax.stages.Compiled, *arguments, steps: int):
-        """program(*arguments), a dispatch of so many steps."""
+        """Calls program(*arguments), a dispatch of this number of steps."""
         self._calls += 1
         if self._calls != 2:
             return program(*arguments)
-        jax.block_until_ready(arguments)  # what ran before is not of this dispatch
+        jax.block_until_ready(arguments)  # earlier work is not part of this dispatch
         with jax.profiler.trace(self._directory):
             outputs = jax.block_until_ready(program(*arguments))
         (self._directory / _PROGRAM).write_text(program.as_text())
@@ -55,16 +55,16 @@ class Recorder:
         return outputs
 
     def close(self) -> None:
-        """Says so if nothing was recorded."""
+        """Logs a message if nothing was recorded."""
         if self._calls < 2:
             self._log(
-                f"no profile: the second dispatch is recorded and there was {self._calls}; set a "
+                f"no profile: the second dispatch is recorded and the run had {self._calls}; set a "
                 "smaller train.steps_per_dispatch"
             )
 
 
 class Operation(NamedTuple):
-    """An operation of the compiled program: its time a step on all threads, and what it is."""
+    """An operation of the compiled program, with its time per step on all threads."""
 
     name: str
     milliseconds: float
@@ -73,7 +73,7 @@ class Operation(NamedTuple):
 
 
 def operations(directory: pathlib.Path) -> list[Operation]:
-    """The operations of a recorded dispatch, the longest first.
+    """The operations of a recorded dispatch, in order of descending time.
 
     Raises:
       UserError: the folder holds no profile.
@@ -93,7 +93,7 @@ def operations(directory: pathlib.Path) -> list[Operation]:
         events = json.load(file)["traceEvents"]
     for event in events:
         name = event.get("args", {}).get("hlo_op")
-        # A loop's time is that of what it repeats.
+        # The time of a loop is that of the operations in its body.
         if event.get("ph") == "X" and name and not name.startswith(("while", "call", "condition")):
             microseconds[name] += event["dur"]
     return [
@@ -109,22 +109,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=30)
     arguments = parser.parse_args(argv)
     try:
-        found = operations(arguments.directory)
+        recorded = operations(arguments.directory)
     except contracts.UserError as error:
         print(f"dim_jax: {error}", file=sys.stderr)
         return 2
-    total = sum(operation.milliseconds for operation in found)
-    printed = rich.table.Table("ms a step", "share", "operation", "result", "from", padding=0)
-    printed.title = f"{len(found)} operations, {total:.1f} ms a step on all threads"
-    for operation in found[: arguments.rows]:
-        printed.add_row(
+    total = sum(operation.milliseconds for operation in recorded)
+    table = rich.table.Table("ms per step", "share", "operation", "result", "from", padding=0)
+    table.title = f"{len(recorded)} operations, {total:.1f} ms per step on all threads"
+    for operation in recorded[: arguments.rows]:
+        table.add_row(
             f"{operation.milliseconds:.2f}",
             f"{operation.milliseconds / total:.1%}",
             operation.name,
             operation.shape.partition("{")[0],
             operation.origin[-_SHOWN:],
         )
-    rich.console.Console(width=140).print(printed)
+    rich.console.Console(width=140).print(table)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a run says about itself: the opening lines, the facts in results.json, the exported card."""
+"""Metadata of a run: the opening lines, the facts in results.json, the card of the encoder."""
 
 import contextlib
 import importlib.metadata
@@ -8,68 +8,69 @@ import pathlib
 import platform
 import subprocess
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 import dim_jax
-from dim_jax import contracts, data, encoder
+from dim_jax import contracts, data, encoder, settings
 from dim_jax.processes import memory_usage
 from dim_jax.rundir import exported_encoder
-from dim_jax.training import train_step, trainer
+from dim_jax.training import preprocessing, train_step, trainer
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
-def opening(config, dataset, durations: trainer.Plan, initial: train_step.TrainState) -> list[str]:
-    """The lines that a run prints before it trains: data, method, and resolved durations."""
+def opening(
+    config: settings.Config,
+    dataset: data.Dataset,
+    durations: trainer.Plan,
+    initial: train_step.TrainState,
+) -> list[str]:
+    """The lines that a run prints before it trains; they show every setting that has been set."""
     train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
     shape = "x".join(map(str, dataset.facts.shape))
     devices = jax.device_count()
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    patches = config["data"].get("seeds") is not None
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
-    return [
+    evaluated = "centre crops" if config.data.seeds is None else "the complete images"
+    augmentation = config.augment.describe(evaluated)
+    lines = [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
-        f"of {shape}{_changes(patches, **config.get('augment', {}))}; {dataset.road}",
-        f"method: {config['method']['name']}; parameters by player: {sizes}",
-        f"training: {durations.total_steps:,} steps = {config['train']['epochs']:g} epochs of "
+        f"of {shape}; {dataset.road}",
+        f"augmentation: {'; '.join(augmentation)}" if augmentation else "",
+        f"method: {_method_names(config.method)}; parameters by player: {sizes}",
+        f"training: {durations.total_steps:,} steps = {config.train.epochs:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
         f"{device()}{processes} ({durations.batch_size // devices} each), products in "
-        f"{config['compute_dtype']}; seed {config['seed']}",
+        f"{config.compute_dtype}; {durations.dispatch_steps} steps per dispatch, a checkpoint "
+        f"every {min(durations.save_steps, durations.total_steps):,}; seed {config.seed}",
+        _other_settings(config, " ".join(augmentation.values()).split()),
+        f"published numbers: {config.published_source}" if config.published_source else "",
     ]
+    return [line for line in lines if line]
 
 
-def _changes(patches: bool = False, **block) -> str:
-    """How training images differ from those that are evaluated, "" if they do not.
+def _method_names(method: Mapping[str, Any]) -> str:
+    """Such as "dim" or, of a method that wraps it, "dim, with probe"."""
+    inner = method.get("method")
+    return f"{_method_names(inner)}, with {method['name']}" if inner else method["name"]
 
-    Args:
-      patches: of images are trained on, and the images themselves are evaluated.
-    """
-    whole = "whole images" if patches else None
-    crop, boxes = block.get("crop"), block.get("resized_crop")
-    square = f" {crop}x{crop}" if crop else ""
-    squares = f"random{square} crops, {whole or 'centre ones'} in evaluations"
-    parts = [squares] if crop and not boxes else []
-    if boxes:
-        centre = f", {whole or 'centres'} in evaluations" if crop else ""
-        parts.append(
-            f"random crops of {boxes[0]:g} to {boxes[1]:g} resized{square and ' to'}"
-            f"{square}{centre}"
-        )
-    parts += ["random flips"] if block.get("flip") else []
-    if pixels := block.get("translate"):
-        parts.append(f"{block.get('translate_rate', 1):.0%} moved by up to {pixels} pixels")
-    if strengths := block.get("jitter"):
-        shown = "/".join(f"{strength:g}" for strength in strengths)
-        parts.append(f"{block.get('jitter_rate', 1):.0%} with colours jittered by {shown}")
-    rates = {"grey": "made grey", "blur": "blurred", "solarise": "solarised"}
-    parts += [f"{block[key]:.0%} {what}" for key, what in rates.items() if block.get(key)]
-    if (views := block.get("views", 1)) > 1:
-        parts.append(f"{views} views of each image")
-    return "".join(f"; {part}" for part in parts)
+
+def _other_settings(config: settings.Config, told: Sequence[str]) -> str:
+    """The settings with another value than their default that no other line tells of."""
+    root = config.changed()
+    changed = {name: root[name] for name in ("deterministic", "published_data") if name in root}
+    if config.is_of_published_data():
+        changed.pop("published_data", None)
+    for block in (config.data, config.augment, config.train):
+        values = block.changed().items()
+        changed |= {f"{block.block}.{name}": value for name, value in values}
+    told = [f"augment.{name}" for name in told]
+    parts = [f"{key}={value}" for key, value in changed.items() if key not in told]
+    return f"settings: {', '.join(parts)}" if parts else ""
 
 
 def _parameters(params: Mapping[str, Any]) -> dict[str, int]:
@@ -91,7 +92,7 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
         **{
             f"the checksum of the {name} data": zlib.crc32(
                 np.asarray(split.images[0]).tobytes(),
-                # Of a stream not all: that would read the whole of it.
+                # At most as many as of a stream, of which all would be read from disk.
                 zlib.crc32(np.asarray(split.labels[:_CHECKED_LABELS]).tobytes()),
             )
             for name, split in splits
@@ -100,7 +101,7 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
 
 
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
-    """The `run` block of results.json, but for what evaluation takes."""
+    """The `run` block of results.json, without time and memory of the evaluation."""
     images = durations.total_steps * durations.batch_size
     return {
         "config": pathlib.Path(source.partition(":")[0]).stem,
@@ -111,8 +112,8 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "steps": durations.total_steps,
         "epochs": durations.total_steps / durations.epoch_steps,
         "batch_size": durations.batch_size,
-        "compute_dtype": config["compute_dtype"],
-        "seed": config["seed"],
+        "compute_dtype": config.compute_dtype,
+        "seed": config.seed,
         "train_seconds": loop.train_seconds,
         "compile_seconds": loop.compile_seconds,
         "images_per_second": images / loop.train_seconds if loop.train_seconds else None,
@@ -131,10 +132,9 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     }
 
 
-def published(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def published(config: settings.Config) -> Mapping[str, Any]:
     """{evaluation: {tap: number}} of the config, {} if its data are not those of the numbers."""
-    own = config["data"]["name"]
-    return config.get("published", {}) if config.get("published_data", own) == own else {}
+    return (config.published or {}) if config.is_of_published_data() else {}
 
 
 def device() -> str:
@@ -157,26 +157,30 @@ def commit() -> str | None:
 
 def export(
     directory: pathlib.Path,
-    config: Mapping[str, Any],
-    dataset: data.Dataset,
+    method: Mapping[str, Any],
+    evaluated: data.Facts,
+    prepared: preprocessing.Preprocessing,
     trained: contracts.Frozen,
     facts: Mapping[str, Any],
 ) -> None:
-    """Writes the trained encoder as npz and a JSON card (see `encoder.load_encoder`)."""
-    spec = config["method"]
-    while "method" in spec:
-        spec = spec["method"]
-    mean, std = data.scaling(dataset.facts, config["data"]["scaling"])
-    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), np.uint8)
+    """Writes the trained encoder as npz and a JSON card (see `encoder.load_encoder`).
+
+    Args:
+      method: the config's block; the encoder is that of the innermost method.
+      evaluated: facts of the images that the encoder takes.
+    """
+    while "method" in method:
+        method = method["method"]
+    one = jax.ShapeDtypeStruct((1, *evaluated.shape), np.uint8)
     shapes = jax.eval_shape(trained.represent, one)
     card = {
         "format": encoder.FORMAT,
-        "encoder": spec["encoder"],
-        "image_shape": list(dataset.facts.shape),
-        "mean": list(mean),
-        "std": list(std),
+        "encoder": method["encoder"],
+        "image_shape": list(evaluated.shape),
+        "mean": list(prepared.mean),
+        "std": list(prepared.std),
         "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items()},
-        "data": dataset.facts.name,
+        "data": evaluated.name,
         **{key: facts[key] for key in ("config", "config_string", "steps", "commit", "versions")},
     }
     exported_encoder.write(

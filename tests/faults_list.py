@@ -35,7 +35,7 @@ FAULTS = (
     Fault(
         "infonce_mean_for_sum_over_locations",
         "dim_jax/bounds/contrastive.py",
-        'weight = whole.locations if negatives == "locations" else 1',
+        'weight = pairs.locations if negatives == "locations" else 1',
         "weight = 1",
         "tests/bounds/test_bounds_values.py",
     ),
@@ -85,8 +85,8 @@ FAULTS = (
     Fault(
         "representation_in_training_mode",
         "dim_jax/nets/pure.py",
-        'encoder.apply(own, state["encoder"], images, train=False)[0])',
-        'encoder.apply(own, state["encoder"], images, train=True)[0])',
+        'encoder.apply(weights, state["encoder"], images, train=False)[0])',
+        'encoder.apply(weights, state["encoder"], images, train=True)[0])',
         "tests/conformance/test_methods.py",
     ),
     Fault(
@@ -156,8 +156,8 @@ FAULTS = (
     Fault(
         "manifold_entropy_sign",
         "dim_jax/methods/manifold.py",
-        "total -= information[index] * known + entropy[index] * used",
-        "total -= information[index] * known - entropy[index] * used",
+        "total -= information[index] * layer_information + entropy[index] * layer_entropy",
+        "total -= information[index] * layer_information - entropy[index] * layer_entropy",
         "tests/test_methods_manifold.py",
     ),
     # Training.
@@ -221,8 +221,8 @@ FAULTS = (
     Fault(
         "seed_patches_where_little_changes",
         "dim_jax/data/seeds.py",
-        "key = random.standard_exponential(len(weight))[lively] / weight[lively]",
-        "key = random.standard_exponential(len(weight))[lively] * weight[lively]",
+        "key = random.standard_exponential(len(weight))[nonzero] / weight[nonzero]",
+        "key = random.standard_exponential(len(weight))[nonzero] * weight[nonzero]",
         "tests/data/test_seeds.py",
     ),
     Fault(
@@ -278,8 +278,8 @@ FAULTS = (
     Fault(
         "features_of_other_draws_reused",
         "dim_jax/evaluate/features.py",
-        "frozen.store.setdefault((id(split.images), views, drawn)",
-        "frozen.store.setdefault((id(split.images), views)",
+        "self._features.setdefault((_Images(split), views, draws), {})",
+        "self._features.setdefault((_Images(split), views), {})",
         "tests/evaluate/test_features.py",
     ),
     # Report.
@@ -336,8 +336,8 @@ FAULTS = (
     Fault(
         "untrained_control_is_trained",
         "dim_jax/experiment.py",
-        "untrained = frozen(method, initial.params, initial.state, *look)",
-        "untrained = frozen(method, final.params, final.state, *look)",
+        "untrained = experiment.freeze(experiment.initial)",
+        "untrained = experiment.freeze(final)",
         "tests/test_experiment.py",
     ),
     Fault(

@@ -46,7 +46,7 @@ def test_the_identity_stays_where_nothing_is_better(value):
     columns, gain = solve(np.full((7, 7), value, np.float32))
     np.testing.assert_array_equal(columns, np.arange(7))
     assert gain == 0
-    columns, gain = assignment(10 * np.eye(7, dtype=np.float32) + value)
+    columns, gain = solve(10 * np.eye(7, dtype=np.float32) + value)
     np.testing.assert_array_equal(columns, np.arange(7))
     assert gain == 0
 

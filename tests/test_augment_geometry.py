@@ -138,7 +138,9 @@ def test_translations_are_windows_of_the_mirrored_image():
 
 
 def test_translations_too_far_for_a_mirror():
-    with pytest.raises(contracts.UserError, match=r"6x7 pixels and are to be moved by 6; use a sm"):
+    with pytest.raises(
+        contracts.UserError, match=r"6x7 pixels and augment.translate is 6; use a sm"
+    ):
         augment.random_translation(jax.random.key(0), jnp.zeros((2, 6, 7, 1)), pixels=6)
 
 

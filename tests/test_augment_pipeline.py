@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import common
-from dim_jax import augment, contracts, data, run_metadata
+from configs import amdim_cifar10, common
+from dim_jax import augment, contracts, data, settings
 from dim_jax.rundir import workdir
-from dim_jax.training import train_step
+from dim_jax.training import preprocessing, train_step
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 3), np.uint8)
 RECIPES = {
-    "amdim": common.augment(**common.AMDIM_CIFAR).to_dict(),
+    "amdim": common.augment(**amdim_cifar10.AUGMENT).to_dict(),
     "simclr": common.augment(
         **dict(views=2, resized_crop=(0.08, 1.0), flip=True, flip_shared=False),
         **dict(jitter=(0.4, 0.4, 0.4, 0.1), jitter_rate=0.8, grey=0.2, blur=0.5, solarise=0.1),
@@ -48,8 +48,9 @@ def test_without_new_words_the_bits_are_as_before(crop, flip):
     alone = jax.jit(augment.pipeline(crop=crop, flip=flip))
     np.testing.assert_array_equal(found, alone(rng, jnp.asarray(IMAGES)))
     halves = ((0.5,) * 3, (0.5,) * 3)
+    prepared = preprocessing.Preprocessing(*halves, augment.pipeline(**block))
     np.testing.assert_array_equal(
-        train_step.prepare_images(found, *halves), data.normalise(expected, *halves)[None]
+        prepared.training_views(rng, jnp.asarray(IMAGES)), data.normalise(expected, *halves)[None]
     )
 
 
@@ -76,7 +77,7 @@ def test_two_views_of_every_image(recipe):
     np.testing.assert_array_equal(views, change(jax.random.key(0), jnp.asarray(IMAGES)))
     others = jnp.asarray(IMAGES).at[1:].set(9)
     np.testing.assert_array_equal(views[:, 0], change(jax.random.key(0), others)[:, 0])
-    prepared = train_step.prepare_images(views, (0.5,) * 3, (0.25,) * 3)
+    prepared = preprocessing.Preprocessing((0.5,) * 3, (0.25,) * 3).normalise(views)
     np.testing.assert_allclose(prepared, (views - 0.5) / 0.25, atol=2e-6)
 
 
@@ -155,11 +156,12 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
         train_step, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
     )
     change = augment.pipeline(**RECIPES["amdim"])
+    prepared = preprocessing.Preprocessing((0.5,) * 3, (0.5,) * 3, change, 2)
     for devices in (jax.devices()[:1], jax.devices()[:8]):
         mesh = train_step.mesh(devices)
         nothing = dict(apply_fn=None, params={}, tx=None, opt_state=(), state={})
         state = train_step.TrainState(step=jnp.int32(0), **nothing)
-        dispatch = train_step.make_dispatch(((0.5,) * 3, (0.5,) * 3), 3, 64, 64, mesh, change)
+        dispatch = train_step.make_dispatch(prepared, 3, 64, 64, mesh)
         arrays = train_step.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
         _, metrics = dispatch(train_step.replicate(state, mesh), *arrays, count=1)
         seen[len(devices)] = np.asarray(metrics["images"][0])
@@ -201,6 +203,13 @@ WRONG = {
 }
 
 
+def test_a_block_and_settings_are_refused():
+    block = settings.Augment(crop=6)
+    with pytest.raises(contracts.UserError, match="got a block and the settings crop; pass one"):
+        augment.pipeline(block, crop=4)
+    assert augment.pipeline(block)(jax.random.key(0), jnp.asarray(IMAGES)).shape[1:3] == (6, 6)
+
+
 @pytest.mark.parametrize("message", WRONG)
 def test_values_that_cannot_be(message):
     with pytest.raises(contracts.UserError, match=message):
@@ -212,17 +221,3 @@ def test_colours_of_images_without_any(word):
     (name,) = word
     with pytest.raises(contracts.UserError, match=rf"augment.{name} .*RGB images and these have 1"):
         augment.pipeline(**word)(jax.random.key(0), jnp.asarray(IMAGES[..., :1]))
-
-
-def test_the_opening_line_says_what_is_changed():
-    assert run_metadata._changes(**common.augment()) == ""
-    line = run_metadata._changes(**RECIPES["amdim"])
-    assert line == (
-        "; random flips; 80% moved by up to 4 pixels; 80% with colours jittered by "
-        "0.4/0.4/0.4/0.2; 25% made grey; 2 views of each image"
-    )
-    assert "random crops of 0.08 to 1 resized; random flips" in run_metadata._changes(
-        **RECIPES["simclr"]
-    )
-    resized = run_metadata._changes(crop=64, resized_crop=(0.3, 1.0))
-    assert resized == "; random crops of 0.3 to 1 resized to 64x64, centres in evaluations"

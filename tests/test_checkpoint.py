@@ -244,7 +244,7 @@ def test_paths_that_read_alike_are_refused(run):
         run.save(30, {"a": {"b": 1}, "a/b": 2})
 
 
-@pytest.mark.parametrize("moment", ["_checkpointer", "_write_json", "manifest.write"])
+@pytest.mark.parametrize("moment", ["_checkpointer", "_write_json", "checksums.write"])
 def test_a_save_cut_short_is_invisible_and_swept_by_the_next(run, tmp_path, monkeypatch, moment):
     def fail(*args):
         raise KeyboardInterrupt
@@ -262,7 +262,7 @@ def test_a_save_cut_short_is_invisible_and_swept_by_the_next(run, tmp_path, monk
 SAVE_FOREVER = """
 import sys
 import numpy as np
-from dim_jax import checkpoint
+from dim_jax.rundir import checkpoint
 checkpoints = checkpoint.Checkpoints(sys.argv[1])
 step, _ = checkpoints.restore_latest({"w": np.zeros((256, 256))}, log=sys.exit) or (0, None)
 while True:

@@ -36,10 +36,32 @@ def test_words_and_overrides():
     assert command.source == f"{CONFIG}:local,bound=jsd,budget=cpu"
 
 
+def test_none_unsets_a_setting():
+    config = parse("--config=configs/quickstart.py", "--config.data.image_size=None").config
+    assert config["data"]["image_size"] is None
+    config = parse("--config=configs/quickstart.py", "--config.augment.jitter=None").config
+    assert config["augment"]["jitter"] is None
+
+
 def test_workdir_and_two_word_form():
     command = parse("--config", CONFIG, "--workdir", "here")
     assert command.workdir == "here"
     assert command.config["train"]["epochs"] == 1000
+
+
+def test_evaluations_replace_those_of_the_config(tmp_path):
+    text = '{"mlp": {"name": "mlp", "taps": ["fc", "y"]}, "few": {"name": "knn", "subsets": 2}}'
+    (tmp_path / "evals.json").write_text(f"\n{text}\n")
+    evals = {"mlp": dict(name="mlp", taps=("fc", "y")), "few": dict(name="knn", subsets=2)}
+    for value in (text, f"{tmp_path}/evals.json"):
+        for arguments in ([f"--evals={value}"], ["--evals", value]):
+            for order in ([f"--config={CONFIG}", *arguments], [*arguments, f"--config={CONFIG}"]):
+                command = parse(*order)
+                assert command.config["evals"] == evals
+    command = parse(f"--config={CONFIG}", "--config.evals.mlp.taps=('y',)", f"--evals={text}")
+    assert command.config["evals"]["mlp"]["taps"] == ("y",)
+    assert command.workdir == "runs/dim_cifar10"
+    assert parse(f"--config={CONFIG}", "--evals={}").config["evals"] == {}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +78,16 @@ def test_workdir_and_two_word_form():
         ([f"--config={CONFIG}", "--config.train.batch_size=big"], "batch_size=big"),
         ([f"--config={CONFIG}", "--workdr=x"], "Unknown command line flag 'workdr'"),
         ([f"--config={CONFIG}", "more"], "unknown argument 'more'"),
+        ([f"--config={CONFIG}", '--evals={"mlp":'], '--evals={"mlp": is no valid JSON'),
+        ([f"--config={CONFIG}", "--evals=no.json"], "neither a JSON object nor a file"),
+        ([f"--config={CONFIG}", "--evals"], "neither a JSON object nor a file"),
+        ([f"--config={CONFIG}", '--evals={"mlp":\n{}}'], "must be an object {key:"),
+        ([f"--config={CONFIG}", '--evals={"mlp": 3}'], "must be an object {key:"),
+        ([f"--config={CONFIG}", "--evals=CONTRIBUTING.md"], "is no valid JSON"),
+        (
+            [f"--config={CONFIG}", '--evals={"a": {"name": "mlp"}}', "--config.evals.b.taps=()"],
+            "no key 'b'",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, message):

@@ -2,12 +2,13 @@
 
 import jax
 import pytest
+import training
 
 from dim_jax import build, contracts, data, experiment
 from dim_jax.evaluate.measures import prior_fit
 from dim_jax.evaluate.probes import knn
 from dim_jax.rundir import checkpoint
-from dim_jax.training import trainer
+from dim_jax.training import preprocessing
 
 
 class Silent:
@@ -24,16 +25,15 @@ def trained(config, folder) -> tuple[contracts.Frozen, contracts.Frozen, data.Da
     """(trained, untrained, dataset) of a config on one device."""
     method = build.make("method", config["method"])
     dataset = data.load("digits", image_size=32)
-    plan = trainer.plan(config["train"], len(dataset.splits["train"].images), 1)
-    initial = trainer.initial_state(method, config, dataset, plan)
-    checkpoints = checkpoint.Checkpoints(folder)
-    loop = trainer.Loop.of(initial, config, dataset, plan, checkpoints, Silent(), jax.devices()[:1])
-    final, scaling = loop.run(), ((0.5,), (0.5,))
+    initial, loop = training.start(
+        config, dataset, checkpoint.Checkpoints(folder), Silent(), method=method
+    )
+    final, halves = loop.run(), preprocessing.Preprocessing((0.5,), (0.5,))
     return (
-        experiment.frozen(
-            method, jax.device_get(final.params), jax.device_get(final.state), scaling
+        experiment.freeze(
+            method, jax.device_get(final.params), jax.device_get(final.state), halves
         ),
-        experiment.frozen(method, initial.params, initial.state, scaling),
+        experiment.freeze(method, initial.params, initial.state, halves),
         dataset,
     )
 

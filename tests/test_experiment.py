@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import dim_jax
-from dim_jax import main, report, run_metadata
+from dim_jax import main, report, run_metadata, settings
 from dim_jax.data import digits
 from dim_jax.rundir import lock
 
@@ -140,7 +140,7 @@ def judging(light, folder: pathlib.Path, **evals) -> str:
 
 
 LATE = {
-    "tap": (dict(name="knn", taps=("yy",)), "unknown tap of the trained representation 'yy'"),
+    "tap": (dict(name="knn", taps=("yy",)), "the trained representation has no tap 'yy'"),
     "representation": (dict(name="knn", representations=("pac",)), "did you mean 'pca'"),
     "classifier": (dict(name="classifier"), "no classifier of its own"),
 }
@@ -297,7 +297,7 @@ def test_seed_patches_are_trained_on_and_whole_images_evaluated(light, tmp_path,
     assert call(light, "quickstart", workdir, *seeds, "--config.augment.crop=32") == 0
     out = capsys.readouterr().out
     assert "200 training and 359 test images of 32x32x1" in out
-    assert "random 32x32 crops, whole images in evaluations" in out
+    assert "random 32x32 crops, the complete images in evaluations" in out
     results = json.loads((workdir / "results.json").read_text())
     facts = results["run"]
     assert (facts["train_examples"], facts["test_examples"]) == (200, 359)
@@ -358,7 +358,7 @@ def test_a_full_disk_while_training_is_one_sentence(light, tmp_path, monkeypatch
 
 
 def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
-    own = config("dim_cifar10", "local,bound=infonce")
-    assert run_metadata.published(own)["mlp"]["y"] == 69.13
-    own["data"]["name"] = "svhn_cropped"
-    assert run_metadata.published(own) == {}
+    spec = config("dim_cifar10", "local,bound=infonce")
+    assert run_metadata.published(settings.Config.of(spec))["mlp"]["y"] == 69.13
+    spec["data"]["name"] = "svhn_cropped"
+    assert run_metadata.published(settings.Config.of(spec)) == {}

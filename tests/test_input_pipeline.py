@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import training
 
-from dim_jax import contracts, data, encoder, main
+from dim_jax import contracts, data, encoder, main, settings
 from dim_jax.rundir import checkpoint
 from dim_jax.training import input_pipeline, train_step, trainer
 
@@ -107,11 +107,16 @@ def test_batches_are_split_over_eight_devices(cifar, small):
     mesh = train_step.mesh(jax.devices())
     assert input_pipeline.rows_of(mesh, 32) is None  # this process has all devices
     options = dict(batch_size=32, total_steps=10, dispatch_steps=4)
+    typed = settings.Config.of(small)
     (images, labels, index), (whole_images, *_) = (
         made.arguments(4, following=0)
         for made in (
-            started(input_pipeline.of(cifar["streaming"].splits["train"], small, mesh, **options)),
-            started(input_pipeline.of(cifar["resident"].splits["train"], small, mesh, **options)),
+            started(
+                input_pipeline.open_(cifar["streaming"].splits["train"], typed, mesh, **options)
+            ),
+            started(
+                input_pipeline.open_(cifar["resident"].splits["train"], typed, mesh, **options)
+            ),
         )
     )
     assert images.shape == (4, 32, 32, 32, 3) and labels.shape == index.shape == (4, 32)
@@ -132,7 +137,7 @@ def test_a_record_that_cannot_be_read_ends_the_run_and_loses_nothing(
 
     def broken(self, rows):
         if broken.after < 0:
-            raise contracts.UserError("record 3 of cifar10, split train, is no readable image")
+            raise contracts.UserError("record 3 of cifar10, split train, is not a readable image")
         broken.after -= 1
         return read(self, rows)
 

@@ -16,7 +16,7 @@ from dim_jax.rundir import lock
 REPOSITORY = Path(__file__).parents[1]
 HOLD = """
 import pathlib, sys, time
-from dim_jax import lock
+from dim_jax.rundir import lock
 held = lock.Lock(pathlib.Path(sys.argv[1]), print)
 held.take()
 print("held", flush=True)

@@ -22,7 +22,7 @@ def test_the_peak_keeps_what_was_given_back():
 def test_a_program_does_not_inherit_the_peak_of_the_one_that_started_it():
     """As getrusage says: it starts a child at its parent's size."""
     grown = np.ones(2**26)  # 512 MiB
-    code = "from dim_jax import memory; print(memory.host_peak())"
+    code = "from dim_jax.processes import memory_usage; print(memory_usage.host_peak())"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
     )

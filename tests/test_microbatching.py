@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import training
 
 import dim_jax
 from dim_jax import build, contracts, main
@@ -91,7 +92,7 @@ def test_who_may_accumulate_is_in_the_contract(config):
     judged = {**probe, "method": config("supervised")["method"]["method"]}
     assert build.make("method", judged).per_example and supervised("none").per_example
     assert not dim.per_example and not watched.per_example
-    train = dict(batch_size=64, accumulate=4)
+    train = training.block(accumulate=4)
     for method in (dim, watched):
         with pytest.raises(contracts.UserError) as error:
             microbatching.divide(method, train, devices=1)
@@ -108,12 +109,11 @@ def test_who_may_accumulate_is_in_the_contract(config):
         (dict(microbatches=4, batch_size=16), 8, "batch 16 on 8 .* set train.batch_size to 32"),
         (dict(norm_groups=6), 4, "on 4 .* with norm_groups=6 .* to 60 or 72"),
         (dict(accumulate=8), 16, "with accumulate=8 does not divide; .* to 128"),
-        (dict(microbatches=0), 1, "train.microbatches is 0; set it to 1 or more"),
     ],
 )
 def test_batches_that_do_not_divide_are_one_sentence(train, devices, message):
     with pytest.raises(contracts.UserError, match=message):
-        microbatching.divide(supervised("none"), dict(batch_size=64) | train, devices)
+        microbatching.divide(supervised("none"), training.block(**train), devices)
 
 
 CONFIG = """

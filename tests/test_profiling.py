@@ -78,7 +78,7 @@ def test_compiled_programs_are_kept_unless_told_otherwise(given, tmp_path):
     if given is not None:
         environment["JAX_COMPILATION_CACHE_DIR"] = given
     code = (
-        "import jax; from dim_jax import compilation; compilation.keep(); "
+        "import jax; from dim_jax.processes import compilation_cache; compilation_cache.keep(); "
         "print(jax.config.jax_compilation_cache_dir or '')"
     )
     done = subprocess.run(

@@ -6,13 +6,18 @@ import jax
 import numpy as np
 import pytest
 
-from dim_jax import data, run_metadata
+from dim_jax import data, run_metadata, settings
 from dim_jax.training import trainer
 
 CONFIG = dict(
-    **dict(seed=3, compute_dtype="float32", train=dict(epochs=2.5), method=dict(name="dim")),
-    data=dict(seeds=None),
+    seed=3,
+    data=dict(name="made"),
+    method=dict(name="dim"),
+    players={},
+    train=dict(batch_size=32, epochs=2.5, steps_per_dispatch=5, save_epochs=0.5),
+    evals={},
 )
+TYPED = settings.Config.of(CONFIG)
 DURATIONS = trainer.Plan(
     batch_size=32, epoch_steps=20, total_steps=50, dispatch_steps=5, save_steps=10
 )
@@ -34,7 +39,7 @@ def dataset() -> data.Dataset:
 def test_facts_of_the_run(dataset):
     loop = types.SimpleNamespace(train_seconds=8.0, compile_seconds=2.0)
     facts = run_metadata.facts(
-        CONFIG, "configs/dim_cifar10.py:local", dataset, DURATIONS, STATE, loop
+        TYPED, "configs/dim_cifar10.py:local", dataset, DURATIONS, STATE, loop
     )
     expected = dict(
         **dict(config="dim_cifar10", config_string="configs/dim_cifar10.py:local"),
@@ -46,15 +51,25 @@ def test_facts_of_the_run(dataset):
     )
     assert {name: facts[name] for name in expected} == expected
     loop.train_seconds = 0.0
-    again = run_metadata.facts(CONFIG, "a.py", dataset, DURATIONS, STATE, loop)
+    again = run_metadata.facts(TYPED, "a.py", dataset, DURATIONS, STATE, loop)
     assert again["images_per_second"] is None
 
 
+def test_a_wrapped_method_is_named_first(dataset):
+    spec = dict(name="probe", method=dict(name="dim"))
+    typed = settings.Config.of({**CONFIG, "method": spec})
+    _, method, _ = run_metadata.opening(typed, dataset, DURATIONS, STATE)
+    assert method.startswith("method: dim, with probe; parameters")
+
+
 def test_opening_lines(dataset):
-    first, method, training = run_metadata.opening(CONFIG, dataset, DURATIONS, STATE)
+    first, method, training = run_metadata.opening(TYPED, dataset, DURATIONS, STATE)
     assert first == "data: made, 647 training and 1,000 test images of 8x6x3; resident"
     assert method == "method: dim; parameters by player: encoder 1,505, probe 7"
     devices = jax.device_count()
     assert training.startswith("training: 50 steps = 2.5 epochs of 20; global batch 32 on ")
-    assert training.endswith(f" ({32 // devices} each), products in float32; seed 3")
+    assert training.endswith(
+        f" ({32 // devices} each), products in float32; 5 steps per dispatch, a "
+        "checkpoint every 10; seed 3"
+    )
     assert f" on {devices} x " in training

@@ -15,7 +15,7 @@ import training
 
 from dim_jax import build, contracts, data
 from dim_jax.rundir import checkpoint
-from dim_jax.training import train_step, trainer
+from dim_jax.training import preprocessing, train_step, trainer
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def untouched(run, config, digits, tmp_path_factory):
 
 
 def test_plan_resolves_epochs_and_aligns_saves_with_dispatches():
-    block = dict(batch_size=64, epochs=1.5, steps_per_dispatch=7, save_epochs=1.0, keep=1)
+    block = training.block(epochs=1.5, steps_per_dispatch=7)
     plan = trainer.plan(block, examples=1000, devices=8)
     assert plan == trainer.Plan(64, 15, 23, 7, 14)
 
@@ -65,7 +65,7 @@ def test_plan_resolves_epochs_and_aligns_saves_with_dispatches():
     ],
 )
 def test_plan_refuses_batches_that_do_not_fit(batch, devices, message):
-    block = dict(batch_size=batch, epochs=1.0, steps_per_dispatch=1, save_epochs=1.0, keep=1)
+    block = training.block(batch_size=batch)
     with pytest.raises(contracts.UserError, match=message):
         trainer.plan(block, examples=1000, devices=devices)
 
@@ -139,7 +139,8 @@ def test_random_numbers_are_those_of_the_seed_the_step_and_their_use():
         state = train_step.TrainState.create(
             apply_fn=loss, params={"encoder": jax.numpy.zeros(())}, tx=optax.sgd(0.1), state={}
         ).replace(step=jax.numpy.array(first))
-        dispatch = train_step.make_dispatch(((0.0,), (1.0,)), seed, 8, 8, train_step.mesh(), change)
+        prepared = preprocessing.Preprocessing((0.0,), (1.0,), change)
+        dispatch = train_step.make_dispatch(prepared, seed, 8, 8, train_step.mesh())
         images = np.zeros((8, 2, 2, 1), np.uint8)
         _, metrics = dispatch(state, images, np.zeros(8, np.int32), count=2)
         return np.stack([metrics["loss"], metrics["change"]], axis=1).round(5).tolist()
@@ -194,7 +195,7 @@ class Compiling:
         return state, {}
 
     def arguments(self, count, following):
-        """As a feed: waits 3 seconds for images."""
+        """As an input source: waits 3 seconds for images."""
         self.now += 3
         return ()
 
@@ -203,8 +204,8 @@ def test_seconds_of_training_count_waiting_for_images_but_no_compilation(monkeyp
     loop, fake = object.__new__(trainer.Loop), Compiling()
     loop._durations, loop._outputs = trainer.Plan(32, 5, 8, 4, 4), training.Outputs()
     loop._last_read = loop.train_seconds = loop.compile_seconds = 0.0
-    loop._dispatch = loop._feed = fake
-    loop._compiled, loop._recorder, loop._train_state, loop.step = {}, None, None, 0
+    loop._dispatch = loop._source = fake
+    loop._compiled, loop._recorder, loop.train_state, loop.step = {}, None, None, 0
     monkeypatch.setattr(trainer.time, "perf_counter", lambda: fake.now)
     for _ in range(2):
         loop._read(*loop._launch())
@@ -269,14 +270,14 @@ def test_a_method_that_breaks_the_contract_is_refused(config):
         step = method.loss(*arguments)
         return step._replace(losses={"encoder": step.losses["encoder"]})
 
-    with pytest.raises(ValueError, match="return one loss for each player"):
+    with pytest.raises(ValueError, match="return one loss per player"):
         train_step.initial_state(method._replace(loss=lossy), lambda params: None, 0, batch)
 
     def forgetful(*arguments):
         step = method.loss(*arguments)
         return step._replace(state={"encoder": step.state["encoder"]})
 
-    with pytest.raises(ValueError, match="keep its structure"):
+    with pytest.raises(ValueError, match="return the same structure"):
         train_step.initial_state(method._replace(loss=forgetful), lambda params: None, 0, batch)
 
 
@@ -320,14 +321,9 @@ def test_saved_on_four_devices_continued_on_one_and_back(run, small, digits, tmp
 
 def test_the_best_checkpoint_can_be_had(run, small, digits, tmp_path):
     small["train"] |= dict(epochs=12 / 5, keep_best="loss/encoder")
-    method = build.make("method", small["method"])
-    durations = trainer.plan(small["train"], len(digits.splits["train"].images), 1)
-    initial = trainer.initial_state(method, small, digits, durations)
     outputs = training.Outputs()
     checkpoints = checkpoint.Checkpoints(tmp_path, 2, "loss/encoder")
-    loop = trainer.Loop.of(
-        initial, small, digits, durations, checkpoints, outputs, jax.devices()[:1]
-    )
+    _, loop = training.start(small, digits, checkpoints, outputs)
     final = loop.run()
     best, state = loop.best()
     row = min(outputs.rows, key=lambda row: row["loss/encoder"])

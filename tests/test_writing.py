@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[1]
 def test_no_room_is_one_sentence(tmp_path, code, words):
     with (
         pytest.raises(contracts.UserError) as caught,
-        writing.writing("the table", tmp_path / "a" / "b", advice="the chairs are kept"),
+        writing.explain_full_disk("the table", tmp_path / "a" / "b", advice="the chairs are kept"),
     ):
         raise OSError(code, "as the system says")
     message = str(caught.value)
@@ -36,7 +36,10 @@ def test_no_room_is_one_sentence(tmp_path, code, words):
 
 
 def test_the_cause_is_found_below_other_errors():
-    with pytest.raises(contracts.UserError, match="No space left"), writing.writing("it", "here"):
+    with (
+        pytest.raises(contracts.UserError, match="No space left"),
+        writing.explain_full_disk("it", "here"),
+    ):
         try:
             raise ValueError("RESOURCE_EXHAUSTED: Failed to write [os_error_code='28']")
         except ValueError as error:
@@ -56,7 +59,7 @@ def test_other_errors_stay_and_the_draft_goes(error):
     cleaned = []
     with (
         pytest.raises(type(error)) as caught,
-        writing.writing("it", "here", lambda: cleaned.append(1)),
+        writing.explain_full_disk("it", "here", lambda: cleaned.append(1)),
     ):
         raise error
     assert caught.value is error and cleaned == [1]
@@ -87,11 +90,12 @@ def test_room_is_checked_before_writing(tmp_path):
 SAVE = """
 import resource, sys
 import numpy as np
-from dim_jax import checkpoint, contracts, disk
+from dim_jax import contracts
+from dim_jax.rundir import checkpoint, writing
 
 checkpoints = checkpoint.Checkpoints(sys.argv[1])
 if sys.argv[2] != "room":
-    disk.check_room = lambda *arguments: None
+    writing.check_room = lambda *arguments: None
 for step in (1, 2, 3):
     if step == 3 and sys.argv[2] == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -171,8 +175,37 @@ def test_a_report_that_does_not_fit_leaves_the_older_one(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writers.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        writers.replace_text(tmp_path / "page", "new")
+        writing.replace_text(tmp_path / "page", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     assert (tmp_path / "page").read_text() == "old"
+
+
+def test_a_file_is_replaced_and_no_draft_stays(tmp_path):
+    path = tmp_path / "a.json"
+    writing.replace_text(path, "alt\n")
+    writing.replace_text(path, "ü\n")
+    assert path.read_bytes() == "ü\n".encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_replacement_that_fails_leaves_the_older_file(tmp_path, error):
+    def write(draft):
+        draft.write_text("half")
+        raise error
+
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(type(error)):
+        writing.replace_file(path, write)
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
+
+
+def test_a_replacement_is_on_disk_before_it_has_the_name(tmp_path, monkeypatch):
+    """The file is synced before the renaming, the folder behind it."""
+    path, states = tmp_path / "a.json", []
+    monkeypatch.setattr(writing.os, "fsync", lambda descriptor: states.append(path.exists()))
+    writing.replace_text(path, "new")
+    assert states == [False, True]

@@ -10,24 +10,22 @@ from dim_jax.processes import xla_flags
 
 
 @pytest.mark.parametrize(
-    ("config", "platforms", "before", "after"),
+    ("platforms", "before", "after"),
     [
-        ({}, "cuda", "", ""),
-        ({"deterministic": False}, "cuda", "", ""),
-        ({"deterministic": True}, "cpu", "", ""),
-        ({"deterministic": True}, "tpu,cpu", "", ""),
-        ({"deterministic": True}, "cuda", "", "--xla_gpu_deterministic_ops=true"),
-        ({"deterministic": True}, "cuda,cpu", "--a=1", "--a=1 --xla_gpu_deterministic_ops=true"),
+        ("cpu", "", ""),
+        ("tpu,cpu", "", ""),
+        ("cuda", "", "--xla_gpu_deterministic_ops=true"),
+        ("cuda,cpu", "--a=1", "--a=1 --xla_gpu_deterministic_ops=true"),
         *(
-            ({"deterministic": True}, "gpu", flags, flags)
+            ("gpu", flags, flags)
             for flags in ("--xla_gpu_deterministic_ops=true", "--xla_gpu_deterministic_ops=false")
         ),
     ],
 )
-def test_the_flag_is_set_where_a_gpu_may_be_used(monkeypatch, config, platforms, before, after):
+def test_the_flag_is_set_where_a_gpu_may_be_used(monkeypatch, platforms, before, after):
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setenv("XLA_FLAGS", before)
-    xla_flags.prepare(config)
+    xla_flags.ask_for_determinism()
     assert os.environ["XLA_FLAGS"] == after
 
 
@@ -36,7 +34,7 @@ def test_without_a_named_platform_the_installed_plugins_decide(monkeypatch, plug
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(xla_flags, "_is_installed", lambda module: module == plugin)
-    xla_flags.prepare({"deterministic": True})
+    xla_flags.ask_for_determinism()
     assert ("XLA_FLAGS" in os.environ) == (plugin is not None)
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 

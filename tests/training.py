@@ -5,9 +5,9 @@ import json
 import jax
 import numpy as np
 
-from dim_jax import build, data
+from dim_jax import build, data, settings
 from dim_jax.rundir import checkpoint
-from dim_jax.training import trainer
+from dim_jax.training import preprocessing, trainer
 
 
 class Outputs:
@@ -25,6 +25,28 @@ class Outputs:
 
     def log(self, line):
         self.lines.append(line)
+
+
+def start(config, dataset, checkpoints, outputs, devices: int = 1, initial=None, method=None):
+    """(initial state, loop) of a config as plain dicts, built where not given."""
+    typed, split = settings.Config.of(config), dataset.splits["train"]
+    prepared = preprocessing.Preprocessing.of(typed, dataset.facts)
+    durations = trainer.plan(typed.train, len(split.images), devices)
+    if initial is None:
+        method = method or build.make("method", typed.method)
+        initial = trainer.initial_state(method, typed, split, prepared, durations)
+    loop = trainer.Loop.of(
+        *(initial, typed, split, prepared, durations),
+        *(checkpoints, outputs, jax.devices()[:devices]),
+    )
+    return initial, loop
+
+
+def block(**changes) -> settings.Train:
+    """A `train` block."""
+    return settings.Train(
+        **dict(batch_size=64, epochs=1.0, steps_per_dispatch=1, save_epochs=1.0) | changes
+    )
 
 
 class Trainer:
@@ -47,16 +69,9 @@ class Trainer:
         limits = dict(max_minutes=None)
         facts = (dataset.facts.shape, len(split.images), data.is_streamed(split))
         key = (json.dumps({**config, "train": {**config["train"], **limits}}), facts)
-        durations = trainer.plan(config["train"], len(split.images), devices)
         initial = None if anew else self._states.get(key)
-        if initial is None:
-            method = build.make("method", config["method"])
-            initial = trainer.initial_state(method, config, dataset, durations)
-        outputs = outputs or Outputs()
-        checkpoints = checkpoint.Checkpoints(folder, keep=2)
-        loop = trainer.Loop.of(
-            initial, config, dataset, durations, checkpoints, outputs, jax.devices()[:devices]
-        )
+        checkpoints, outputs = checkpoint.Checkpoints(folder, keep=2), outputs or Outputs()
+        initial, loop = start(config, dataset, checkpoints, outputs, devices, initial)
         if not anew:
             self._states[key] = initial
             loop._compiled = self._programs.setdefault((*key, devices), {})
@@ -65,7 +80,9 @@ class Trainer:
 
 def same(one, other) -> None:
     """Asserts that two train states are equal to the bit."""
-    jax.tree.map(np.testing.assert_array_equal, trainer._kept(one), trainer._kept(other))
+    jax.tree.map(
+        np.testing.assert_array_equal, trainer.checkpointed(one), trainer.checkpointed(other)
+    )
 
 
 def untimed(outputs) -> list[dict]:

@@ -1,8 +1,9 @@
-"""Changes of images on the device, a random one for each image of a batch.
+"""Data augmentation on the device, random for each image of a batch, and colour spaces.
 
-Random ones are (rng, images [n,h,w,c], **options) -> images: one key for the whole batch, one draw
-for each image, no shape that depends on a draw. Those of colours are of pixels in [0, 1]. What
-they do once drawn, and the colour spaces, are functions of their own.
+Random functions are (rng, images [n,h,w,c], **options) -> images: one key per batch, one draw per
+image, and no shape that depends on a draw. Colour augmentations need pixels in [0, 1]. The
+deterministic transformations and the colour spaces are separate functions. May import `contracts`
+and `settings`.
 """
 
 from dim_jax.augment.blur import gaussian_blur, random_blur

@@ -1,7 +1,7 @@
-"""Changes of colour, of RGB pixels in [0, 1], another one for each image.
+"""Colour jitter, greyscale and solarisation of RGB pixels in [0, 1], random for each image.
 
-Factors are f[n], one an image. Results are clipped to [0, 1] after each change, as torchvision
-does; unlike there, they are not rounded to 8 bits between changes.
+Factors are f[n], one per image. Results are clipped to [0, 1] after each change, as in torchvision,
+but not rounded to 8 bits between changes.
 """
 
 import jax
@@ -37,7 +37,7 @@ def blend(images: jax.Array, other: jax.Array | float, factors: jax.Array) -> ja
 
 
 def shift_hue(images: jax.Array, shifts: jax.Array) -> jax.Array:
-    """The hue of HSV moved by shifts f[n] of a whole turn; saturation and value stay.
+    """Shifts the hue in HSV by f[n], in turns; saturation and value are unchanged.
 
     With d = max - min of a pixel and hue h in sixths of a turn, channel c of the result is
     max - d * clip(min(k, 4 - k), 0, 1), k = (n_c + h) mod 6, n = (5, 3, 1).
@@ -45,8 +45,8 @@ def shift_hue(images: jax.Array, shifts: jax.Array) -> jax.Array:
     red, green, blue = (images[..., channel] for channel in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
-    # Each case whole, in one place: compiled into larger programs, what is used twice may be
-    # computed twice and rounded differently, and then two halves of different cases would meet.
+    # Each case is computed once, in one expression: in a larger program, XLA may compute a value
+    # that is used twice with different rounding, which would mix two cases.
     per = 1.0 / jnp.maximum(chroma, 1e-12)
     others = jnp.where(green >= blue, 2.0 + (blue - red) * per, 4.0 + (red - green) * per)
     reddest = (red >= green) & (red >= blue)
@@ -54,9 +54,9 @@ def shift_hue(images: jax.Array, shifts: jax.Array) -> jax.Array:
     hue += 6.0 * shifts[:, None, None]
 
     def channel(number):
-        place = hue + number
-        place -= 6.0 * jnp.floor(place / 6.0)  # jnp.mod takes several times as long on a CPU
-        return value - chroma * jnp.clip(jnp.minimum(place, 4.0 - place), 0.0, 1.0)
+        k = hue + number
+        k -= 6.0 * jnp.floor(k / 6.0)  # jnp.mod takes several times as long on a CPU
+        return value - chroma * jnp.clip(jnp.minimum(k, 4.0 - k), 0.0, 1.0)
 
     return jnp.stack([channel(5.0), channel(3.0), channel(1.0)], axis=-1)
 
@@ -68,12 +68,12 @@ def jitter(
     strengths: tuple[float, float, float, float],
     rate: float = 1.0,
 ) -> jax.Array:
-    """Images f[n,h,w,3], each with probability `rate` changed in brightness, contrast, saturation
-    and hue, in an order of its own.
+    """Random brightness, contrast, saturation and hue of images f[n,h,w,3], in a random order.
 
     Args:
       strengths: b, c, s, h: the factors of the first three are uniform in [max(0, 1 - b), 1 + b]
-        and so on; the hue moves by [-h, h] of a turn.
+        and so on; the shift of the hue is uniform in [-h, h] turns.
+      rate: the probability that an image is changed.
 
     Source: torchvision, ColorJitter; Bachman et al. 2019: 0.4, 0.4, 0.4, 0.2, rate 0.8 (official
       AMDIM code, datasets.py); Chen et al. 2020 (SimCLR): 0.8, 0.8, 0.8, 0.2 times a strength,
@@ -87,57 +87,57 @@ def jitter(
     factors = jax.random.uniform(factor_key, (count, 4), minval=low, maxval=high)
     orders = jnp.argsort(jax.random.uniform(order_key, (count, 4)), axis=1)
     changed = in_order(images, factors, orders, hue=strengths[3] > 0)
-    used = jax.random.bernoulli(rate_key, rate, (count, 1, 1, 1))
-    return jnp.where(used, changed, images)
+    selected = jax.random.bernoulli(rate_key, rate, (count, 1, 1, 1))
+    return jnp.where(selected, changed, images)
 
 
 def in_order(
     images: jax.Array, factors: jax.Array, orders: jax.Array, *, hue: bool = True
 ) -> jax.Array:
-    """The changes 0 brightness, 1 contrast, 2 saturation, 3 hue, each image's in its own order.
+    """The changes 0 brightness, 1 contrast, 2 saturation, 3 hue, in a separate order per image.
 
-    What comes before an image's hue is done in three places, what comes after in three others, so
-    that the hue, which costs most, is moved once.
+    Three steps apply the changes before the hue of an image, three others those after it, so that
+    the most expensive change, the hue, is computed once.
 
     Args:
-      factors: f[n,4] in that order, the last one the hue's shift.
+      factors: f[n,4] of changes 0 to 3, the last one being the shift of the hue.
       orders: i32[n,4], permutations of 0 to 3.
     """
     before_hue = jnp.cumsum(orders == 3, axis=1) == 0
-    for place in range(3):
-        images = _linear(images, factors, jnp.where(before_hue, orders, 3)[:, place])
+    for step in range(3):
+        images = _blend_chosen(images, factors, jnp.where(before_hue, orders, 3)[:, step])
     if hue:
         images = jnp.clip(shift_hue(images, factors[:, 3]), 0.0, 1.0)
-    for place in range(1, 4):
-        images = _linear(images, factors, jnp.where(before_hue, 3, orders)[:, place])
+    for step in range(1, 4):
+        images = _blend_chosen(images, factors, jnp.where(before_hue, 3, orders)[:, step])
     return images
 
 
-def _linear(images: jax.Array, factors: jax.Array, chosen: jax.Array) -> jax.Array:
-    """The change i32[n] of each image if it is 0, 1 or 2; the image as it is if it is 3."""
-    mixed = jnp.take_along_axis(factors, chosen[:, None], axis=1)[:, 0]
-    mixed = jnp.where(chosen == 3, 1.0, mixed)
+def _blend_chosen(images: jax.Array, factors: jax.Array, chosen: jax.Array) -> jax.Array:
+    """The change i32[n] of each image if it is 0, 1 or 2; the unchanged image if it is 3."""
+    factor = jnp.take_along_axis(factors, chosen[:, None], axis=1)[:, 0]
+    factor = jnp.where(chosen == 3, 1.0, factor)
     luma = grey(images)
     which = chosen[:, None, None, None]
     other = jnp.where(which == 1, luma.mean(axis=(1, 2, 3), keepdims=True), 0.0)
-    return blend(images, jnp.where(which == 2, luma, other), mixed)
+    return blend(images, jnp.where(which == 2, luma, other), factor)
 
 
 def random_grey(rng: jax.Array, images: jax.Array, *, rate: float) -> jax.Array:
-    """Images f[n,h,w,3], each with all channels its luma with probability `rate`.
+    """Images f[n,h,w,3], each with all channels replaced by its luma with probability `rate`.
 
     Source: Bachman et al. 2019: 0.25 (official AMDIM code); Chen et al. 2020 (SimCLR): 0.2.
     """
-    used = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
-    return jnp.where(used, grey(images), images)
+    selected = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
+    return jnp.where(selected, grey(images), images)
 
 
 def random_solarise(
     rng: jax.Array, images: jax.Array, *, threshold: float, rate: float
 ) -> jax.Array:
-    """Images f[n,h,w,c], each with 1 - x for all x >= threshold with probability `rate`.
+    """Images f[n,h,w,c], with 1 - x in place of all x >= threshold, with probability `rate`.
 
     Source: Grill et al. 2020 (BYOL), App. B: threshold 0.5, rate 0.2 of one view.
     """
-    used = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
-    return jnp.where(used & (images >= threshold), 1.0 - images, images)
+    selected = jax.random.bernoulli(rng, rate, (len(images), 1, 1, 1))
+    return jnp.where(selected & (images >= threshold), 1.0 - images, images)

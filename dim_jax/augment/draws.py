@@ -1,4 +1,4 @@
-"""Laws that numbers of images are drawn from."""
+"""Probability distributions of augmentation parameters."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,6 @@ import jax.numpy as jnp
 
 
 def log_uniform(rng: jax.Array, shape: tuple[int, ...], pair: Sequence[float]) -> jax.Array:
-    """Numbers f[*shape] within the pair, both more than 0, whose logarithm is uniform."""
+    """Log-uniform numbers f[*shape] between the two positive numbers of `pair`."""
     low, high = jnp.log(jnp.asarray(pair, jnp.float32))
     return jnp.exp(jax.random.uniform(rng, shape, minval=low, maxval=high))

@@ -1,9 +1,9 @@
-"""Colour spaces, as functions of RGB pixels in [0, 1]; nothing is random."""
+"""Colour spaces, as deterministic functions of RGB pixels in [0, 1]."""
 
 import jax
 import jax.numpy as jnp
 
-# sRGB's primaries in the CIE's XYZ, and the white D65 (IEC 61966-2-1; 2 degrees). Rows: X, Y, Z.
+# The primaries of sRGB in CIE XYZ, and the white D65 (IEC 61966-2-1; 2 degrees). Rows: X, Y, Z.
 _XYZ = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
@@ -19,13 +19,13 @@ _YCBCR = (
 
 
 def rgb_to_lab(images: jax.Array) -> jax.Array:
-    """CIE L*a*b* of sRGB pixels f[...,3] in [0, 1], white D65: L in [0, 100], a and b around 0.
+    """CIE L*a*b* of sRGB pixels f[...,3] in [0, 1], white D65: L in [0, 100], a and b about 0.
 
     Source: CIE 1976; scaled as scikit-image's `rgb2lab`, which the official CMC code uses.
     """
     steep = _power((jnp.maximum(images, 0.04045) + 0.055) / 1.055, 2.4)
     linear = jnp.where(images > 0.04045, steep, images / 12.92)
-    xyz = _times(linear, _XYZ) / jnp.array(_WHITE)
+    xyz = _multiply(linear, _XYZ) / jnp.array(_WHITE)
     roots = _power(jnp.maximum(xyz, 0.008856), 1 / 3)
     roots = jnp.where(xyz > 0.008856, roots, 7.787 * xyz + 16.0 / 116.0)
     x, y, z = (roots[..., channel] for channel in range(3))
@@ -37,15 +37,15 @@ def rgb_to_ycbcr(images: jax.Array) -> jax.Array:
 
     Source: ITU-R BT.601; scaled as scikit-image's `rgb2ycbcr`, which the official CMC code uses.
     """
-    return _times(images, _YCBCR) + jnp.array([16.0, 128.0, 128.0])
+    return _multiply(images, _YCBCR) + jnp.array([16.0, 128.0, 128.0])
 
 
 def _power(x: jax.Array, exponent: float) -> jax.Array:
-    """x to the power, x > 0: a third of the time of jnp.power and jnp.cbrt on a CPU."""
+    """x^exponent for x > 0, in a third of the time of jnp.power and jnp.cbrt on a CPU."""
     return jnp.exp(exponent * jnp.log(x))
 
 
-def _times(pixels: jax.Array, matrix: tuple[tuple[float, ...], ...]) -> jax.Array:
-    """The matrix times each pixel f[...,3], in float32 on every device."""
+def _multiply(pixels: jax.Array, matrix: tuple[tuple[float, ...], ...]) -> jax.Array:
+    """The product of the matrix and each pixel f[...,3], in float32 on every device."""
     rows = (sum(weight * pixels[..., i] for i, weight in enumerate(row)) for row in matrix)
     return jnp.stack([*rows], axis=-1)

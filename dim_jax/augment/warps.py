@@ -1,4 +1,4 @@
-"""Affine warps: moved, scaled, turned or sheared images, another map for each."""
+"""Affine warps: translation, scaling, rotation and shear, with a separate map for each image."""
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ def warp(
     size: tuple[int, int] | None = None,
     fill: float | None = None,
 ) -> jax.Array:
-    """Images f[n,h,w,c], the result at (x, y) being the image at matrix f[2,3] @ (x, y, 1).
+    """Images f[n,h,w,c] warped so that (x, y) shows the image at matrix f[2,3] @ (x, y, 1).
 
-    Points are relative to the centre, pixels are squares of side 1; bilinear between their centres.
+    Points are relative to the centre, pixels are squares of side 1; bilinear interpolation.
 
     Args:
       size: height and width of the result, by default the image's.
-      fill: what is beyond the image; None continues it, mirrored at the centres of its edge pixels.
+      fill: the value beyond the image; None = mirrored at the centres of the edge pixels.
 
     Source: Pillow, Image.transform with AFFINE and BILINEAR.
     """
@@ -31,20 +31,20 @@ def warp(
     )
     points = jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
 
-    def one(image, matrix):
+    def warp_one(image, matrix):
         exact = jax.lax.Precision.HIGHEST
         source = jnp.einsum("hwk,dk->dhw", points, matrix, precision=exact)
         x, y = source[0] + width / 2, source[1] + height / 2
         if fill is None:
-            return bilinear(image, _mirrored(y - 0.5, height), _mirrored(x - 0.5, width))
+            return bilinear(image, _reflect(y - 0.5, height), _reflect(x - 0.5, width))
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         return jnp.where(inside[..., None], bilinear(image, y - 0.5, x - 0.5), fill)
 
-    return jax.vmap(one)(images, matrices)
+    return jax.vmap(warp_one)(images, matrices)
 
 
 def bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
-    """The image f[h,w,c] between its pixels' centres; beyond the outermost ones it stays as it is.
+    """Bilinear interpolation of an image f[h,w,c]; beyond the edge pixels their values continue.
 
     y and x are f[...], in pixels from the centre of the first one.
     """
@@ -59,8 +59,8 @@ def bilinear(image: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
     return (1 - below) * upper + below * lower
 
 
-def _mirrored(places: jax.Array, side: int) -> jax.Array:
-    """Where in [0, side - 1] a place is after reflections at both ends."""
+def _reflect(places: jax.Array, side: int) -> jax.Array:
+    """Reflects places at both ends of [0, side - 1]."""
     period = max(2 * (side - 1), 1)
     places = jnp.abs(places)
     places -= period * jnp.floor(places / period)
@@ -75,22 +75,22 @@ def affine(
     *,
     size: tuple[int, int] | None = None,
 ) -> jax.Array:
-    """Images f[n,h,w,c] about their centres enlarged, then turned, then moved: f[n,*size,c].
+    """Images f[n,h,w,c] scaled, then rotated about their centres, then translated: f[n,*size,c].
 
-    Beyond its edges an image goes on mirrored; a result smaller than the image shows its middle
-    with what is really around.
+    Images are mirrored beyond their edges; a result smaller than the image shows its centre, with
+    the actual surroundings.
 
     Args:
-      moves: f[n,2], pixels to the right and down.
-      scales: f[n], of the image's sides; below 1 it shrinks.
+      moves: f[n,2], translation in pixels to the right and down.
+      scales: f[n], factors of the image's sides; less than 1 shrinks.
       angles: f[n], radians clockwise.
       size: as in `warp`.
     """
     cosine, sine = jnp.cos(angles) / scales, jnp.sin(angles) / scales
-    back = jnp.stack([cosine, sine, -sine, cosine], axis=-1).reshape(-1, 2, 2)
+    inverse = jnp.stack([cosine, sine, -sine, cosine], axis=-1).reshape(-1, 2, 2)
     exact = jax.lax.Precision.HIGHEST
-    start = -jnp.einsum("nij,nj->ni", back, moves, precision=exact)
-    return warp(images, jnp.concatenate([back, start[..., None]], axis=-1), size=size)
+    offset = -jnp.einsum("nij,nj->ni", inverse, moves, precision=exact)
+    return warp(images, jnp.concatenate([inverse, offset[..., None]], axis=-1), size=size)
 
 
 def random_affine(
@@ -102,19 +102,20 @@ def random_affine(
     degrees: float,
     size: int | None = None,
 ) -> jax.Array:
-    """The middle of each image f[n,h,w,c], moved, scaled and turned by one map: f[n,size,size,c].
+    """The centre of each image f[n,h,w,c], translated, scaled and rotated: f[n,size,size,c].
 
     Args:
-      translate: moves along both axes are uniform within that part of the result's sides.
-      scales: the range of the scale, whose logarithm is uniform.
-      degrees: angles are uniform within -degrees and degrees.
+      translate: translations along both axes are uniform within this fraction of the result's
+        sides.
+      scales: the range of the log-uniform scale.
+      degrees: angles are uniform in [-degrees, degrees].
       size: side of the result; by default that of the image.
 
     Raises:
       UserError: images smaller than the result.
 
     Source: Dosovitskiy et al. 2014 (Exemplar-CNN), section 2.1: 0.2, 0.7 to 1.4, 20 degrees.
-    Differs: the laws within these ranges are ours.
+    Differs: the distributions within these ranges are ours.
     """
     sides = images.shape[1:3]
     if size is not None and min(sides) < size:

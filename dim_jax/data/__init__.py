@@ -1,10 +1,10 @@
-"""Images: embedded digits, TensorFlow Datasets on disk, and a user's own folders.
+"""Images: embedded digits, TensorFlow Datasets on disk, and folders of images.
 
-`dataset` is what all of them become; `resident` and `streaming` turn it into batches. May import
+All become a `dataset.Dataset`; `resident` and `streaming` turn it into batches. May import
 `contracts` and `settings`; no networks, methods or training.
 """
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, normalise, scaling
 from dim_jax.data.seeds import seeded
@@ -17,6 +17,7 @@ __all__ = [
     "evaluated",
     "is_streamed",
     "load",
+    "load_configured",
     "normalise",
     "scaling",
     "seeded",
@@ -24,19 +25,7 @@ __all__ = [
 ]
 
 
-def load(
-    name: str,
-    *,
-    data_dir: str | None = None,
-    image_size: int | None = None,
-    train_split: str | None = None,
-    test_split: str | None = None,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    road: str = "resident",
-    worker_threads: int | None = None,
-    shortcut: str | None = None,
-) -> Dataset:
+def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Dataset:
     """A data set: facts, and the splits "train" and "test" of uint8 images.
 
     Args:
@@ -45,68 +34,42 @@ def load(
         "folder:PATH", whose images (always read as red, green, blue) lie directly in PATH (no
         labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or validation, or
         val).
-      data_dir: the TFDS folder; None = the environment variable TFDS_DATA_DIR, or else
-        ~/tensorflow_datasets.
-      image_size: images become image_size x image_size: the shorter side resized, by area
-        averages downwards and bilinearly upwards, then the centre cut out. None keeps the size,
-        and all images must share one.
-      train_split: a TFDS split expression ("train+unlabelled", "train[:80%]") or a sub-folder
-        of PATH; None = train.
-      test_split: the same for testing; None = test, or else validation.
-      test_fraction: the part of `digits`, or of a folder without test images, that is held out:
-        stratified by class, the same in every run.
       seed: chooses which images of a folder are held out; `digits` has one fixed split.
-      road: "resident", all images decoded into memory; "streaming", read from disk whenever they
-        are needed; "auto", resident while the decoded training images take at most a quarter of
-        the memory (of the device where it tells its own, and of the host).
-      worker_threads: that decode images; None = one for each core.
-      shortcut: "location" or "value": a pixel of every image tells its class, and the split
-        "clean" has the test images without it (`shortcut.add`); None changes nothing.
+      road, options: other settings of a config's block `data`, such as `image_size=64`
+        (`settings.Data`).
 
     Raises:
-      UserError: an unknown name, a set that is not on disk, images that cannot be used; each
-        message says what to change.
+      UserError: an unknown name or setting, a set that is not on disk, images that cannot be used;
+        each message gives the remedy.
     """
-    from dim_jax.data import pixels, roads
-    from dim_jax.data import shortcut as shortcuts
-
-    pixels.check_size(image_size)
-    roads.check(road)
-    loaded = _loaded(
-        name,
-        data_dir,
-        image_size,
-        train_split,
-        test_split,
-        test_fraction,
-        seed,
-        road,
-        worker_threads,
-    )
-    return shortcuts.add(loaded, shortcut)
+    return load_configured(settings.Data.of(dict(options, name=name, road=road)), seed)
 
 
-def _loaded(
-    name, data_dir, image_size, train_split, test_split, test_fraction, seed, road, worker_threads
-) -> Dataset:
+def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
+    """`load` for the block `data` of a config; `seed` as there."""
+    from dim_jax.data import shortcut
+
+    return shortcut.add(_load(block, seed), block.shortcut)
+
+
+def _load(block: settings.Data, seed: int) -> Dataset:
     from dim_jax.data import roads
 
-    if name == "digits":
+    if block.name == "digits":
         from dim_jax.data import digits
 
-        if road == "streaming":
+        if block.road == "streaming":
             raise contracts.UserError(
                 "data.road is streaming and the digits are part of the package, in memory as they "
                 "are: set data.road to auto"
             )
-        return digits.load(image_size, test_fraction)
-    if name.startswith("folder:"):
+        return digits.load(block.image_size, block.test_fraction)
+    if block.name.startswith("folder:"):
         from dim_jax.data import folder
 
-        path = name.removeprefix("folder:")
-        opened = folder.open_(path, image_size, train_split, test_split, test_fraction, seed)
+        opened = folder.open_(block, seed)
     else:
         from dim_jax.data import tfds_arrays
 
-        opened = tfds_arrays.open_(name, data_dir, image_size, train_split, test_split)
-    return roads.take(opened, road, worker_threads)
+        opened = tfds_arrays.open_(block)
+    return roads.take(opened, block.road, block.worker_threads)

@@ -1,4 +1,4 @@
-"""What a data source hands over: images and labels of a training and a test split."""
+"""Data sets: images and labels of a training and a test split, and the subset for evaluations."""
 
 from typing import NamedTuple
 
@@ -7,18 +7,18 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import facts, lazy, memory
 
-# Where the training images do not fit in memory, evaluations see so many of them unless told.
+# Default number of training images for evaluations if they do not all fit in memory.
 _EVALUATED = 50_000
 
 
 class Split(NamedTuple):
-    """Images u8[n,h,w,c], labels i32[n] (-1 = none), and what only some sources have.
+    """Images u8[n,h,w,c], labels i32[n] (-1 = none), and fields that only some sources have.
 
     names: of the files. attributes: 0 or 1, u8[n,a], in the order of `Facts.attributes`;
-    None also where one of them is not known.
+    None also if one of them is unknown.
 
-    Streamed, images and labels are `lazy.Images` and `lazy.Labels`, decoded when indexed; labels
-    and attributes of what is evaluated are arrays again (see `evaluated`).
+    Images and labels of a streamed split are `lazy.Images` and `lazy.Labels`, decoded when indexed;
+    for evaluations, labels and attributes are arrays again (see `evaluated`).
     """
 
     images: np.ndarray | lazy.Images
@@ -30,7 +30,8 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """The facts of a data set and its splits, with the keys "train" and "test".
 
-    road: where training images come from, and why, as a phrase. notes: sentences for the results.
+    road: a phrase that says where training images come from, and why. notes: sentences for the
+    results.
     """
 
     facts: facts.Facts
@@ -45,7 +46,7 @@ def is_streamed(split: Split) -> bool:
 
 
 def select(split: Split, rows: np.ndarray) -> Split:
-    """The examples at some positions; streamed images stay where they are."""
+    """The examples at some positions; streamed images stay on disk."""
     images = split.images.select(rows) if is_streamed(split) else split.images[rows]
     unread = isinstance(split.labels, lazy.Labels)
     labels = lazy.Labels(images) if unread else split.labels[rows]
@@ -79,19 +80,15 @@ def centre(dataset: Dataset, size: int | None) -> Dataset:
 
 
 def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = None) -> Dataset:
-    """What evaluations see: centres of size `crop`, and at most `limit` of the training images.
+    """The data for evaluations: centre crops of size `crop`, at most `limit` training images.
 
-    Those are drawn at random, the same in every run and for every seed. None: all of them, or
-    50,000 where they do not fit in memory. Labels and attributes become arrays, images do not.
+    These are drawn at random, the same ones in every run and for every seed. None: all of them, or
+    50,000 if they do not fit in memory. Labels and attributes become arrays, images do not.
 
     Raises:
-      UserError: a crop or a limit that cannot be used.
+      UserError: a crop that cannot be used.
     """
     dataset = centre(dataset, crop)
-    if limit is not None and limit < 1:
-        raise contracts.UserError(
-            f"data.eval_train_images is {limit}: set it to 1 or more, or to None"
-        )
     splits, notes = dict(dataset.splits), dataset.notes
     train = splits["train"]
     count = len(train.images)

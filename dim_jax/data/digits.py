@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's 1,797 real handwritten digits, no download."""
+"""The embedded data set: scikit-learn's 1,797 handwritten digits, without a download."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from dim_jax.data import dataset, facts, holdout, pixels
 
 
 def load(image_size: int | None, test_fraction: float) -> dataset.Dataset:
-    """The digits, u8[n,8,8,1]; by default 1,438 to train on and 359 to test on.
+    """The digits, u8[n,8,8,1]; by default 1,438 for training and 359 for testing.
 
     The source has 17 grey levels, 0 to 16; level v becomes round(255 v / 16). The split is
-    stratified and fixed: no seed of an experiment changes it.
+    stratified and independent of the seed of an experiment.
 
     Source: E. Alpaydin, C. Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI: the
     test part, as `sklearn.datasets.load_digits`.

@@ -1,18 +1,18 @@
-"""Data set facts: the one table of channel statistics, and the scaling of pixels made from them."""
+"""Facts of data sets: the table of channel statistics, and the scaling of pixels by them."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 
 
 class Facts(NamedTuple):
-    """What a network needs to know of a data set.
+    """The properties of a data set that networks and evaluations need.
 
     shape: (h, w, c) of every image. classes: the names, None = no labels. mean and std: one
-    number per channel of pixels in [0, 1], None = no statistics known. attributes: the names of
-    the binary attributes that every image has or has not, None = there are none.
+    number per channel of pixels in [0, 1], None = unknown. attributes: the names of the binary
+    attributes of every image, None = there are none.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Statistics(NamedTuple):
 _IMAGENET = Statistics(
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),
-    "torchvision, references/classification: the customary ImageNet numbers (the deviation is "
-    "the mean of the deviations within images, so it is below that of all pixels)",
+    "torchvision, references/classification: the customary ImageNet numbers (std is the mean of "
+    "the standard deviations within images, so it is smaller than that of all pixels)",
 )
 
 # Keys are `digits` and TFDS builder names without config. Shapes and class names are not here:
-# the files on disk carry them.
+# they are in the files on disk.
 STATISTICS: dict[str, Statistics] = {
     "digits": Statistics(
         (0.305822,),
@@ -80,14 +80,14 @@ STATISTICS: dict[str, Statistics] = {
     "tiny_imagenet": Statistics(
         (0.4802, 0.4481, 0.3975),
         (0.2770, 0.2691, 0.2821),
-        "customary, all training pixels (0.2302, 0.2265, 0.2262, also seen, are the deviations "
-        "within images); not in the TFDS catalogue: for a build of one's own",
+        "customary, all training pixels (0.2302, 0.2265, 0.2262, also in use, are the standard "
+        "deviations within images); not in the TFDS catalogue: for a custom build",
     ),
     "celeb_a": Statistics(
         (0.5068, 0.4262, 0.3835),
         (0.3103, 0.2903, 0.2896),
-        "customary, the training pixels of the whole 218x178 images; not measured here, and a "
-        "centre cut has slightly others",
+        "customary, the training pixels of the full 218x178 images; not measured here; those of "
+        "a centre crop differ slightly",
     ),
     "imagenette": Statistics(
         (0.462491, 0.457818, 0.430508),
@@ -100,50 +100,47 @@ STATISTICS: dict[str, Statistics] = {
 
 
 def statistics(name: str, channels: int) -> tuple[tuple[float, ...], ...] | tuple[None, None]:
-    """The (mean, std) known for a data set, (None, None) where the table has none.
+    """The (mean, std) of a data set, (None, None) if the table has none.
 
     Args:
-      name: with or without a TFDS config and version: the table goes by builder.
+      name: with or without a TFDS config and version, which the table ignores.
       channels: of the images; statistics of another number of channels do not apply.
     """
-    known = STATISTICS.get(name.split("/")[0].split(":")[0])
-    if known is None or len(known.mean) != channels:
+    entry = STATISTICS.get(name.split("/")[0].split(":")[0])
+    if entry is None or len(entry.mean) != channels:
         return None, None
-    return known.mean, known.std
+    return entry.mean, entry.std
 
 
 def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The (mean, std) per channel that `normalise` is to use, for pixels in [0, 1].
+    """The (mean, std) per channel for `normalise`, for pixels in [0, 1].
 
-    "symmetric" is 0.5 and 0.5, so that pixels lie in [-1, 1], what Deep InfoMax uses; "unit" is 0
-    and 1, pixels in [0, 1], what encoders with a colour space of their own need; "standardized" is
+    "symmetric" is 0.5 and 0.5, so that pixels are in [-1, 1], as in Deep InfoMax; "unit" is 0 and
+    1, so that pixels are in [0, 1], for encoders that convert the colour space; "standardized" uses
     the statistics of the data set.
 
     Raises:
-      UserError: an unknown kind, or statistics wanted of a set that has none.
+      UserError: statistics wanted of a set that has none.
     """
+    settings.Data.settings()["scaling"].verify(kind)
     if kind == "symmetric":
         halves = (0.5,) * facts.shape[-1]
         return halves, halves
     if kind == "unit":
         return (0.0,) * facts.shape[-1], (1.0,) * facts.shape[-1]
-    if kind != "standardized":
-        raise contracts.UserError(
-            f"data.scaling is {kind!r}: it can be 'symmetric' ([-1, 1]), 'unit' ([0, 1]) or "
-            "'standardized' (by the statistics of the data set)"
-        )
     if facts.mean is None or facts.std is None:
         raise contracts.UserError(
             f"no channel statistics are known for {facts.name}: set data.scaling to 'symmetric', "
-            "or add the set to dim_jax/data/facts.py"
+            "or add the data set to dim_jax/data/facts.py"
         )
     return facts.mean, facts.std
 
 
-def normalise(images_u8: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
-    """The images as f32[..., c], (images / 255 - mean) / std per channel.
+def normalise(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    """(pixels - mean) / std per channel, f32[..., c], of pixels u8, or floats in [0, 1].
 
     NumPy in, NumPy out; JAX in, JAX out, also under jit.
     """
-    scaled = images_u8.astype(np.float32) / np.float32(255)
-    return (scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    if not np.issubdtype(images.dtype, np.floating):
+        images = images.astype(np.float32) / np.float32(255)
+    return (images - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)

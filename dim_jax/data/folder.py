@@ -1,4 +1,4 @@
-"""A user's own images: PATH/*.png, PATH/CLASS/*.png, or PATH/train/... with PATH/test/... ."""
+"""Folders of images: PATH/*.png, PATH/CLASS/*.png, or PATH/train/... with PATH/test/... ."""
 
 import dataclasses
 import os
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 from dim_jax.data import facts, holdout, pixels, sources
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -17,7 +17,7 @@ _TEST_FOLDERS = ("test", "validation", "val")
 
 
 class _Listing(NamedTuple):
-    """The image files below one folder, in order, and the class of each (None = flat)."""
+    """The sorted image files below one folder, and the class of each (None = no classes)."""
 
     files: list[pathlib.Path]
     classes: list[str] | None
@@ -39,15 +39,15 @@ class Files:
     def read(self, rows: Sequence[int]) -> sources.Examples:
         """The examples at some positions; see `sources.Source`."""
         images = np.empty((len(rows), *self.shape), np.uint8)
-        for place, row in enumerate(rows):
-            images[place] = self._image(self.files[row])
+        for position, row in enumerate(rows):
+            images[position] = self._load(self.files[row])
         return sources.Examples(images, *self.targets(rows))
 
     def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Labels and no attributes at some positions; see `sources.Source`."""
         return self.labels[list(rows)], np.zeros((len(rows), 0), np.int8)
 
-    def _image(self, file: pathlib.Path) -> np.ndarray:
+    def _load(self, file: pathlib.Path) -> np.ndarray:
         image = _decode(file, self.image_size)
         if self.image_size:
             image = pixels.fit(image, self.image_size)
@@ -55,32 +55,27 @@ class Files:
             raise contracts.UserError(
                 f"{file} is {image.shape[1]}x{image.shape[0]} where other images are "
                 f"{self.shape[1]}x{self.shape[0]} (width x height): set data.image_size, such as "
-                "64, to have all resized and centre-cropped"
+                "64, to resize and centre-crop all of them"
             )
         return image
 
 
-def open_(
-    path: str,
-    image_size: int | None,
-    train_split: str | None,
-    test_split: str | None,
-    test_fraction: float,
-    seed: int,
-) -> sources.Opened:
-    """The images below a folder, which become u8[n,h,w,3]; see `data.load` for layouts, arguments.
+def open_(block: settings.Data, seed: int) -> sources.Opened:
+    """The images below a folder, which become u8[n,h,w,3]; see `data.load` for the layouts.
 
     Raises:
       UserError: no such folder; no images in it; images beside class folders; fewer than two
-        images. A source raises it for a broken image, or one of another size and no image_size.
+        images. Reading raises it for a broken image, and without image_size for one of another
+        size.
     """
+    path, size = block.name.removeprefix("folder:"), block.image_size
     root = pathlib.Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
     if not path or not root.is_dir():
         raise contracts.UserError(
             f"the folder {path or '(nothing after folder:)'} does not exist: set data.name to "
             "folder:PATH with the path of a folder of images"
         )
-    folders = _split_folders(root, train_split, test_split)
+    folders = _split_folders(root, block.train_split, block.test_split)
     listings = [_list(folder) for folder in folders]
     classes = _class_names(folders, listings)
     files = [file for listing in listings for file in listing.files]
@@ -93,24 +88,25 @@ def open_(
     if len(listings) == 2:
         rows = np.split(np.arange(len(files)), [len(listings[0].files)])
     else:
-        rows = holdout.hold_out(labels, test_fraction, seed)
-    shape = (image_size, image_size, 3) if image_size else _decode(files[0], None).shape
+        rows = holdout.hold_out(labels, block.test_fraction, seed)
+    shape = (size, size, 3) if size else _decode(files[0], None).shape
     opened = {}
     for role, chosen in zip(("train", "test"), rows, strict=True):
         part = [files[row] for row in chosen]
         names = tuple(file.relative_to(root).as_posix() for file in part)
-        opened[role] = Files(part, names, labels[chosen], shape, image_size)
-    return sources.Opened(facts.Facts(f"folder:{path}", shape, classes, None, None), opened)
+        opened[role] = Files(part, names, labels[chosen], shape, size)
+    return sources.Opened(facts.Facts(block.name, shape, classes, None, None), opened)
 
 
 def _split_folders(
     root: pathlib.Path, train_split: str | None, test_split: str | None
 ) -> list[pathlib.Path]:
-    """[train, test], or one folder from which the test images are to be held out."""
+    """[train, test], or one folder if test images are to be held out."""
     for key, name in (("train_split", train_split), ("test_split", test_split)):
         if name is not None and not (root / name).is_dir():
             raise contracts.UserError(
-                f"data.{key} is {name} and {root / name} is no folder: name a sub-folder of {root}"
+                f"data.{key} is {name} and {root / name} is not a folder: name a sub-folder of "
+                f"{root}"
             )
     present = [folder.name for folder in _sub_folders(root)]
     test = test_split or next((name for name in _TEST_FOLDERS if name in present), None)
@@ -144,7 +140,7 @@ def _list(folder: pathlib.Path) -> _Listing:
         )
     if not direct and not nested:
         raise contracts.UserError(
-            f"no images in {folder}: files that end in {', '.join(EXTENSIONS)} are looked for"
+            f"no images in {folder}: add files that end in {', '.join(EXTENSIONS)}"
         )
     if direct:
         return _Listing(direct, None)
@@ -157,20 +153,20 @@ def _is_image(path: pathlib.Path) -> bool:
 
 
 def _images_below(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = []
-    for place, inner, files in os.walk(folder):
+    images = []
+    for parent, inner, files in os.walk(folder):
         inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [path for name in files if _is_image(path := pathlib.Path(place, name))]
-    return sorted(found)
+        images += [path for name in files if _is_image(path := pathlib.Path(parent, name))]
+    return sorted(images)
 
 
 def _class_names(folders: list[pathlib.Path], listings: list[_Listing]) -> tuple[str, ...] | None:
-    """The sorted classes of the training images; None if they are flat or of one class only."""
+    """The sorted class names of the training images; None if there are fewer than two."""
     train, test = listings[0], listings[-1]
     if (train.classes is None) != (test.classes is None):
         flat, nested = folders if train.classes is None else folders[::-1]
         raise contracts.UserError(
-            f"{nested} has a sub-folder per class and {flat} has none: arrange both alike"
+            f"{nested} has a sub-folder per class and {flat} has none: arrange both in the same way"
         )
     if train.classes is None or test.classes is None:
         return None
@@ -185,7 +181,7 @@ def _class_names(folders: list[pathlib.Path], listings: list[_Listing]) -> tuple
 
 
 def _decode(file: pathlib.Path, image_size: int | None) -> np.ndarray:
-    """The image u8[h,w,3], upright; Pillow, because it tells truncated files from whole ones."""
+    """The upright image u8[h,w,3]. Pillow is used because it detects truncated files."""
     try:
         with Image.open(file) as image:
             if image_size:  # a JPEG may decode at 1/2, 1/4 or 1/8: much faster for photographs
@@ -198,7 +194,7 @@ def _decode(file: pathlib.Path, image_size: int | None) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
-    """Red, green and blue u8[h,w,3]: grey is repeated, transparency dropped, 16 bits cut to 8."""
+    """RGB pixels u8[h,w,3]: grey is repeated, transparency dropped, 16 bits truncated to 8."""
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

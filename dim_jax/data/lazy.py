@@ -1,4 +1,4 @@
-"""The images of a streamed split: they look like an array and are decoded when indexed."""
+"""Lazy arrays for streamed splits: images and labels on disk that are decoded when indexed."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from dim_jax.data import memory, sources
 
 
 class Images:
-    """Images u8[n,h,w,c] on disk, for whoever reads an array in parts.
+    """Images u8[n,h,w,c] on disk, for code that reads an array in parts.
 
-    `images[i]`, `images[start:stop]` and `images[positions]` are decoded arrays, in the order asked
-    for, by several threads. `images[:, top:bottom, left:right]` decodes nothing: it is the same
-    images cut. As a whole they become an array (`np.asarray`) only where they fit in memory.
+    `images[i]`, `images[start:stop]` and `images[positions]` are decoded by several threads into
+    arrays in the given order. `images[:, top:bottom, left:right]` decodes nothing: it is a lazy
+    crop. `np.asarray` decodes all images, if they fit in memory.
     """
 
     dtype = np.dtype(np.uint8)
@@ -24,7 +24,7 @@ class Images:
         rows: np.ndarray | None = None,
         window: tuple[slice, ...] = (),
     ):
-        """rows: positions in the source, None = all. window: the part of every image."""
+        """rows: positions in the source, None = all. window: the crop of every image."""
         self.source = source
         self.worker_threads = worker_threads
         self.rows = np.arange(len(source)) if rows is None else rows
@@ -38,41 +38,41 @@ class Images:
     def __getitem__(self, key) -> "np.ndarray | Images":
         if isinstance(key, tuple):
             first, *window = key
-            cut = self._cut(tuple(window))
-            whole = isinstance(first, slice) and first == slice(None)
-            return cut if whole else cut[first]
+            cropped = self._crop(tuple(window))
+            all_rows = isinstance(first, slice) and first == slice(None)
+            return cropped if all_rows else cropped[first]
         rows = self.rows[key]  # raises IndexError as for any array
         return self._decode(rows) if np.ndim(rows) else self._decode(rows[None])[0]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         if copy is False:
-            raise ValueError("images on disk become an array by decoding, which is a copy")
+            raise ValueError("images on disk have to be decoded into a new array")
         images = self._decode(self.rows)
         return images if dtype is None else images.astype(dtype)
 
     def select(self, rows: np.ndarray) -> "Images":
-        """The images at some positions, as lazy as these."""
+        """The lazy images at some positions."""
         return Images(self.source, self.worker_threads, self.rows[rows], self._window)
 
-    def _cut(self, window: tuple[slice, ...]) -> "Images":
+    def _crop(self, window: tuple[slice, ...]) -> "Images":
         if self._window:
-            raise IndexError("these images are cut already; cut the whole ones once")
+            raise IndexError("these images are cropped already; crop the original images once")
         return Images(self.source, self.worker_threads, self.rows, window)
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
         needed = len(rows) * int(np.prod(self.source.shape))
         if not memory.fits(needed):
             raise contracts.UserError(
-                f"{len(rows):,} images are wanted at once, decoded {memory.size(needed)}, and "
-                f"{memory.described()}: set data.eval_train_images, such as 50000, or a smaller "
-                "data.test_split, such as test[:10000]"
+                f"{len(rows):,} images are needed at once, decoded {memory.size(needed)}, and "
+                f"{memory.describe_limit()}: set data.eval_train_images, such as 50000, or a "
+                "smaller data.test_split, such as test[:10000]"
             )
         images = sources.read(self.source, rows, self.worker_threads).images
         return images[(slice(None), *self._window)] if self._window else images
 
 
 class Labels:
-    """Labels i32[n] beside the images on disk, read when they are indexed by slice or positions."""
+    """Labels i32[n] of images on disk, read when they are indexed by slice or positions."""
 
     dtype = np.dtype(np.int32)
 
@@ -87,9 +87,9 @@ class Labels:
         return self._read(self._images.rows[key])[0]
 
     def targets(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """All labels i32[n] and attributes u8[n,a], None where there are none or not all known."""
+        """All labels i32[n], and attributes u8[n,a], None if there are none or one is unknown."""
         labels, attributes = self._read(self._images.rows)
-        return labels, sources.known(attributes)
+        return labels, sources.binary_attributes(attributes)
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return sources.targets_of(self._images.source, rows, self._images.worker_threads)
+        return sources.read_targets(self._images.source, rows, self._images.worker_threads)

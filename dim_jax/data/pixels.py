@@ -1,4 +1,4 @@
-"""Encoded images to uint8 pixels of one size."""
+"""Decoding and resizing of images to uint8 pixels of one size."""
 
 import os
 
@@ -8,21 +8,11 @@ import numpy as np
 from dim_jax import contracts
 
 
-def check_size(image_size: int | None) -> None:
-    """Raises UserError unless image_size is None or a positive whole number."""
-    whole = isinstance(image_size, int) and not isinstance(image_size, bool)
-    if image_size is not None and not (whole and image_size > 0):
-        raise contracts.UserError(
-            f"data.image_size is {image_size!r}: it must be a positive whole number of pixels, "
-            "or None to keep the size of the images"
-        )
-
-
 def decode(encoded: bytes, channels: int) -> np.ndarray | None:
-    """The pixels u8[h,w,channels] of an encoded image, None where it is not readable.
+    """The pixels u8[h,w,channels] of an encoded image, None if it is not readable.
 
-    Colour is red, green, blue. EXIF orientation is ignored, as TensorFlow's decoder does; a grey
-    image gives three equal channels if three are asked for.
+    Colour channels are red, green, blue. EXIF orientation is ignored, as in TensorFlow's decoder; a
+    grey image with `channels` 3 has three equal channels.
 
     Args:
       channels: 1 or 3.
@@ -37,24 +27,23 @@ def decode(encoded: bytes, channels: int) -> np.ndarray | None:
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:
-    """The image as u8[size,size,c]: shorter side brought to `size`, then the centre cut out.
+    """The image as u8[size,size,c]: shorter side resized to `size`, then a centre crop.
 
-    Pixel areas are averaged when the image shrinks, and interpolated bilinearly when it grows
-    (OpenCV INTER_AREA and INTER_LINEAR).
+    Downsampling averages pixel areas, upsampling is bilinear (OpenCV INTER_AREA and INTER_LINEAR).
     """
     height, width, channels = image.shape
     shorter = min(height, width)
     if shorter != size:
-        tall, wide = (max(size, round(side * size / shorter)) for side in (height, width))
-        how = cv2.INTER_AREA if size < shorter else cv2.INTER_LINEAR
-        image = cv2.resize(image, (wide, tall), interpolation=how)
-        image = image.reshape(tall, wide, channels)  # OpenCV drops a single channel
+        height, width = (max(size, round(side * size / shorter)) for side in (height, width))
+        interpolation = cv2.INTER_AREA if size < shorter else cv2.INTER_LINEAR
+        image = cv2.resize(image, (width, height), interpolation=interpolation)
+        image = image.reshape(height, width, channels)  # OpenCV drops a single channel
     top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
     return image[top : top + size, left : left + size]
 
 
 def fit_all(images: np.ndarray, size: int | None) -> np.ndarray:
-    """The images u8[n,h,w,c] as u8[n,size,size,c], themselves where nothing is to be done."""
+    """The images u8[n,h,w,c] as u8[n,size,size,c]; the same array if they have this size."""
     if size is None or images.shape[1:3] == (size, size):
         return images
     out = allocate(len(images), (size, size, images.shape[-1]))
@@ -64,10 +53,10 @@ def fit_all(images: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def allocate(count: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """Room for `count` images, u8[count,h,w,c], not yet filled.
+    """An uninitialised array for `count` images, u8[count,h,w,c].
 
     Raises:
-      UserError: more than this machine's memory.
+      UserError: the array is larger than this machine's memory.
     """
     needed = count * int(np.prod(shape))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,8 +1,8 @@
-"""Batches of a data set that lies on the device, each a function of (seed, step) alone.
+"""Batches of a data set in device memory, as a function of (seed, step).
 
-One dispatch of k steps: `first_epoch = first_step // steps_per_epoch`, `orders = epoch_orders(seed,
-first_epoch, epochs_spanned(k, steps_per_epoch), n)` once, outside the scan; in the scan
-`gather(images, labels, batch_indices(orders, first_epoch, step, steps_per_epoch, batch))`.
+A dispatch of k steps computes `first_epoch = first_step // steps_per_epoch` and `orders =
+epoch_orders(seed, first_epoch, epochs_spanned(k, steps_per_epoch), n)` once, outside the scan, and
+`gather(images, labels, batch_indices(orders, first_epoch, step, steps_per_epoch, batch))` inside.
 """
 
 import jax
@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from dim_jax import contracts
 
-# Keys the epoch orders apart from keys that fold a step into the same seed.
+# Separates the keys of epoch orders from keys that fold a step into the same seed.
 _PURPOSE = 2**32 - 1
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
-    """The whole batches in n images; the images left over are dropped, others each epoch.
+    """The number of full batches in n images; in each epoch, other remaining images are dropped.
 
     Raises:
       UserError: fewer images than one batch.
@@ -28,28 +28,28 @@ def steps_per_epoch(n: int, batch: int) -> int:
 
 
 def epochs_spanned(steps: int, steps_per_epoch: int) -> int:
-    """The most epochs that `steps` consecutive steps touch, wherever they begin."""
+    """The maximum number of epochs that `steps` consecutive steps can touch."""
     return (steps + steps_per_epoch - 2) // steps_per_epoch + 1
 
 
 def epoch_orders(
     seed: int | jax.Array, first_epoch: int | jax.Array, count: int, n: int
 ) -> jax.Array:
-    """The order in which each epoch visits the images: a permutation of 0..n-1 per row.
+    """The order of the images in each epoch: a permutation of 0..n-1 per row.
 
     Args:
       seed: of the experiment; may be traced, like first_epoch. `count` and `n` are static.
 
     Returns:
-      i32[count, n]; row r belongs to epoch first_epoch + r and depends on that epoch and the
-      seed only.
+      i32[count, n]; row r is that of epoch first_epoch + r and depends only on the epoch and the
+      seed.
     """
     key = jax.random.fold_in(jax.random.key(seed), _PURPOSE)
 
     def order(epoch: jax.Array) -> jax.Array:
         return jax.random.permutation(jax.random.fold_in(key, epoch), n).astype(jnp.int32)
 
-    # Not vmap: under it some generators (rbg) draw other numbers for other counts.
+    # Not vmap, under which some generators (rbg) draw other numbers for another `count`.
     return jax.lax.map(order, first_epoch + jnp.arange(count, dtype=jnp.int32))
 
 
@@ -65,7 +65,7 @@ def batch_indices(
     Args:
       orders: i32[count, n] from `epoch_orders(seed, first_epoch, count, n)`; it must contain the
         epoch step // steps_per_epoch (see `epochs_spanned`).
-      step: counted over the whole run; may be traced.
+      step: the global step of the run; may be traced.
     """
     row = step // steps_per_epoch - first_epoch
     start = step % steps_per_epoch * batch

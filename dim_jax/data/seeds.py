@@ -1,4 +1,4 @@
-"""Seed patches: places of the training images where much changes, each to be a class of its own.
+"""Seed patches for Exemplar-CNN: patches of training images with large gradients, one per class.
 
 Source: Dosovitskiy et al. 2014 (Exemplar-CNN), section 2: patches of 32x32 pixels at random places
   of unlabelled images, with probability proportional to the mean squared gradient.
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dim_jax import contracts
-from dim_jax.data import dataset
+from dim_jax import contracts, settings
+from dim_jax.data import dataset, random_streams
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_IMAGES = 50_000  # candidates at most, unless more patches than half of that are wanted
+_IMAGES = 50_000  # maximum number of candidates, unless `seeds` is more than half of it
 _PIXELS = 4_000_000  # of the images whose gradients are in memory at once
-# Places lie on a grid, this part of the patch apart: copies are moved by up to 0.2 of a patch, so
-# that classes nearer to each other could not be told apart.
+# Places are on a grid with this number of steps per patch: copies are translated by up to 0.2 of a
+# patch, so that closer classes could not be distinguished.
 _STEPS_PER_PATCH = 4
 
 
 class _Places(NamedTuple):
-    """Some places: the image's position i[n], top and left i[n], a key f[n]; low keys are drawn."""
+    """Places: index of the image i[n], top and left i[n], and a key f[n]; low keys are drawn."""
 
     image: np.ndarray
     top: np.ndarray
@@ -31,95 +31,95 @@ class _Places(NamedTuple):
     def lowest(self, count: int) -> "_Places":
         if len(self.key) <= count:
             return self
-        kept = np.argpartition(self.key, count - 1)[:count]
-        return _Places(*(column[kept] for column in self))
+        lowest = np.argpartition(self.key, count - 1)[:count]
+        return _Places(*(column[lowest] for column in self))
 
 
 def seeded(
-    whole: dataset.Dataset, *, seeds: int, patch: int, context: int, seed: int
+    data: dataset.Dataset, *, seeds: int, patch: int, context: int, seed: int
 ) -> dataset.Dataset:
-    """The data set whose training images are `seeds` patches of its training images.
+    """The data set with `seeds` patches of its training images as training images.
 
-    A place is drawn with probability proportional to the mean squared gradient there, among the
-    places not drawn before. Places lie on a grid, a quarter of the patch apart and shifted at
-    random in each image; of an image that is no larger than the patch there is one, the whole
-    image. At most 50,000 images, drawn at random, are looked at.
+    Places are drawn without replacement, with probability proportional to their mean squared
+    gradient. They are on a grid with a step of a quarter of the patch and a random offset in each
+    image; an image that is not larger than the patch has one place. At most 50,000 images, drawn at
+    random, are candidates (twice `seeds` if this is more).
 
     Args:
-      patch: its side in pixels, that of the image where this is smaller.
-      context: pixels around the patch that are kept where the image has them, and mirrored where it
-        ends (edge pixels are not repeated). They carry no weight.
+      patch: side in pixels, at most that of the image.
+      context: pixels around the patch that are included, mirrored beyond the edges of the image
+        (edge pixels are not repeated). They do not affect the probability.
       seed: of the draw, which is the same in every run and on every road.
 
     Returns:
-      images u8[seeds, patch + 2 * context, patch + 2 * context, c] with the labels and names of the
-      images that they are from, in the order of these; the test split as it is.
+      images u8[seeds, patch + 2 * context, patch + 2 * context, c] with the labels and names of
+      their source images, in the order of these; the test split is unchanged.
 
     Raises:
-      UserError: a number that cannot be; more patches than places with a gradient.
+      UserError: an invalid number; more patches than places with a gradient.
     """
     _check(seeds, patch, context)
-    train = whole.splits["train"]
-    height, width, channels = whole.facts.shape
+    train = data.splits["train"]
+    height, width, channels = data.facts.shape
     sides = min(patch, height), min(patch, width)
-    random = np.random.default_rng([seed, 1])
+    random = random_streams.generator(random_streams.Stream.SEED_PATCHES, seed)
     rows = np.arange(len(train.images))
     if (most := max(_IMAGES, 2 * seeds)) < len(rows):
         rows = np.sort(random.choice(len(rows), most, replace=False))
-    drawn = _drawn(train.images, rows, sides, seeds, random)
+    drawn = _draw(train.images, rows, sides, seeds, random)
     if len(drawn.key) < seeds:
         raise contracts.UserError(
-            f"data.seeds is {seeds:,} and {whole.facts.name} has {len(drawn.key):,} places for "
+            f"data.seeds is {seeds:,} and {data.facts.name} has {len(drawn.key):,} places for "
             f"patches of {patch} pixels; set it to at most that, or use a smaller data.patch"
         )
     order = np.lexsort((drawn.left, drawn.top, drawn.image))
     drawn = _Places(*(column[order] for column in drawn))
     images = np.empty((seeds, *(side + 2 * context for side in sides), channels), np.uint8)
-    _cut(train.images, drawn, sides, context, images)
+    _crop(train.images, drawn, sides, context, images)
     sources = len(np.unique(drawn.image))
-    of = f"of {sources:,} of the {len(train.images):,} training images of {whole.facts.name}"
+    origin = f"of {sources:,} of the {len(train.images):,} training images of {data.facts.name}"
     margin = f", with {context} pixels around them" if context else ""
-    note = f"Trained on {seeds:,} patches of {sides[0]}x{sides[1]} pixels{margin}, {of}."
+    note = f"Trained on {seeds:,} patches of {sides[0]}x{sides[1]} pixels{margin}, {origin}."
     return dataset.Dataset(
-        whole.facts._replace(shape=images.shape[1:]),
-        {**whole.splits, "train": _of_patches(train, drawn.image, images)},
-        f"{whole.road}; trained on {seeds:,} patches {of}",
+        data.facts._replace(shape=images.shape[1:]),
+        {**data.splits, "train": _make_split(train, drawn.image, images)},
+        f"{data.road}; trained on {seeds:,} patches {origin}",
         (note,),
     )
 
 
 def _check(seeds: int, patch: int | None, context: int) -> None:
-    numbers = {"seeds": (seeds, 1), "patch": (patch, 2), "context": (context, 0)}
-    for name, (value, least) in numbers.items():
-        if not isinstance(value, int) or value < least:
+    for name, value in {"seeds": seeds, "patch": patch, "context": context}.items():
+        if value is None:
             raise contracts.UserError(
-                f"data.{name} is {value!r} and data.seeds asks for patches of the training images; "
-                f"set it to a whole number, {least} or more"
+                f"data.{name} is None and data.seeds asks for patches of the training images; set "
+                f"data.{name} to a number of pixels"
             )
+        settings.Data.settings()[name].verify(value)
 
 
-def _of_patches(train: dataset.Split, rows: np.ndarray, images: np.ndarray) -> dataset.Split:
+def _make_split(train: dataset.Split, rows: np.ndarray, images: np.ndarray) -> dataset.Split:
     labels = np.asarray(train.labels[rows])
     names = None if train.names is None else tuple(train.names[row] for row in rows)
     return dataset.Split(images, labels, names)
 
 
-def _drawn(images, rows: np.ndarray, sides, count: int, random: np.random.Generator) -> _Places:
-    """The `count` places with the lowest keys, fewer where there are not so many.
+def _draw(images, rows: np.ndarray, sides, count: int, random: np.random.Generator) -> _Places:
+    """The `count` places with the lowest keys, or all places if there are fewer.
 
-    A key is an exponential variable over the place's weight: their order is that of draws without
-    replacement, each proportional to the weights that are left.
+    A key is an exponential variable divided by the weight of the place: the order of the keys is
+    that of draws without replacement, proportional to the weights of the remaining places.
     """
     lowest = _Places(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.float64)))
     for chunk, squares in _gradients(images, rows):
         places = _grid(chunk, squares, sides, random)
-        joined = (np.concatenate(both) for both in zip(lowest, places, strict=True))
-        lowest = _Places(*joined).lowest(count)
+        columns = (np.concatenate(pair) for pair in zip(lowest, places, strict=True))
+        lowest = _Places(*columns).lowest(count)
     return lowest
 
 
 def _gradients(images, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions of some images and their squared gradients f64[n,h,w], part by part."""
+    """Yields positions of images and their squared gradients f64[n,h,w], in chunks."""
     size = max(1, _PIXELS // int(np.prod(images.shape[1:3])))
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
@@ -127,9 +127,9 @@ def _gradients(images, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarra
 
 
 def squared_gradient(images: np.ndarray) -> np.ndarray:
-    """|gradient|^2 of the grey of images u8[n,h,w,c] at each pixel, f64[n,h,w].
+    """|gradient|^2 of the grey images of u8[n,h,w,c] at each pixel, f64[n,h,w].
 
-    By central differences, and one-sided ones at the edges.
+    From central differences, one-sided at the edges.
     """
     weights = _LUMA if images.shape[-1] == 3 else np.full(images.shape[-1], 1 / images.shape[-1])
     grey = images.astype(np.float32) @ weights.astype(np.float32)
@@ -137,11 +137,11 @@ def squared_gradient(images: np.ndarray) -> np.ndarray:
 
 
 def _grid(rows, squares: np.ndarray, sides, random: np.random.Generator) -> _Places:
-    """The places of the grid in some images that have a gradient, and their keys."""
+    """The grid places with a nonzero gradient in some images, and their keys."""
     integral = np.pad(squares.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
     tops, lefts = (
-        _positions(whole - side + 1, max(1, side // _STEPS_PER_PATCH), len(rows), random)
-        for whole, side in zip(squares.shape[1:], sides, strict=True)
+        _positions(image_side - side + 1, max(1, side // _STEPS_PER_PATCH), len(rows), random)
+        for image_side, side in zip(squares.shape[1:], sides, strict=True)
     )
     top, left = np.broadcast_arrays(tops[:, :, None], lefts[:, None, :])
     n = np.broadcast_to(np.arange(len(rows))[:, None, None], top.shape)
@@ -150,28 +150,28 @@ def _grid(rows, squares: np.ndarray, sides, random: np.random.Generator) -> _Pla
     bottom, right = top + sides[0], left + sides[1]
     weight = integral[n, bottom, right] - integral[n, top, right]
     weight += integral[n, top, left] - integral[n, bottom, left]
-    # Differences of sums of up to 1e10 leave 1e-6 where there is nothing.
-    lively = weight > 1e-3
-    key = random.standard_exponential(len(weight))[lively] / weight[lively]
-    return _Places(rows[n[lively]], top[lively], left[lively], key)
+    # Where the gradient is 0, differences of sums of up to 1e10 leave rounding errors of 1e-6.
+    nonzero = weight > 1e-3
+    key = random.standard_exponential(len(weight))[nonzero] / weight[nonzero]
+    return _Places(rows[n[nonzero]], top[nonzero], left[nonzero], key)
 
 
 def _positions(count: int, step: int, images: int, random: np.random.Generator) -> np.ndarray:
-    """Every `step`-th of `count` positions from a random one on, i[images,m]; -1 beyond the end."""
+    """Every `step`-th of `count` positions after a random start, i[images,m]; -1 past the end."""
     first = random.integers(min(step, count), size=images)
-    found = first[:, None] + step * np.arange(-(-count // step))
-    return np.where(found < count, found, -1)
+    positions = first[:, None] + step * np.arange(-(-count // step))
+    return np.where(positions < count, positions, -1)
 
 
-def _cut(images, drawn: _Places, sides, context: int, into: np.ndarray) -> None:
-    """Writes the patches with their margins, reading each image once, some at a time."""
+def _crop(images, drawn: _Places, sides, context: int, into: np.ndarray) -> None:
+    """Writes the patches with their margins to `into`; reads each image once, in chunks."""
     size = max(1, _PIXELS // int(np.prod(images.shape[1:3])))
     margins = ((context, context), (context, context), (0, 0))
-    rows, owner = np.unique(drawn.image, return_inverse=True)
+    rows, source = np.unique(drawn.image, return_inverse=True)
     for start in range(0, len(rows), size):
-        read = images[rows[start : start + size]]
-        for index in np.flatnonzero((owner >= start) & (owner < start + size)):
-            padded = np.pad(read[owner[index] - start], margins, mode="reflect")
+        chunk = images[rows[start : start + size]]
+        for index in np.flatnonzero((source >= start) & (source < start + size)):
+            padded = np.pad(chunk[source[index] - start], margins, mode="reflect")
             top, left = drawn.top[index], drawn.left[index]
             height, width = (side + 2 * context for side in sides)
             into[index] = padded[top : top + height, left : left + width]

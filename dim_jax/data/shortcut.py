@@ -1,4 +1,4 @@
-"""A pixel that gives the class away: the question is what a classifier learns beside it.
+"""Shortcut pixels that reveal the class, to test which other features a classifier learns.
 
 Source: Jacobsen et al. 2019 (shiftMNIST); Klindt et al. 2020, Table 1.
 """
@@ -8,7 +8,6 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset
 
-KINDS = ("location", "value")
 # Where class 0's pixel is, as a rebuild of the original experiment has it; class k is k rows below.
 _ROW, _COLUMN = 9, 1
 
@@ -19,34 +18,32 @@ def add(data: dataset.Dataset, kind: str | None) -> dataset.Dataset:
     Args:
       kind: "location", a white pixel in column 1 and row 9 + class; "value", the pixel in the
         upper left corner is class / (classes - 1) of white; None changes nothing. The poster
-        speaks of the value, the work that it cites of the location.
+        describes the value, the work that it cites the location.
 
     Raises:
-      UserError: an unknown kind; images without labels, too small, or streamed from disk.
+      UserError: images without labels, too small, or streamed from disk.
     """
     if kind is None:
         return data
-    if kind not in KINDS:
-        raise contracts.unknown("data.shortcut", str(kind), KINDS)
     _check(data, kind)
     classes = len(data.facts.classes)
-    changed = {
-        name: split._replace(images=_marked(split.images, split.labels, kind, classes))
+    marked = {
+        name: split._replace(images=_mark(split.images, split.labels, kind, classes))
         for name, split in data.splits.items()
     }
     note = (
         f"A pixel of every training and test image tells its class by its {kind} (data.shortcut); "
         "the split clean is the test images without it."
     )
-    splits = {**changed, "clean": data.splits["test"]}
+    splits = {**marked, "clean": data.splits["test"]}
     return data._replace(splits=splits, notes=(*data.notes, note))
 
 
-def _marked(images: np.ndarray, labels: np.ndarray, kind: str, classes: int) -> np.ndarray:
-    """Copies of images u8[n,h,w,c] with the pixel of their classes."""
-    images, every = images.copy(), np.arange(len(images))
+def _mark(images: np.ndarray, labels: np.ndarray, kind: str, classes: int) -> np.ndarray:
+    """Copies of images u8[n,h,w,c] with the pixel of their class."""
+    images, rows = images.copy(), np.arange(len(images))
     if kind == "location":
-        images[every, _ROW + labels, _COLUMN] = 255
+        images[rows, _ROW + labels, _COLUMN] = 255
     else:
         levels = np.rint(255 * labels / max(classes - 1, 1))
         images[:, 0, 0] = levels.astype(np.uint8)[:, None]
@@ -62,7 +59,7 @@ def _check(data: dataset.Dataset, kind: str) -> None:
     if data.facts.classes is None or any(np.any(s.labels < 0) for s in data.splits.values()):
         raise contracts.UserError(
             f"data.shortcut marks every image of {data.facts.name} with its class and some have "
-            "none; set data.shortcut to None, or use labelled splits"
+            "no label; set data.shortcut to None, or use labelled splits"
         )
     height, width, _ = data.facts.shape
     rows = _ROW + len(data.facts.classes)

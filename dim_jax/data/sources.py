@@ -1,4 +1,4 @@
-"""Images that are read by position, decoded as they are read: what both roads are made of."""
+"""Sources: images on disk that are read by position and decoded, for both roads of `data.road`."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _ROWS_PER_READ = 256
 
 
 class Examples(NamedTuple):
-    """Images u8[n,h,w,c], labels i32[n] (-1 = none), attributes i8[n,a] (-1 = not known)."""
+    """Images u8[n,h,w,c], labels i32[n] (-1 = none), attributes i8[n,a] (-1 = unknown)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -21,7 +21,7 @@ class Examples(NamedTuple):
 
 
 class Source(Protocol):
-    """The images of one split, on disk; can be pickled, and read by several threads at once.
+    """The images of one split on disk; picklable, and safe to read from several threads.
 
     shape: (h, w, c) of every image. names: of the files, None = they have none.
     """
@@ -45,60 +45,60 @@ class Opened(NamedTuple):
     sources: dict[str, Source]
 
 
-def threads_of(worker_threads: int | None) -> int:
-    """The threads that decode images: as many as asked for, or one for each core."""
+def thread_count(worker_threads: int | None) -> int:
+    """The number of threads that decode images: `worker_threads`, or one per core if None."""
     return worker_threads or os.cpu_count() or 1
 
 
 def read_all(source: Source, worker_threads: int | None = None) -> Examples:
-    """Every example of a source, decoded by several threads straight into one array.
+    """All examples of a source, decoded by several threads directly into one array.
 
     Raises:
-      UserError: more than this machine's memory, or the first damaged image.
+      UserError: images larger than this machine's memory, or the first damaged image.
     """
     return read(source, np.arange(len(source)), worker_threads)
 
 
 def read(source: Source, rows: np.ndarray, worker_threads: int | None = None) -> Examples:
-    """The examples at some positions, decoded by several threads straight into one array."""
+    """The examples at some positions, decoded by several threads directly into one array."""
     images = pixels.allocate(len(rows), source.shape)
 
-    def place(start: int) -> tuple[np.ndarray, np.ndarray]:
-        found = source.read(rows[start : start + size].tolist())
-        images[start : start + size] = found.images
-        return found.labels, found.attributes
+    def read_into(start: int) -> tuple[np.ndarray, np.ndarray]:
+        examples = source.read(rows[start : start + size].tolist())
+        images[start : start + size] = examples.images
+        return examples.labels, examples.attributes
 
-    size = _rows_per_read(len(rows), threads_of(worker_threads))
-    targets = _in_threads(place, range(0, len(rows), size), worker_threads)
+    size = _rows_per_read(len(rows), thread_count(worker_threads))
+    targets = _run_in_threads(read_into, range(0, len(rows), size), worker_threads)
     return Examples(images, *targets) if targets else Examples(images, *source.targets([]))
 
 
-def targets_of(
+def read_targets(
     source: Source, rows: np.ndarray, worker_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels i32[n] and attributes i8[n,a] at some positions, by several threads."""
+    """Labels i32[n] and attributes i8[n,a] at some positions, read by several threads."""
     starts = range(0, len(rows), _ROWS_PER_READ)
-    found = _in_threads(
+    targets = _run_in_threads(
         lambda start: source.targets(rows[start : start + _ROWS_PER_READ].tolist()),
         starts,
         worker_threads,
     )
-    return found or source.targets([])
+    return targets or source.targets([])
 
 
-def known(attributes: np.ndarray) -> np.ndarray | None:
-    """Attributes as 0 or 1, u8[n,a]; None where there are none or one of them is not known."""
+def binary_attributes(attributes: np.ndarray) -> np.ndarray | None:
+    """Attributes as 0 or 1, u8[n,a]; None if there are none or one of them is unknown."""
     if not attributes.shape[1] or np.any(attributes < 0):
         return None
     return attributes.astype(np.uint8)
 
 
 def _rows_per_read(rows: int, threads: int) -> int:
-    """Few enough that all threads have work, many enough that reading them together pays."""
+    """The rows of one read: few enough to use all threads, else as many as allowed."""
     return max(1, min(_ROWS_PER_READ, -(-rows // threads)))
 
 
-def _in_threads(read, starts: range, worker_threads: int | None):
-    with futures.ThreadPoolExecutor(threads_of(worker_threads)) as pool:
+def _run_in_threads(read, starts: range, worker_threads: int | None):
+    with futures.ThreadPoolExecutor(thread_count(worker_threads)) as pool:
         parts = [*pool.map(read, starts)]  # raises the first error in order
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

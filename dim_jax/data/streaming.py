@@ -1,7 +1,7 @@
-"""Batches of a data set that stays on disk, made by grain in the order of the resident road.
+"""Streaming of batches from disk with grain, in the order of the resident road.
 
-The examples of a step are a function of (seed, step), those that `resident` would gather; so both
-roads train on the same batches, and a run may change the road, the number of processes or of
+The examples of a step are a function of (seed, step), the same as in `resident`. So both roads
+train on the same batches, and a run may change the road, the number of processes or the number of
 workers at any step.
 """
 
@@ -25,10 +25,10 @@ _LOCK = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the batches of a run are made of.
+    """The settings of a stream.
 
-    rows: which places of each global batch are wanted, those of one process; all if None.
-    ahead: the batches that are kept ready. worker_processes: 0 = threads of this process decode.
+    rows: the positions in each global batch that this process loads; None = all.
+    ahead: number of prefetched batches. worker_processes: 0 = decode in threads of this process.
     """
 
     source: sources.Source
@@ -58,8 +58,8 @@ class _Batches:
         index = indices(settings.seed, step, len(settings.source), settings.batch_size)
         if settings.rows is not None:
             index = index[np.asarray(settings.rows)]
-        found = settings.source.read(index.tolist())
-        return {"step": step, "images": found.images, "labels": found.labels, "index": index}
+        examples = settings.source.read(index.tolist())
+        return {"step": step, "images": examples.images, "labels": examples.labels, "index": index}
 
 
 def indices(seed: int, step: int, examples: int, batch_size: int) -> np.ndarray:
@@ -69,39 +69,39 @@ def indices(seed: int, step: int, examples: int, batch_size: int) -> np.ndarray:
 
 
 def order(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """The order i32[n] of one epoch, that of the resident road; computed once, on the host."""
-    with _LOCK:  # not once for each thread
-        return _order(seed, epoch, examples)
+    """The order i32[n] of one epoch, as on the resident road; computed once, on the host."""
+    with _LOCK:  # not once per thread
+        return _cached_order(seed, epoch, examples)
 
 
-@functools.lru_cache(maxsize=4)  # the epoch that ends, the one that begins, a test's other seed
-def _order(seed: int, epoch: int, examples: int) -> np.ndarray:
+@functools.lru_cache(maxsize=4)  # the current and the next epoch, and another seed in tests
+def _cached_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     with jax.default_device(_host()):
-        found = np.array(_one_order(seed, epoch, examples)[0])
-    found.setflags(write=False)
-    return found
+        order = np.array(_compute_order(seed, epoch, examples)[0])
+    order.setflags(write=False)
+    return order
 
 
 @functools.partial(jax.jit, static_argnames="examples")
-def _one_order(seed: int, epoch: int, examples: int) -> jax.Array:
+def _compute_order(seed: int, epoch: int, examples: int) -> jax.Array:
     return resident.epoch_orders(seed, epoch, 1, examples)
 
 
 def _host() -> jax.Device:
     try:
         return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names an accelerator alone
+    except RuntimeError:  # JAX_PLATFORMS names only an accelerator
         return jax.local_devices()[0]
 
 
 class Stream:
-    """The batches from one step on, in order: `next(stream)`, and the state of its iterator.
+    """An iterator over the batches from one step on, with a state that can be saved.
 
-    A batch is {"images": u8[n,h,w,c], "labels": i32[n], "index": i32[n]} of this process's rows.
+    A batch is {"images": u8[n,h,w,c], "labels": i32[n], "index": i32[n]} with this process's rows.
     """
 
     def __init__(self, settings: Settings, step: int, saved: dict[str, Any] | None = None):
-        """saved: what `state` gave before step `step`; one of other workers is not needed."""
+        """saved: the result of `state` before step `step`; ignored for other worker_processes."""
         self._settings = settings
         self._step = step
         fits = saved is not None and saved["worker_processes"] == settings.worker_processes
@@ -114,7 +114,7 @@ class Stream:
         try:
             batch = dict(next(self._iterator))
         except contracts.UserError as error:
-            # Not grain's long account of where its threads were.
+            # Without grain's long traceback of its threads.
             raise contracts.UserError(str(error)) from None
         step = int(batch.pop("step"))
         if step != self._step:
@@ -123,7 +123,7 @@ class Stream:
         return batch
 
     def state(self) -> dict[str, Any]:
-        """Where the iterator is, after the last batch that was taken: JSON."""
+        """The state of the iterator after the last batch, as JSON."""
         return {
             "worker_processes": self._settings.worker_processes,
             "first": self._first,
@@ -131,14 +131,14 @@ class Stream:
         }
 
     def close(self) -> None:
-        """Ends threads and processes."""
+        """Stops threads and processes."""
         self._iterator.close()
 
 
 def _pipeline(settings: Settings, first: int) -> Any:
     import grain  # takes a second to import
 
-    threads = sources.threads_of(settings.worker_threads)
+    threads = sources.thread_count(settings.worker_threads)
     batches = grain.MapDataset.source(_Batches(settings, first)).to_iter_dataset(
         grain.ReadOptions(
             num_threads=threads, prefetch_buffer_size=max(settings.ahead, 2 * threads)
@@ -147,17 +147,17 @@ def _pipeline(settings: Settings, first: int) -> Any:
     if not settings.worker_processes:
         return batches
     if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # grain's processes read flags, and ours are not absl's
+        flags.FLAGS.mark_as_parsed()  # grain's processes read absl flags, which we do not use
     return batches.mp_prefetch(
         grain.multiprocessing.MultiprocessingOptions(
             num_workers=settings.worker_processes, per_worker_buffer_size=max(1, settings.ahead)
         ),
-        worker_init_fn=_in_worker,
+        worker_init_fn=_initialise_worker,
     )
 
 
-def _in_worker(number: int, workers: int) -> None:
-    """A worker computes orders on the CPU, and leaves Ctrl-C to the run, which saves first."""
+def _initialise_worker(number: int, workers: int) -> None:
+    """Workers compute orders on the CPU and ignore Ctrl-C, on which the run saves first."""
     del number, workers
     jax.config.update("jax_platforms", "cpu")
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets image sets by position, read without TensorFlow and decoded by OpenCV."""
+"""TensorFlow Datasets (TFDS) images by position, read without TensorFlow, decoded by OpenCV."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 from dim_jax.data import facts, pixels, sources, tfds_disk
 
 _ATTRIBUTES = "attributes"
@@ -16,8 +16,8 @@ _ATTRIBUTES = "attributes"
 class Records:
     """The records of one split: a `sources.Source`.
 
-    records: by position, images encoded. image, label, attributes: the features to read, None =
-    none. image_size: None = images have one size already.
+    records: indexed by position, with encoded images. image, label, attributes: the names of the
+    features to read, None = none. image_size: None = all images have one size.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Records:
         """The examples at some positions; see `sources.Source`."""
         images = np.empty((len(rows), *self.shape), np.uint8)
         records = self._get(rows)
-        for place, (row, record) in enumerate(zip(rows, records, strict=True)):
+        for position, (row, record) in enumerate(zip(rows, records, strict=True)):
             image = pixels.decode(record[self.image], self.shape[-1])
             if image is None:
                 raise contracts.UserError(
-                    f"record {row} of {self.name}, split {self.split}, is no readable image: "
-                    "prepare the set again"
+                    f"record {row} of {self.name}, split {self.split}, is not a readable image: "
+                    "prepare the data set again"
                 )
-            images[place] = pixels.fit(image, self.image_size) if self.image_size else image
+            images[position] = pixels.fit(image, self.image_size) if self.image_size else image
         return sources.Examples(images, *self._targets(records))
 
     def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,35 +63,31 @@ class Records:
         except Exception as error:  # array_record and TFDS: RuntimeError, IndexError, DecodeError
             raise contracts.UserError(
                 f"a record of {self.name}, split {self.split}, cannot be read "
-                f"({' '.join(str(error).split())[:200]}): prepare the set again"
+                f"({' '.join(str(error).split())[:200]}): prepare the data set again"
             ) from error
 
 
-def open_(
-    name: str,
-    data_dir: str | None,
-    image_size: int | None,
-    train_split: str | None,
-    test_split: str | None,
-) -> sources.Opened:
-    """A TFDS image data set, none of whose images is read yet; see `data.load` for the arguments.
+def open_(block: settings.Data) -> sources.Opened:
+    """A TFDS image data set, none of whose images is read yet.
 
     Raises:
-      UserError: an unknown name; a set that is neither on disk nor preparable here; a split that
-        does not exist; images of several sizes and no image_size.
+      UserError: an unknown name; a data set that is not on disk and cannot be prepared; a split
+        that does not exist; images of several sizes without image_size.
     """
-    builder = tfds_disk.builder(name, data_dir)
+    name, image_size = block.name, block.image_size
+    builder = tfds_disk.builder(name, block.data_dir)
     image, label = _feature_keys(name, builder.info)
     attributes = _attribute_names(builder.info)
     height, width, channels = builder.info.features[image].shape
     if image_size is None and None in (height, width):
         raise contracts.UserError(
-            f"the images of {name} differ in size: set data.image_size, such as 64, to have them "
-            "resized and centre-cropped"
+            f"the images of {name} differ in size: set data.image_size, such as 64, to resize and "
+            "centre-crop them"
         )
-    wanted = {
-        "train": train_split or _default_split(name, builder.info, "train", ("train",)),
-        "test": test_split or _default_split(name, builder.info, "test", ("test", "validation")),
+    splits = {
+        "train": block.train_split or _default_split(name, builder.info, "train", ("train",)),
+        "test": block.test_split
+        or _default_split(name, builder.info, "test", ("test", "validation")),
     }
     shape = (image_size or height, image_size or width, channels)
     opened = {
@@ -99,7 +95,7 @@ def open_(
             *(name, split, _records(name, builder, split)),
             *(image, label, attributes or (), shape, image_size),
         )
-        for role, split in wanted.items()
+        for role, split in splits.items()
     }
     mean, std = facts.statistics(name, channels)
     classes = tuple(builder.info.features[label].names) if label else None
@@ -107,12 +103,12 @@ def open_(
 
 
 def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
-    """The names of the image feature and of the label feature, None without labels."""
+    """The names of the image feature and the label feature, None without labels."""
     from tensorflow_datasets import features
 
     def first(kind: type, preferred: tuple[str, ...]) -> str | None:
-        of_kind = [key for key, feature in info.features.items() if isinstance(feature, kind)]
-        return next((key for key in preferred if key in of_kind), None)
+        candidates = [key for key, feature in info.features.items() if isinstance(feature, kind)]
+        return next((key for key in preferred if key in candidates), None)
 
     supervised = [key for key in info.supervised_keys or () if isinstance(key, str)]
     image = first(features.Image, (*supervised, "image"))
@@ -125,25 +121,25 @@ def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:
     if kind.shape[-1] not in (1, 3) or np.dtype(kind.np_dtype) != np.uint8:
         raise contracts.UserError(
             f"the images of {name} are {np.dtype(kind.np_dtype)} with {kind.shape[-1]} channels: "
-            "choose a set of uint8 images with 1 or 3"
+            "choose a data set of uint8 images with 1 or 3 channels"
         )
     return image, first(features.ClassLabel, (*supervised, "label"))
 
 
 def _attribute_names(info: Any) -> tuple[str, ...] | None:
-    """The sorted names in the dict "attributes" if all in it are booleans or one of two classes."""
+    """The sorted names in the feature "attributes" if all are booleans or have two classes."""
     from tensorflow_datasets import features
 
-    found = dict(info.features.items()).get(_ATTRIBUTES)
-    if not isinstance(found, features.FeaturesDict) or not found.keys():
+    attributes = dict(info.features.items()).get(_ATTRIBUTES)
+    if not isinstance(attributes, features.FeaturesDict) or not attributes.keys():
         return None
     binary = all(
         feature.num_classes == 2
         if isinstance(feature, features.ClassLabel)
         else feature.shape == () and np.dtype(feature.np_dtype) == np.bool_
-        for _, feature in found.items()
+        for _, feature in attributes.items()
     )
-    return tuple(sorted(found.keys())) if binary else None
+    return tuple(sorted(attributes.keys())) if binary else None
 
 
 def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) -> str:
@@ -158,7 +154,7 @@ def _default_split(name: str, info: Any, role: str, choices: tuple[str, ...]) ->
 
 
 def _records(name: str, builder: Any, split: str) -> Any:
-    """The examples of a split, by position, with images left encoded."""
+    """The examples of a split, indexed by position, with encoded images."""
     import tensorflow_datasets as tfds
 
     info = builder.info
@@ -169,10 +165,10 @@ def _records(name: str, builder: Any, split: str) -> Any:
     }
     try:
         records = builder.as_data_source(split=split, decoders=encoded)
-        len(records)  # fails for a part that ends before it begins
+        len(records)  # raises for a slice that ends before it starts
         return records
     except ValueError as error:
         raise contracts.UserError(
-            f"{name} has no examples under the split {split!r}: use "
+            f"{name} has no examples in the split {split!r}: use "
             f"{', '.join(info.splits)}, a part such as train[:80%], or a sum such as train+test"
         ) from error

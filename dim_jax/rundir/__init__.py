@@ -1,6 +1,6 @@
-"""The run folder: its paths and its config, the lock, checkpoints, exported encoders, safe writes.
+"""The run folder: paths, config, lock, checkpoints, exported encoders and atomic writes.
 
-`workdir` names the files and compares configs; `checkpoint` is the only module that knows orbax;
-`writing` replaces files atomically and explains a full disk. Every file of a run is written by way
-of this room. May import `contracts`, `settings` and `processes`.
+`workdir` names the files and compares configs; `checkpoint` is the only module that uses orbax;
+`writing` replaces files atomically and explains a full disk. May import `contracts`, `settings` and
+`processes`.
 """

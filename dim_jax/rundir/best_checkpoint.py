@@ -1,7 +1,7 @@
-"""Which checkpoint of a run is the best, by one metric of metrics.jsonl.
+"""The best checkpoint of a run by one metric of metrics.jsonl.
 
-Every checkpoint carries the metrics of its step, so nothing has to be remembered between them: a
-killed run, a damaged checkpoint or another metric change nothing but which ones are compared.
+Every checkpoint holds the metrics of its step, so the search has no state of its own: a killed run,
+a damaged checkpoint or another metric only change which checkpoints are compared.
 """
 
 import json
@@ -24,22 +24,22 @@ class Best(NamedTuple):
 
 
 def find(checkpoints: Iterable[Path], metric: str) -> Best | None:
-    """The best of these checkpoints `<step>/`, the earliest of equal ones.
+    """The best of these checkpoints `<step>/`; of equal ones, the earliest.
 
     Losses ("loss/...") are better when smaller, all other metrics when larger. Checkpoints without
-    a finite value of the metric are passed over; None when that is all of them.
+    a finite value of the metric are skipped; None when none is left.
     """
     sign = -1 if metric.startswith(_SMALLER) else 1
-    found = [
+    candidates = [
         Best(int(path.name), metric, value)
         for path in checkpoints
-        if (value := _metrics(path).get(metric)) is not None
+        if (value := _read_metrics(path).get(metric)) is not None
     ]
-    return max(found, key=lambda one: (sign * one.value, -one.step), default=None)
+    return max(candidates, key=lambda best: (sign * best.value, -best.step), default=None)
 
 
 def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics that are finite numbers, as JSON has no others."""
+    """The metrics that are finite numbers; JSON has no others."""
     return {
         name: value
         for name, value in metrics.items()
@@ -47,9 +47,9 @@ def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _metrics(checkpoint: Path) -> dict[str, float]:
+def _read_metrics(checkpoint: Path) -> dict[str, float]:
     try:
-        found = json.loads((checkpoint / METRICS).read_text())
+        metrics = json.loads((checkpoint / METRICS).read_text())
     except (OSError, ValueError):  # an older checkpoint, or one that is damaged
         return {}
-    return found if isinstance(found, dict) else {}
+    return metrics if isinstance(metrics, dict) else {}

@@ -1,10 +1,10 @@
-"""Training state on disk. The only module that knows orbax.
+"""Checkpoints of the training state. The only module that uses orbax.
 
 A checkpoint is a folder `<step>/` with `arrays/` (orbax), `leaves.json` (name, shape and dtype of
 every leaf), `metrics.json` (those of the step, where given) and `manifest.json` (see `checksums`).
 It is written under a draft name and renamed when complete, so a process killed at any moment leaves
-the former checkpoints as they were. The manifest is needed because orbax alone restores some
-damaged files without complaint.
+the earlier checkpoints unchanged. The manifest is needed because orbax alone restores some damaged
+files without an error.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ _DRAFT = "draft-"  # being written, or being deleted: never read
 _UNREADABLE = "unreadable-"
 _ARRAYS, _LEAVES = "arrays", "leaves.json"
 _NOTES = "notes.json"  # the state of the input pipeline
-_MARGIN = 2**17  # bytes for what a checkpoint has besides arrays
+_MARGIN = 2**17  # bytes for the files of a checkpoint besides the arrays
 
 
 class Checkpoints:
     """The newest `keep` checkpoints of one run, and the best by the metric `keep_best`, if given.
 
     `best.json` names the best (see `best_checkpoint.find`); a run continues from the newest. With
-    several processes every one of them makes the same calls, on a shared file system.
+    several processes, all of them make the same calls, on a shared file system.
     """
 
     def __init__(self, directory: str | os.PathLike, keep: int = 2, keep_best: str | None = None):
@@ -67,38 +67,40 @@ class Checkpoints:
         """Writes `tree` as checkpoint `step` and waits for it; does nothing when that step exists.
 
         Leaves are arrays or Python numbers; `metrics` are those that `keep_best` chooses by;
-        `notes` is JSON, see the method of that name. Older checkpoints than the newest `keep`, but
-        for the best, are deleted after the new one is complete.
+        `notes` is JSON, see the method of that name. Checkpoints older than the newest `keep`,
+        except the best, are deleted after the new one is complete.
 
         Raises: TypeError for a leaf that is not numeric; contracts.UserError when the disk is
-            full, after the unfinished checkpoint was removed.
+            full, after the unfinished checkpoint is removed.
         """
         leaves = tree_leaves.named_leaves(tree)
         if distributed.of_first(self._path(step).exists()):
             return
         draft = self._directory / f"{_DRAFT}{step}"
         steps = self.steps()
-        kept = f"checkpoint {steps[-1]} is kept" if steps else "no checkpoint was there before"
+        advice = f"checkpoint {steps[-1]} is kept" if steps else "there is no earlier checkpoint"
         size = sum(tree_leaves.as_array(leaf).nbytes for leaf in leaves.values()) + _MARGIN
-        beside = {_LEAVES: {name: tree_leaves.signature(leaf) for name, leaf in leaves.items()}}
-        beside |= (
+        files = {_LEAVES: {name: tree_leaves.signature(leaf) for name, leaf in leaves.items()}}
+        files |= (
             {} if metrics is None else {best_checkpoint.METRICS: best_checkpoint.finite(metrics)}
         )
-        beside |= {_NOTES: dict(notes)} if notes else {}
+        files |= {_NOTES: dict(notes)} if notes else {}
         if distributed.is_first():
             self._delete_drafts()
-            writing.check_room(f"checkpoint {step}", self._directory, size, kept)
+            writing.check_room(f"checkpoint {step}", self._directory, size, advice)
         remove_draft = functools.partial(writing.remove, draft)
-        with writing.writing(f"checkpoint {step}", self._directory, remove_draft, advice=kept):
-            self._write(step, draft, leaves, beside)
+        with writing.explain_full_disk(
+            f"checkpoint {step}", self._directory, remove_draft, advice=advice
+        ):
+            self._write(step, draft, leaves, files)
         distributed.wait_for_all()
 
-    def _write(self, step: int, draft: Path, leaves: dict[str, Any], beside: dict) -> None:
-        """`beside` are JSON files by name."""
+    def _write(self, step: int, draft: Path, leaves: dict[str, Any], files: dict) -> None:
+        """`files` are JSON files by name."""
         if distributed.is_first():
             draft.mkdir(parents=True)
         distributed.wait_for_all()
-        # Orbax refuses arrays without elements; their shape in leaves.json is all there is.
+        # Orbax refuses arrays without elements; leaves.json holds their shapes.
         filled = {
             name: tree_leaves.as_array(leaf)
             for name, leaf in leaves.items()
@@ -107,7 +109,7 @@ class Checkpoints:
         with writing.quiet_threads(), _orbax() as orbax, _checkpointer(orbax) as checkpointer:
             checkpointer.save(draft / _ARRAYS, args=orbax.args.PyTreeSave(filled))
         if distributed.is_first():
-            for name, content in beside.items():
+            for name, content in files.items():
                 _write_json(draft / name, content)
             checksums.write(draft)
             draft.rename(self._path(step))
@@ -119,8 +121,9 @@ class Checkpoints:
         """The newest readable checkpoint as (step, tree), or None when there is none.
 
         `template` gives structure, shapes, dtypes and shardings (concrete arrays or
-        jax.ShapeDtypeStruct), which need not be those of the devices that saved. Damaged
-        checkpoints are moved aside, with one line to `log` saying which and what is used instead.
+        jax.ShapeDtypeStruct); the shardings may differ from those at the time of saving. Damaged
+        checkpoints are moved aside, with one line to `log` that names them and the one used
+        instead.
 
         Raises: contracts.UserError naming the first leaf that differs from the template in name,
             shape or kind of number.
@@ -129,7 +132,7 @@ class Checkpoints:
         return self._load(distributed.of_first(step), template)
 
     def find_best(self) -> best_checkpoint.Best | None:
-        """The best checkpoint by `keep_best`; None without one."""
+        """The best checkpoint by `keep_best`; None when there is none."""
         if self._keep_best is None:
             return None
         return best_checkpoint.find(map(self._path, self.steps()), self._keep_best)
@@ -141,15 +144,13 @@ class Checkpoints:
 
         A damaged one is left alone, with one line to `log`.
         """
-        found = self.find_best()
-        fault = (
-            checksums.fault(self._path(found.step)) if found and distributed.is_first() else None
-        )
+        best = self.find_best()
+        fault = checksums.fault(self._path(best.step)) if best and distributed.is_first() else None
         if fault:
-            log(f"the best checkpoint, {self._path(found.step)}, is unreadable ({fault})")
-        step = distributed.of_first(-1 if found is None or fault else found.step)
+            log(f"the best checkpoint, {self._path(best.step)}, is unreadable ({fault})")
+        step = distributed.of_first(-1 if best is None or fault else best.step)
         restored = self._load(step, template)
-        return restored and (found, restored[1])
+        return restored and (best, restored[1])
 
     def _load(self, step: int, template: contracts.Tree) -> tuple[int, contracts.Tree] | None:
         if step < 0:
@@ -168,7 +169,7 @@ class Checkpoints:
         return self._directory / str(step)
 
     def _newest_readable(self, log: Callable[[str], Any]) -> int:
-        """The step to restore, -1 for none; the damaged ones above it are moved aside."""
+        """The step to restore, -1 for none; damaged newer checkpoints are moved aside."""
         damaged, newest = [], -1
         for step in reversed(self.steps()):
             fault = checksums.fault(self._path(step))
@@ -189,22 +190,20 @@ class Checkpoints:
             path.unlink() if path.is_file() else shutil.rmtree(path)
 
     def _delete_old(self) -> None:
-        found = self.find_best()
-        if found is not None:
-            draft = self._directory / f"{_DRAFT}{best_checkpoint.BEST}"
-            _write_json(draft, found._asdict())
-            draft.replace(self._directory / best_checkpoint.BEST)
+        best = self.find_best()
+        if best is not None:
+            writing.replace_text(self._directory / best_checkpoint.BEST, _as_text(best._asdict()))
         for step in self.steps()[: -self._keep]:
-            if found is not None and step == found.step:
+            if best is not None and step == best.step:
                 continue
-            # Renamed first: a deletion cut short must not leave half a checkpoint under its name.
-            doomed = self._directory / f"{_DRAFT}deleted-{step}"
-            self._path(step).rename(doomed)
-            shutil.rmtree(doomed)
+            # Renamed first: an interrupted deletion must not leave half a checkpoint.
+            renamed = self._directory / f"{_DRAFT}deleted-{step}"
+            self._path(step).rename(renamed)
+            shutil.rmtree(renamed)
 
 
 def _difference(saved: dict[str, dict], wanted: dict[str, Any]) -> str | None:
-    """The first leaf at which a checkpoint and a template differ, in words."""
+    """A description of the first leaf at which a checkpoint and a template differ."""
     for name, leaf in wanted.items():
         if name not in saved:
             return f"it has no {name!r}"
@@ -212,10 +211,10 @@ def _difference(saved: dict[str, dict], wanted: dict[str, Any]) -> str | None:
         if here["shape"] != there["shape"] or tree_leaves.kind(leaf) != tree_leaves.kind(
             np.dtype(there["dtype"])
         ):
-            there, here = (f"{one['dtype']}{one['shape']}" for one in (there, here))
+            there, here = (f"{leaf['dtype']}{leaf['shape']}" for leaf in (there, here))
             return f"{name!r} is {there} in it and {here} in this run"
     extra = next((name for name in saved if name not in wanted), None)
-    return None if extra is None else f"it has {extra!r}, which this run has not"
+    return None if extra is None else f"it has {extra!r}, which this run does not have"
 
 
 def _restore(path: Path, wanted: dict[str, Any]) -> list[Any]:
@@ -257,18 +256,22 @@ def _empty_like(leaf: Any) -> Any:
     return jax.device_put(empty, _sharding(leaf)) if _is_on_devices(leaf) else empty
 
 
+def _as_text(content: dict) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
 def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(_as_text(content))
 
 
 @contextlib.contextmanager
 def _orbax() -> Iterator[Any]:
-    """The orbax module, imported on first use and silenced: its notices are for developers."""
+    """The orbax module, imported on first use, with its log messages silenced."""
     from absl import logging
 
     logger = logging.get_absl_logger()
     level = logger.level
-    logger.setLevel("CRITICAL")  # errors come as exceptions too, without the tracebacks of threads
+    logger.setLevel("CRITICAL")  # errors are raised too; the threads' tracebacks are not needed
     try:
         with warnings.catch_warnings(action="ignore"):
             import orbax.checkpoint as orbax
@@ -285,6 +288,6 @@ def _checkpointer(orbax: Any) -> Any:
 
 
 def describe_continuation(directory: str | os.PathLike) -> str:
-    """How the same command goes on from the checkpoints in a folder, as the end of a sentence."""
+    """The end of a sentence: how the same command continues from the checkpoints in a folder."""
     steps = Checkpoints(directory).steps()
     return f"continues from checkpoint {steps[-1]}" if steps else "starts again"

@@ -1,4 +1,4 @@
-"""A trained encoder on disk: weights as npz and a JSON card, without devices and without pickle."""
+"""Trained encoders on disk: weights as npz and a JSON card, without devices or pickle."""
 
 import json
 import os
@@ -22,10 +22,10 @@ def write(
     state: contracts.Tree,
     card: dict[str, Any],
 ) -> None:
-    """Writes `weights.npz` and `card.json`: NumPy arrays and JSON, no devices, no pickle.
+    """Writes `weights.npz` and `card.json`: NumPy arrays and JSON, without devices or pickle.
 
-    Trees are nested dicts; an array is stored as "params/<path>" or "state/<path>", bfloat16
-    widened to float32 because npz does not know it. An older export is replaced by renaming.
+    Trees are nested dicts; an array is stored as "params/<path>" or "state/<path>". npz does not
+    support bfloat16, which is stored as float32. An older export is replaced by renaming.
 
     Raises: TypeError for a leaf that is not numeric or a container that is not a dict.
     """
@@ -36,7 +36,7 @@ def write(
     draft, old = (directory.with_name(f".{directory.name}.{word}") for word in ("draft", "old"))
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    with writing.writing(
+    with writing.explain_full_disk(
         "the encoder", directory, clean_up=lambda: shutil.rmtree(draft, ignore_errors=True)
     ):
         draft.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The leaves of a tree by path, and what each of them is: the names under which trees are saved."""
+"""The leaves of a tree by path, with their shapes and dtypes, as they are named when saved."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def is_empty(leaf: Any) -> bool:
 
 
 def kind(leaf: Any) -> str | None:
-    """What sort of number the leaf (or dtype) holds; None when it is none."""
+    """The NumPy kind of number that the leaf (or dtype) holds; None when it holds none."""
     dtype = leaf if isinstance(leaf, np.dtype) else as_array(leaf).dtype
     for kind in (np.bool_, np.integer, np.floating, np.complexfloating):
         if isinstance(dtype, np.dtype) and jnp.issubdtype(dtype, kind):

@@ -5,30 +5,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 from dim_jax.rundir import writing
 
-# What is no part of an experiment: where the data lies and how it is read (a run may continue on
-# another machine, or on the other road), how long a command may take, and which checkpoints stay.
-_FREE = (
-    *("data.data_dir", "data.road", "data.worker_threads", "data.worker_processes"),
-    *("train.max_minutes", "train.keep", "train.keep_best"),
-)
-# What is no part of the training, and so may change until the results are there.
-_OF_EVALUATION = ("evals", "published", "published_source")
-# Keys that folders of older versions lack, and what those did.
-_LATER = {
-    **{"deterministic": False, "compute_dtype": "float32"},
-    **dict.fromkeys(("train.microbatches", "train.norm_groups", "train.accumulate"), 1),
-    **{"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"},
-    **{"augment.views": 1, "augment.flip_shared": True, "augment.aspect": [3 / 4, 4 / 3]},
-    **dict.fromkeys(("augment.resized_crop", "augment.jitter", "augment.randaugment"), None),
-    **dict.fromkeys(("augment.translate_rate", "augment.jitter_rate"), 1.0),
-    **dict.fromkeys(("augment.translate", "augment.grey", "augment.blur", "augment.solarise"), 0),
-    **dict.fromkeys(("augment.affine", "augment.pca", "augment.hsv"), None),
-    "augment.hue": 0,
-    **dict.fromkeys(("data.shortcut", "data.seeds", "data.patch", "data.context"), None),
-}
+# Arguments of methods that folders of older versions lack, and the behaviour of those versions.
+_LATER_ARGUMENTS = {"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"}
 
 
 class Workdir:
@@ -52,8 +33,8 @@ class Workdir:
     def check(self, config: Mapping[str, Any]) -> None:
         """Raises UserError if the folder holds a run of another config, or something else.
 
-        What is evaluated may be another until there are results: a mistake in `evals` that shows
-        late is corrected, and the training is kept.
+        Settings of the evaluation may change until there are results, so that a mistake in `evals`
+        that shows late does not cost the training.
         """
         if self.path.exists() and not self.path.is_dir():
             raise contracts.UserError(f"the workdir {self.path} is a file; use another --workdir")
@@ -65,12 +46,12 @@ class Workdir:
             raise contracts.UserError(
                 f"{self.config} is not readable JSON; use another --workdir or delete this one"
             ) from error
-        differences = _differences(_flatten(there), _flatten(_plain(config)))
-        training = [text for key, text in differences.items() if not _is_of_evaluation(key)]
+        differences = _differences(there, _plain(config))
+        training = [text for key, text in differences.items() if settings.scope(key) == "training"]
         if not training and not (differences and self.results.exists()):
             return
         difference = next(iter(training or differences.values()))
-        advice = "use another --workdir, or the config it was made with"
+        advice = "use another --workdir, or the config that it was created with"
         if not training:
             advice += ", or remove its results.json to evaluate the same training anew"
         raise contracts.UserError(
@@ -79,41 +60,27 @@ class Workdir:
 
     def claim(self, config: Mapping[str, Any]) -> None:
         """Creates the folder and writes the resolved config."""
-        with writing.writing("the run folder", self.path):
+        with writing.explain_full_disk("the run folder", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(self.config, _plain(config))
 
     def write_json(self, path: pathlib.Path, content: Any) -> None:
         """Replaces a JSON file in one move, so that no reader sees half of it."""
-        draft = path.with_name(path.name + ".new")
-        with writing.writing(path.name, path, clean_up=lambda: draft.unlink(missing_ok=True)):
-            draft.write_text(json.dumps(content, indent=2) + "\n")
-            draft.replace(path)
+        with writing.explain_full_disk(path.name, path):
+            writing.replace_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _plain(config: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(config))
 
 
-def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {path: tree}
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{path}.{key}" if path else key)
-    return flat
-
-
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
-    """The keys of an experiment that are not equal: each difference in words."""
-    there = {**{key: value for key, value in _LATER.items() if key in here}, **there}
+    """The keys whose values differ, but for those of the machine: each difference in words."""
+    there, here = (settings.flatten(_plain(settings.with_defaults(one))) for one in (there, here))
+    there = {**{key: value for key, value in _LATER_ARGUMENTS.items() if key in here}, **there}
     unset = "not set"
     return {
         key: f"{key} is {there.get(key, unset)} there and {here.get(key, unset)} here"
         for key in [*here, *(key for key in there if key not in here)]
-        if key not in _FREE and there.get(key) != here.get(key)
+        if settings.scope(key) != "machine" and there.get(key) != here.get(key)
     }
-
-
-def _is_of_evaluation(key: str) -> bool:
-    return key.partition(".")[0] in _OF_EVALUATION

@@ -1,6 +1,7 @@
-"""The only trainer: the loop, the compiled train step, the input pipeline and the optimizers.
+"""Training of any method: the loop, the compiled train step, the input pipeline and the optimizers.
 
-`trainer` dispatches, logs late, saves and stops; `train_step` updates all players at once;
-`input_pipeline` delivers resident or streamed batches; `microbatching` divides a batch. Names no
-method and no evaluation. May import `data`, `augment`, `nets`, `processes` and `rundir`.
+`trainer` dispatches, logs with a delay, saves and stops; `train_step` updates all players at once;
+`input_pipeline` delivers resident or streamed batches; `microbatching` divides a batch. Depends on
+no specific method or evaluation. May import `data`, `augment`, `nets`, `processes`, `profiling`,
+`rundir` and `settings`.
 """

@@ -1,4 +1,4 @@
-"""What a dispatch is fed with: resident arrays, or streamed batches that are moved ahead."""
+"""The input pipeline of a dispatch: resident arrays, or streamed batches that are prefetched."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,28 +9,28 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dim_jax import data
+from dim_jax import data, settings
 from dim_jax.data import streaming
 from dim_jax.training import train_step
 
 _READY = 16  # batches at most that grain keeps beside those of the next dispatch
 
 
-class Feed(Protocol):
-    """The images of the next steps, whichever road they come on."""
+class Source(Protocol):
+    """The images of the next steps, resident or streamed."""
 
     def start(self, step: int, position: Mapping[str, Any] | None) -> None:
-        """Goes to a step; `position` is what was saved there, None or {} if nothing was."""
+        """Goes to a step; `position` is the one saved there, None or {} if none was."""
 
     def arguments(self, count: int, following: int) -> tuple[jax.Array, ...]:
         """The arguments of the next dispatch, of `count` steps; `following` is that of the one
         after it, 0 = there is none."""
 
     def position(self) -> dict[str, Any]:
-        """What to save beside a checkpoint, as JSON: where the input is after `arguments`."""
+        """The position after `arguments`, as JSON, to save beside a checkpoint."""
 
     def close(self) -> None:
-        """Ends what runs in the background."""
+        """Ends background work."""
 
 
 class Resident:
@@ -40,7 +40,7 @@ class Resident:
         self._arrays = train_step.replicate((split.images, split.labels), mesh)
 
     def start(self, step: int, position: Mapping[str, Any] | None) -> None:
-        """Nothing to do: what a step trains on is a function of (seed, step)."""
+        """Nothing to do: the batch of a step is a function of (seed, step)."""
 
     def arguments(self, count: int, following: int) -> tuple[jax.Array, ...]:
         """images u8[n,h,w,c] and labels i32[n], the same for every dispatch."""
@@ -57,21 +57,21 @@ class Resident:
 
 class Streaming:
     """Batches from disk. While one dispatch runs, a thread reads the next one's and moves them to
-    the devices; with several processes each reads the rows of its own devices."""
+    the devices; each of several processes reads the rows of its local devices."""
 
-    def __init__(self, settings: streaming.Settings, mesh: jax.sharding.Mesh):
-        """settings: `rows` are set here, from the mesh."""
-        rows = rows_of(mesh, settings.batch_size)
-        self._settings = dataclasses.replace(settings, rows=rows)
+    def __init__(self, stream: streaming.Settings, mesh: jax.sharding.Mesh):
+        """stream: its `rows` are set here, from the mesh."""
+        rows = rows_of(mesh, stream.batch_size)
+        self._settings = dataclasses.replace(stream, rows=rows)
         self._sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
-        self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._begin: tuple[int, dict[str, Any] | None] = 0, None
         self._stream: streaming.Stream | None = None
         self._ahead: tuple[int, futures.Future] | None = None
         self._position: dict[str, Any] = {}
 
     def start(self, step: int, position: Mapping[str, Any] | None) -> None:
-        """Goes to a step, by the saved state of grain's iterator if it is one of this set-up."""
+        """Goes to a step, by the saved state of grain's iterator if its set-up is this one."""
         self._begin = step, (position or {}).get("stream")
 
     def arguments(self, count: int, following: int) -> tuple[jax.Array, ...]:
@@ -80,9 +80,9 @@ class Streaming:
         Raises:
           UserError: an image that cannot be read.
         """
-        made, future = self._ahead or (count, self._thread.submit(self._make, count))
-        if made != count:
-            raise RuntimeError(f"{made} steps were made ready and {count} are asked for")
+        prefetched, future = self._ahead or (count, self._thread.submit(self._make, count))
+        if prefetched != count:
+            raise RuntimeError(f"{prefetched} steps were prefetched and {count} are requested")
         arrays, self._position = future.result()
         self._ahead = None
         if following:
@@ -90,7 +90,7 @@ class Streaming:
         return arrays
 
     def position(self) -> dict[str, Any]:
-        """The state of grain's iterator after the last batch that training was given."""
+        """The state of grain's iterator after the last batch that was consumed."""
         return {"stream": self._position} if self._position else {}
 
     def close(self) -> None:
@@ -104,35 +104,35 @@ class Streaming:
             self._stream = streaming.Stream(self._settings, *self._begin)
         batches = [next(self._stream) for _ in range(count)]
         stacked = (np.stack([one[key] for one in batches]) for key in ("images", "labels", "index"))
-        return tuple(self._placed(array) for array in stacked), self._stream.state()
+        return tuple(self._place(array) for array in stacked), self._stream.state()
 
-    def _placed(self, local: np.ndarray) -> jax.Array:
+    def _place(self, local: np.ndarray) -> jax.Array:
         shape = (len(local), self._settings.batch_size, *local.shape[2:])
         return jax.make_array_from_process_local_data(self._sharding, local, shape)
 
 
-def of(
+def open_(
     split: data.Split,
-    config: Mapping[str, Any],
+    config: settings.Config,
     mesh: jax.sharding.Mesh,
     *,
     batch_size: int,
     total_steps: int,
     dispatch_steps: int,
 ) -> Resident | Streaming:
-    """The feed of the road that a training split is on."""
+    """The source of a training split."""
     if not data.is_streamed(split):
         return Resident(split, mesh)
-    settings = streaming.Settings(
+    stream = streaming.Settings(
         split.images.source,
-        config["seed"],
+        config.seed,
         batch_size,
         total_steps,
         ahead=min(dispatch_steps, _READY),
-        worker_threads=config["data"].get("worker_threads"),
-        worker_processes=config["data"].get("worker_processes", 0),
+        worker_threads=config.data.worker_threads,
+        worker_processes=config.data.worker_processes,
     )
-    return Streaming(settings, mesh)
+    return Streaming(stream, mesh)
 
 
 def rows_of(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...] | None:

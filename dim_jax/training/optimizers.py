@@ -1,4 +1,4 @@
-"""From a config's `players` block to one optax transformation, partitioned by player."""
+"""Optimizers and learning rate schedules from a config's `players` block, partitioned by player."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ from dim_jax import contracts
 def adam_l2(
     learning_rate: optax.ScalarOrSchedule, b1: float, b2: float, l2: float, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """Adam on the gradient plus l2 times the parameters, all of them: PyTorch's `weight_decay`.
+    """Adam with L2 regularisation of all parameters, as `weight_decay` in PyTorch's Adam.
 
-    `adamw` decays past Adam's scaling instead: its decay does not depend on the gradient's size.
+    l2 times the parameters is added to the gradient. The decay of `adamw` is added after Adam's
+    scaling instead and does not depend on the size of the gradient.
     """
     return optax.chain(
         optax.add_decayed_weights(l2), optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
@@ -25,7 +26,7 @@ def adam_l2(
 def sgd_l2(
     learning_rate: optax.ScalarOrSchedule, momentum: float, l2: float
 ) -> optax.GradientTransformation:
-    """Gradient descent with momentum on the gradient plus l2 times the parameters, as PyTorch's."""
+    """SGD with momentum and L2 regularisation of all parameters, as `weight_decay` in PyTorch."""
     return optax.chain(optax.add_decayed_weights(l2), optax.sgd(learning_rate, momentum))
 
 
@@ -37,7 +38,7 @@ _OPTIMIZERS = {
 
 
 def constant(rate: float, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """The same rate at every step."""
+    """The same learning rate at every step."""
     del total_steps, steps_per_epoch
     return optax.constant_schedule(rate)
 
@@ -45,7 +46,7 @@ def constant(rate: float, total_steps: int, steps_per_epoch: int) -> optax.Sched
 def cosine(
     rate: float, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float
 ) -> optax.Schedule:
-    """Linear warm-up from 0 over `warmup_epochs`, then half a cosine down to 0 at the last step."""
+    """Linear warm-up from 0 over `warmup_epochs`, then cosine decay to 0 at the last step."""
     warmup = round(warmup_epochs * steps_per_epoch)
     return optax.warmup_cosine_decay_schedule(0.0 if warmup else rate, rate, warmup, total_steps)
 
@@ -59,9 +60,9 @@ def multistep(
     factor: float,
     warmup_steps: int = 0,
 ) -> optax.Schedule:
-    """The rate times `factor` at each of the given epochs.
+    """The learning rate, multiplied by `factor` at each of the given epochs.
 
-    With a linear warm-up step t, from 0 on, has (t + 1) / warmup_steps of it until that is 1.
+    With a linear warm-up, step t, from 0, has the fraction (t + 1) / warmup_steps of it, at most 1.
     """
     del total_steps
     stepwise = optax.piecewise_constant_schedule(
@@ -91,18 +92,23 @@ def schedule(
 def player(
     spec: Mapping[str, Any], total_steps: int, steps_per_epoch: int
 ) -> optax.GradientTransformation:
-    """One player's transformation.
+    """The gradient transformation of one player.
 
     Args:
       spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every`
-        (the player moves on every k-th step only, the first step included), and the optimizer's
-        own arguments.
+        (the player is updated only in every k-th step, starting with the first one), and the
+        arguments of the optimizer.
     """
     arguments = dict(spec)
+    for key in ("name", "learning_rate", "schedule", "every"):
+        if key not in arguments:
+            raise contracts.UserError(
+                f"a player's optimizer has no {key}; set it beside {', '.join(arguments)}"
+            )
     name, every = arguments.pop("name"), arguments.pop("every")
     if name not in _OPTIMIZERS:
         raise contracts.unknown("optimizer", name, _OPTIMIZERS)
-    # `every` scales the optimizer's own count of updates, by which the schedule is read.
+    # The schedule is a function of the optimizer's number of updates, which `every` scales.
     rate = schedule(
         arguments.pop("schedule"),
         arguments.pop("learning_rate"),
@@ -118,7 +124,7 @@ def player(
 def make(
     players: Mapping[str, Mapping[str, Any]], total_steps: int, steps_per_epoch: int
 ) -> optax.GradientTransformation:
-    """The transformation of all players; each sees its own slice of `params` only."""
+    """The transformation of all players; each receives only its part of `params`."""
     transformations = {
         name: player(spec, total_steps, steps_per_epoch) for name, spec in players.items()
     }
@@ -126,10 +132,10 @@ def make(
 
 
 def _call(what: str, function, *positional, **arguments):
-    known = inspect.signature(function).parameters
+    parameters = inspect.signature(function).parameters
     for key in arguments:
-        if key not in known:
-            raise contracts.unknown(f"argument of the {what}", key, known)
+        if key not in parameters:
+            raise contracts.unknown(f"argument of the {what}", key, parameters)
     try:
         return function(*positional, **arguments)
     except TypeError as error:

@@ -1,7 +1,7 @@
-"""One training step of any method, and several of them as one dispatch on resident data.
+"""The training step of any method, and dispatches of several steps.
 
-Everything here is global-view: the batch is the whole batch, sharded over the axis "data" of a
-one-axis mesh, and the compiler places the communication.
+All arrays are global: a batch is sharded over the axis "data" of a one-axis mesh, and the compiler
+inserts the communication.
 """
 
 import functools
@@ -16,17 +16,19 @@ from flax import struct
 from flax.training import train_state
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from dim_jax import augment, contracts, data
+from dim_jax import contracts
 from dim_jax.data import resident
+from dim_jax.training import preprocessing
 
-# Streams of random numbers, each a function of (seed, step).
+# Random streams, each a function of (seed, step).
 _INIT, _LOSS, _AUGMENT = 0, 1, 2
 
 
 class TrainState(train_state.TrainState):
-    """Flax's train state and `state`: all that a method keeps but does not train by gradient.
+    """Flax's train state with `state`, the state of a method that has no gradients.
 
-    A step's gradient is the mean over `accumulate` parts of its batch, taken one after the other.
+    With gradient accumulation, the gradient of a step is the mean over `accumulate` parts of its
+    batch, computed in sequence.
     """
 
     state: Any
@@ -34,32 +36,32 @@ class TrainState(train_state.TrainState):
 
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
-    """The mesh over the given devices (all by default), with the one axis "data"."""
-    # Not jax.make_mesh's default Explicit axes: an n x n score matrix cannot be sharded on both.
+    """The mesh over the given devices (all by default), with the single axis "data"."""
+    # Not the Explicit axes of jax.make_mesh: an n x n score matrix cannot be sharded on both.
     return jax.sharding.Mesh(
         np.asarray(devices or jax.devices()), ("data",), axis_types=(AxisType.Auto,)
     )
 
 
 def replicate(tree: contracts.Tree, mesh: jax.sharding.Mesh) -> contracts.Tree:
-    """The arrays of a tree, whole on every device of the mesh.
+    """The arrays of a tree, replicated on all devices of the mesh.
 
-    With several processes each gives the same values and places them on its own devices: nothing
-    is sent, and nothing compared.
+    With several processes, all have to pass the same values and place them on their local devices:
+    nothing is sent or compared.
     """
-    whole = NamedSharding(mesh, PartitionSpec())
+    replicated = NamedSharding(mesh, PartitionSpec())
     if jax.process_count() == 1:
-        return jax.device_put(tree, whole)
+        return jax.device_put(tree, replicated)
 
     def place(leaf):
         leaf = np.asarray(leaf)
-        return jax.make_array_from_callback(leaf.shape, whole, lambda index: leaf[index])
+        return jax.make_array_from_callback(leaf.shape, replicated, lambda index: leaf[index])
 
     return jax.tree.map(place, tree)
 
 
 def localise(tree: contracts.Tree) -> contracts.Tree:
-    """Replicated arrays as arrays of this process alone, which may compute with them by itself."""
+    """Replicated arrays as arrays on the local devices, for computations of this process only."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(jnp.asarray, jax.device_get(tree))
@@ -76,17 +78,6 @@ def check_divides(batch_size: int, devices: int) -> None:
         )
 
 
-def prepare_images(images: jax.Array, mean: tuple, std: tuple) -> jax.Array:
-    """The views f32[v,n,h,w,c] that methods train on, of images [n,h,w,c] (one) or [v,n,h,w,c].
-
-    Pixels are u8, or floats in [0, 1].
-    """
-    if jnp.issubdtype(images.dtype, jnp.floating):
-        images = 255 * images
-    normalised = data.normalise(images, mean, std)
-    return normalised if images.ndim == 5 else normalised[None]
-
-
 def initial_state(
     method: contracts.Method,
     players: Callable[[Mapping[str, Any]], optax.GradientTransformation],
@@ -97,14 +88,14 @@ def initial_state(
     """Parameters, method state and optimizer state before the first step.
 
     Args:
-      players: params -> the transformation; it raises if players and params do not match.
-      accumulate: the parts of a batch, more than 1 only if the method's losses are `per_example`.
+      players: params -> the gradient transformation; it raises if players and params do not match.
+      accumulate: the number of parts of a batch, above 1 only if the method is `per_example`.
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
-    # One program: layer by layer, each small operation would be compiled by itself. It runs once,
-    # so that on a CPU optimising its many random draws would take longer than they do. Within
-    # another program, that one's options hold.
+    # One program, because otherwise each small operation would be compiled separately. It runs only
+    # once: on a CPU, optimising its many random draws would take longer than running them. Inside
+    # another program, the options of that program apply.
     nested = isinstance(rng, jax.core.Tracer)
     unoptimised = jax.default_backend() == "cpu" and not nested
     options = {"xla_backend_optimization_level": 0} if unoptimised else None
@@ -129,7 +120,7 @@ def _check_contract(method, params, state, batch) -> None:
     if step.losses.keys() != params.keys():
         raise ValueError(
             f"the method's losses are {sorted(step.losses)} and its players {sorted(params)}; "
-            "return one loss for each player"
+            "return one loss per player"
         )
     before, after = (
         jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree)
@@ -137,8 +128,8 @@ def _check_contract(method, params, state, batch) -> None:
     )
     if before != after:
         raise ValueError(
-            f"the method's state changes from {before} to {after} in a step; keep its structure, "
-            "shapes and dtypes"
+            f"the method's state changes from {before} to {after} in a step; return the same "
+            "structure, shapes and dtypes"
         )
 
 
@@ -147,17 +138,17 @@ def _key(seed: int | jax.Array, stream: int, step: jax.Array) -> jax.Array:
 
 
 def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contracts.Step]:
-    """For each player the gradient of its own loss with respect to its own parameters.
+    """The gradient of each player's loss with respect to the parameters of this player.
 
-    One forward pass, and one pull-back per player of which only that player's part is kept, so
-    that nothing a player's loss touches elsewhere can move.
+    One forward pass and one backward pass per player, of which only the gradient of this player is
+    used, so that a player's loss cannot change the parameters of other players.
     """
 
-    def losses_of(params):
+    def all_losses(params):
         step = loss(params, *arguments)
         return step.losses, step
 
-    losses, pull_back, step = jax.vjp(losses_of, params, has_aux=True)
+    losses, pull_back, step = jax.vjp(all_losses, params, has_aux=True)
     gradients = {}
     for player in losses:
         seed = {name: jnp.full_like(value, name == player) for name, value in losses.items()}
@@ -168,11 +159,12 @@ def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contr
 def accumulated_gradients(
     loss, params, state, batch: contracts.Batch, rng, number, *, parts: int
 ) -> tuple[Mapping[str, Any], contracts.Step]:
-    """`player_gradients` of the mean over equal parts of a batch, in memory for one of them.
+    """Gradient accumulation: `player_gradients` averaged over equal parts of a batch.
 
-    Losses and metrics are means as well; the state goes from part to part; no features are kept.
-    Part j has the examples j, j + parts, ... : an equal share of what is on each device. Batch
-    statistics are those of a part, and gradients are summed over devices once for each part.
+    Needs memory for one part. Losses and metrics are averaged too; the state is passed from part to
+    part; features are not returned. Part j has the examples j, j + parts, ..., an equal share of
+    each device's examples. Batch statistics are those of a part, and gradients are summed over
+    devices once per part.
     """
 
     def body(carried, scanned):
@@ -185,32 +177,32 @@ def accumulated_gradients(
         return (step.state, total), (step.losses, step.metrics)
 
     start = (state, jax.tree.map(jnp.zeros_like, dict(params)))
-    scanned = (jnp.arange(parts), _parts(batch, parts))
+    scanned = (jnp.arange(parts), _divide(batch, parts))
     (state, total), values = jax.lax.scan(body, start, scanned)
     losses, metrics = jax.tree.map(lambda value: value.mean(axis=0), values)
     gradients = jax.tree.map(lambda gradient: gradient / parts, total)
     return gradients, contracts.Step(losses, metrics, state, features={})
 
 
-def _parts(batch: contracts.Batch, parts: int) -> contracts.Batch:
-    """Every array of a batch with one more axis, the parts, in front."""
+def _divide(batch: contracts.Batch, parts: int) -> contracts.Batch:
+    """The arrays of a batch with a new first axis for its parts."""
 
-    def divided(x, axis):
+    def divide_axis(x, axis):
         shape = (*x.shape[:axis], x.shape[axis] // parts, parts, *x.shape[axis + 1 :])
         return jnp.moveaxis(x.reshape(shape), axis + 1, 0)
 
-    return {name: divided(x, 1 if name == "images" else 0) for name, x in batch.items()}
+    return {name: divide_axis(x, 1 if name == "images" else 0) for name, x in batch.items()}
 
 
 def train_step(
     train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
 ) -> tuple[TrainState, contracts.Scalars]:
-    """One update of all players at once, and the step's losses and metrics."""
+    """One simultaneous update of all players, and the losses and metrics of the step."""
     rng = _key(seed, _LOSS, train_state.step)
-    of_batch = player_gradients
+    compute_gradients = player_gradients
     if train_state.accumulate > 1:
-        of_batch = functools.partial(accumulated_gradients, parts=train_state.accumulate)
-    gradients, step = of_batch(
+        compute_gradients = functools.partial(accumulated_gradients, parts=train_state.accumulate)
+    gradients, step = compute_gradients(
         train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
     )
     metrics = {f"loss/{player}": value for player, value in step.losses.items()}
@@ -219,21 +211,21 @@ def train_step(
 
 
 def make_dispatch(
-    facts_scaling: tuple[tuple, tuple],
+    prepared: preprocessing.Preprocessing,
     seed: int,
     batch_size: int,
     examples: int,
-    devices: Any,
-    change: augment.Change | None = None,
+    devices: jax.sharding.Mesh,
 ) -> Callable[..., Any]:
-    """The function that runs `count` steps on the device.
+    """The function that runs `count` steps on resident data in one dispatch.
 
     dispatch(train_state, images u8[n,h,w,c], labels i32[n], count) -> (train_state, metrics):
-    compiled for each `count`; the train state's buffers are given up; every metric is f32[count].
+    compiled for each `count`; the buffers of the train state are donated; every metric is
+    f32[count].
     """
     epoch_steps = resident.steps_per_epoch(examples, batch_size)
-    split = NamedSharding(devices, PartitionSpec("data"))
-    whole = NamedSharding(devices, PartitionSpec())
+    sharded = NamedSharding(devices, PartitionSpec("data"))
+    replicated = NamedSharding(devices, PartitionSpec())
 
     def dispatch(train_state: TrainState, images, labels, count: int):
         first_epoch = train_state.step // epoch_steps
@@ -244,41 +236,37 @@ def make_dispatch(
             indices = resident.batch_indices(
                 orders, first_epoch, train_state.step, epoch_steps, batch_size
             )
-            indices = jax.lax.with_sharding_constraint(indices, split)
+            indices = jax.lax.with_sharding_constraint(indices, sharded)
             batch = resident.gather(images, labels, indices)
-            return _prepared_step(train_state, batch, facts_scaling, seed, change)
+            return _prepared_step(train_state, batch, prepared, seed)
 
         return jax.lax.scan(body, train_state, length=count)
 
-    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=whole)
+    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
 
 def make_streamed_dispatch(
-    facts_scaling: tuple[tuple[float, ...], tuple[float, ...]],
-    seed: int,
-    devices: jax.sharding.Mesh,
-    change: augment.Change | None = None,
+    prepared: preprocessing.Preprocessing, seed: int, devices: jax.sharding.Mesh
 ) -> Callable[..., Any]:
-    """`make_dispatch` for batches that are made elsewhere, those of k steps at once.
+    """`make_dispatch` for streamed batches, with the batches of k steps as input.
 
     dispatch(train_state, images u8[k,n,h,w,c], labels i32[k,n], index i32[k,n], count = k) ->
-    (train_state, metrics): as of `make_dispatch`.
+    (train_state, metrics): as in `make_dispatch`.
     """
-    whole = NamedSharding(devices, PartitionSpec())
+    replicated = NamedSharding(devices, PartitionSpec())
 
     def dispatch(train_state: TrainState, images, labels, index, count: int):
         def body(train_state, batch):
-            return _prepared_step(train_state, batch, facts_scaling, seed, change)
+            return _prepared_step(train_state, batch, prepared, seed)
 
         batches = {"images": images, "labels": labels, "index": index}
         return jax.lax.scan(body, train_state, batches, length=count)
 
-    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=whole)
+    return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
 
-def _prepared_step(train_state: TrainState, batch, facts_scaling, seed, change):
-    """One step on images u8[n,h,w,c], changed and normalised first."""
-    if change is not None:
-        batch["images"] = change(_key(seed, _AUGMENT, train_state.step), batch["images"])
-    batch["images"] = prepare_images(batch["images"], *facts_scaling)
+def _prepared_step(train_state: TrainState, batch, prepared: preprocessing.Preprocessing, seed):
+    """One step on images u8[n,h,w,c], augmented and normalised first."""
+    rng = _key(seed, _AUGMENT, train_state.step)
+    batch["images"] = prepared.training_views(rng, batch["images"])
     return train_step(train_state, batch, seed)

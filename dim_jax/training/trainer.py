@@ -1,8 +1,8 @@
 """The training loop: dispatch, log late, save, stop cleanly. The only trainer.
 
 The device never waits for the host: metrics of one dispatch are read while the next one runs.
-Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints are saved there,
-so a resumed run makes the same dispatches as an uninterrupted one and gives the same bits.
+Dispatches end at multiples of `train.steps_per_dispatch` only, and checkpoints are saved there, so
+a resumed run has the same dispatches as an uninterrupted one and gives the same bits.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import augment, contracts, data, profiling
+from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
 from dim_jax.processes import distributed
 from dim_jax.rundir import checkpoint
-from dim_jax.training import input_pipeline, optimizers, train_step
+from dim_jax.training import input_pipeline, optimizers, preprocessing, train_step
 
 
 class Plan(NamedTuple):
@@ -40,58 +40,55 @@ TIME_IS_UP = 75
 
 
 class Stopped(Exception):
-    """A signal or the time limit ended the run; everything that was reached is saved."""
+    """A signal or the time limit ended the run; its progress is saved."""
 
     def __init__(self, where: str, exit_code: int):
         super().__init__(f"stopped {where}; run the same command to continue")
         self.exit_code = exit_code
 
 
-def plan(train: Mapping[str, Any], examples: int, devices: int) -> Plan:
+def plan(train: settings.Train, examples: int, devices: int) -> Plan:
     """Durations in steps, from the config's `train` block and the number of training images."""
-    for key in ("batch_size", "epochs", "steps_per_dispatch", "save_epochs", "keep"):
-        if train[key] <= 0:
-            raise contracts.UserError(f"train.{key} is {train[key]}; set it to more than 0")
-    if (minutes := train.get("max_minutes")) is not None and not minutes > 0:
-        raise contracts.UserError(
-            f"train.max_minutes is {minutes}; set it to more than 0, or to None for no limit"
-        )
-    train_step.check_divides(train["batch_size"], devices)
-    epoch_steps = resident.steps_per_epoch(examples, train["batch_size"])
-    total_steps = math.ceil(train["epochs"] * epoch_steps)
-    dispatch_steps = max(1, min(train["steps_per_dispatch"], total_steps))
-    save_steps = max(1, round(train["save_epochs"] * epoch_steps / dispatch_steps))
+    train_step.check_divides(train.batch_size, devices)
+    epoch_steps = resident.steps_per_epoch(examples, train.batch_size)
+    total_steps = math.ceil(train.epochs * epoch_steps)
+    dispatch_steps = max(1, min(train.steps_per_dispatch, total_steps))
+    save_steps = max(1, round(train.save_epochs * epoch_steps / dispatch_steps))
     return Plan(
-        train["batch_size"], epoch_steps, total_steps, dispatch_steps, save_steps * dispatch_steps
+        train.batch_size, epoch_steps, total_steps, dispatch_steps, save_steps * dispatch_steps
     )
 
 
 def initial_state(
-    method: contracts.Method, config: Mapping[str, Any], dataset: data.Dataset, durations: Plan
+    method: contracts.Method,
+    config: settings.Config,
+    split: data.Split,
+    prepared: preprocessing.Preprocessing,
+    durations: Plan,
 ) -> train_step.TrainState:
     """The train state at step 0, a function of the config alone.
 
+    Args:
+      split: the training images, of which the first batch gives the shapes.
+
     Raises:
-      UserError: a player without an optimizer; a method made for another number of images.
+      UserError: a player without an optimizer; a method built for a different number of images.
     """
-    _check_examples(method, len(dataset.splits["train"].images))
+    _check_examples(method, len(split.images))
 
     def players(params):
-        specs = _player_specs(config["players"], params)
+        specs = _player_specs(config.players, params)
         return optimizers.make(specs, durations.total_steps, durations.epoch_steps)
 
-    images = jnp.asarray(dataset.splits["train"].images[: durations.batch_size])
-    images = augment.pipeline(**config.get("augment", {}))(jax.random.key(0), images)
+    images = jnp.asarray(split.images[: durations.batch_size])
     batch = contracts.Batch(
-        images=train_step.prepare_images(
-            images, *data.scaling(dataset.facts, config["data"]["scaling"])
-        ),
-        labels=jnp.asarray(dataset.splits["train"].labels[: durations.batch_size]),
+        images=prepared.training_views(jax.random.key(0), images),
+        labels=jnp.asarray(split.labels[: durations.batch_size]),
         index=jnp.arange(durations.batch_size),
     )
-    accumulate = config["train"].get("accumulate", 1)
-    initial = train_step.initial_state(method, players, config["seed"], batch, accumulate)
-    if name := config["train"].get("keep_best"):
+    accumulate = config.train.accumulate
+    initial = train_step.initial_state(method, players, config.seed, batch, accumulate)
+    if name := config.train.keep_best:
         _check_metric(name, method, initial, batch)
     return initial
 
@@ -99,18 +96,18 @@ def initial_state(
 def _check_examples(method: contracts.Method, examples: int) -> None:
     if method.examples not in (None, examples):
         raise contracts.UserError(
-            f"the method keeps something of each of {method.examples:,} training images and the "
-            f"data has {examples:,}; set its number of them (examples or classes) to {examples}"
+            f"the method has a state for each of {method.examples:,} training images and the data "
+            f"has {examples:,}; set its number of them (examples or classes) to {examples}"
         )
 
 
 def _check_metric(
     name: str, method: contracts.Method, initial: train_step.TrainState, batch
 ) -> None:
-    found = jax.eval_shape(method.loss, initial.params, initial.state, batch, jax.random.key(0), 0)
-    known = [*(f"loss/{player}" for player in found.losses), *found.metrics]
-    if name not in known:
-        raise contracts.unknown("metric in train.keep_best", name, known)
+    step = jax.eval_shape(method.loss, initial.params, initial.state, batch, jax.random.key(0), 0)
+    metrics = [*(f"loss/{player}" for player in step.losses), *step.metrics]
+    if name not in metrics:
+        raise contracts.unknown("metric in train.keep_best", name, metrics)
 
 
 def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,11 +117,17 @@ def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
             f"the method trains the player '{missing[0]}' and the config has no "
             f"players.{missing[0]}; add its optimizer"
         )
+    for player in params:
+        if not isinstance(specs[player], Mapping):
+            raise contracts.UserError(
+                f"players.{player} is {specs[player]!r}; set it to a block with name, "
+                "learning_rate, schedule and every"
+            )
     return {player: specs[player] for player in params}
 
 
 class _Signals:
-    """Remembers SIGTERM and SIGINT until the loop is at a place where it can stop."""
+    """Records SIGTERM and SIGINT until the loop can stop."""
 
     def __enter__(self):
         self.number = 0
@@ -147,9 +150,10 @@ class _Signals:
 
 
 class Ends(_Signals):
-    """Around work after training, which is on disk as far as it goes: a signal ends it at once.
+    """A context for the evaluation, whose finished parts are on disk: a signal ends it at once.
 
-    `check()` goes between its parts, and ends it there when the time (of `time.monotonic`) is up.
+    Call `check()` between the parts: it ends the evaluation when the deadline, a time of
+    `time.monotonic`, has passed.
     """
 
     _WHERE = "in the evaluation; finished parts are kept"
@@ -158,8 +162,8 @@ class Ends(_Signals):
         self._deadline = deadline
 
     def check(self) -> None:
-        """Raises Stopped when it is time to end."""
-        if self.number:  # what the handler raised may have been lost, as in a destructor
+        """Raises Stopped after a signal or the deadline."""
+        if self.number:  # an exception raised by the handler may have been lost, in a destructor
             raise Stopped(self._WHERE, 128 + self.number)
         if time.monotonic() >= self._deadline:
             raise Stopped(f"by train.max_minutes {self._WHERE}", TIME_IS_UP)
@@ -186,7 +190,7 @@ class Loop:
         self,
         initial: train_step.TrainState,
         dispatch: Callable[..., Any],
-        source: input_pipeline.Feed,
+        source: input_pipeline.Source,
         durations: Plan,
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
@@ -197,21 +201,21 @@ class Loop:
         """Restores the newest checkpoint, if any, and brings the input to its step.
 
         `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
-        step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here, but for the
-        dispatch under way and the saving that come after them.
+        step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here; the dispatch
+        under way and the saving come after them.
         """
         self.deadline = time.monotonic() + 60 * (max_minutes or math.inf)
         self._durations = durations
         self._dispatch = dispatch
         self._checkpoints = checkpoints
         self._outputs = outputs
-        # Copies: the first dispatch gives up the buffers, and `initial` is evaluated later.
+        # Copies: the first dispatch donates the buffers, and `initial` is evaluated later.
         template = train_step.replicate(_copy(initial), mesh)
-        restored = checkpoints.restore_latest(_kept(template), log=outputs.log)
-        self.step, kept = restored or (0, _kept(template))
-        self._train_state = template.replace(**kept)
-        self._feed = source
-        self._feed.start(self.step, checkpoints.notes(self.step))
+        start = checkpointed(template)
+        self.step, fields = checkpoints.restore_latest(start, log=outputs.log) or (0, start)
+        self.train_state = template.replace(**fields)
+        self._source = source
+        self._source.start(self.step, checkpoints.notes(self.step))
         self._vote = distributed.Vote(mesh)
         self._recorder = recorder
         self._compiled = {}
@@ -224,8 +228,9 @@ class Loop:
     def of(
         cls,
         initial: train_step.TrainState,
-        config: Mapping[str, Any],
-        dataset: data.Dataset,
+        config: settings.Config,
+        split: data.Split,
+        prepared: preprocessing.Preprocessing,
         durations: Plan,
         checkpoints: checkpoint.Checkpoints,
         outputs: Any,
@@ -234,23 +239,19 @@ class Loop:
     ) -> "Loop":
         """The loop of a config over the given devices (all by default)."""
         mesh = train_step.mesh(devices)
-        split = dataset.splits["train"]
-        scaling = data.scaling(dataset.facts, config["data"]["scaling"])
-        change = augment.pipeline(**config.get("augment", {}))
         if data.is_streamed(split):
-            dispatch = train_step.make_streamed_dispatch(scaling, config["seed"], mesh, change)
+            dispatch = train_step.make_streamed_dispatch(prepared, config.seed, mesh)
         else:
             dispatch = train_step.make_dispatch(
-                *(scaling, config["seed"], durations.batch_size),
-                *(len(split.images), mesh, change),
+                prepared, config.seed, durations.batch_size, len(split.images), mesh
             )
-        source = input_pipeline.of(
+        source = input_pipeline.open_(
             *(split, config, mesh),
             batch_size=durations.batch_size,
             total_steps=durations.total_steps,
             dispatch_steps=durations.dispatch_steps,
         )
-        minutes = config["train"].get("max_minutes")
+        minutes = config.train.max_minutes
         return cls(
             initial, dispatch, source, durations, checkpoints, outputs, mesh, minutes, recorder
         )
@@ -263,7 +264,7 @@ class Loop:
           UserError: a loss or a parameter is not finite; the last good checkpoint stays.
         """
         late = None
-        with _Signals() as signals, contextlib.closing(self._feed):
+        with _Signals() as signals, contextlib.closing(self._source):
             while self.step < self._durations.total_steps:
                 ahead = self._launch()
                 if late is not None:
@@ -277,16 +278,16 @@ class Loop:
                     self._save(row)
                 if stop:
                     raise stop
-        return self._train_state
+        return self.train_state
 
     def best(self) -> tuple[Any, train_step.TrainState] | None:
-        """The best checkpoint (see `best.Best`) and its train state, None without one."""
-        kept = _kept(self._train_state)
-        found = self._checkpoints.restore_best(kept, log=self._outputs.log)
-        return found and (found[0], self._train_state.replace(**found[1]))
+        """The best checkpoint (`best_checkpoint.Best`) and its train state, None without one."""
+        template = checkpointed(self.train_state)
+        best = self._checkpoints.restore_best(template, log=self._outputs.log)
+        return best and (best[0], self.train_state.replace(**best[1]))
 
     def _stop(self, signals: _Signals, last: bool) -> Stopped | None:
-        """Why to stop after this dispatch, None to go on; the same in all processes."""
+        """The reason to stop after this dispatch, None to go on; the same in all processes."""
         code = 128 + signals.number if signals.number else 0
         if not code and time.monotonic() >= self.deadline:
             code = TIME_IS_UP
@@ -299,19 +300,19 @@ class Loop:
     def _launch(self) -> tuple[int, int, Any, float]:
         count = self._steps_at(self.step)
         began = time.perf_counter()
-        arguments = self._feed.arguments(count, following=self._steps_at(self.step + count))
+        arguments = self._source.arguments(count, following=self._steps_at(self.step + count))
         if count not in self._compiled:
             compiling = time.perf_counter()
-            lowered = self._dispatch.lower(self._train_state, *arguments, count=count)
+            lowered = self._dispatch.lower(self.train_state, *arguments, count=count)
             self._compiled[count] = lowered.compile()
-            distributed.wait_for_all()  # some backends give the others seconds to be there
+            distributed.wait_for_all()  # some backends wait seconds only for other processes
             seconds = time.perf_counter() - compiling
             self.compile_seconds += seconds
             began += seconds  # waiting for images counts as training, compiling does not
         program = self._compiled[count]
         if self._recorder is not None:
             program = functools.partial(self._recorder, program, steps=count)
-        self._train_state, metrics = program(self._train_state, *arguments)
+        self.train_state, metrics = program(self.train_state, *arguments)
         self.step += count
         return self.step, count, metrics, began
 
@@ -343,19 +344,20 @@ class Loop:
                     f"{values[wrong[0]]} at step {before + wrong[0] + 1}"
                 )
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, fault: str) -> None:
         good = self._checkpoints.steps()
-        kept = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint was saved"
+        saved = f"the checkpoint of step {good[-1]} is kept" if good else "no checkpoint was saved"
         raise contracts.UserError(
-            f"{what}; {kept}; lower the learning rate or choose a bounded objective"
+            f"{fault}; {saved}; lower the learning rate or choose a bounded objective"
         )
 
     def _save(self, row: Mapping[str, Any]) -> None:
-        if not bool(_all_finite(self._train_state.params)):
+        if not bool(_all_finite(self.train_state.params)):
             self._refuse(f"a parameter is not finite after step {self.step}")
-        kept, notes = _kept(self._train_state), self._feed.position()
-        self._checkpoints.save(self.step, kept, metrics=row, notes=notes)
+        fields, notes = checkpointed(self.train_state), self._source.position()
+        self._checkpoints.save(self.step, fields, metrics=row, notes=notes)
 
 
-def _kept(train_state: train_step.TrainState) -> dict[str, Any]:
+def checkpointed(train_state: train_step.TrainState) -> dict[str, Any]:
+    """The fields of a train state that a checkpoint holds, by name."""
     return {name: getattr(train_state, name) for name in ("step", "params", "opt_state", "state")}

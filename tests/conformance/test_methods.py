@@ -19,7 +19,7 @@ import pytest
 
 from dim_jax import build, contracts, data
 from dim_jax.methods import probe
-from dim_jax.training import optimizers, train_step
+from dim_jax.training import optimizers, preprocessing, train_step
 
 SEED, BATCH = 3, 16
 
@@ -147,7 +147,7 @@ class Case:
         return jax.jit(step)
 
     def step(self, train_state, **factors):
-        """`steps.train_step`, with the losses of some players scaled."""
+        """`train_step.train_step`, with the losses of some players scaled."""
         everyone = {name: jnp.float32(factors.get(name, 1)) for name in self.players}
         return self._step(train_state, self.batch, everyone)
 
@@ -260,7 +260,9 @@ def test_eight_devices_equal_one(case):
 
     def run(devices):
         mesh = train_step.mesh(devices)
-        dispatch = train_step.make_dispatch(((0.5,), (0.5,)), SEED, BATCH, len(split.images), mesh)
+        dispatch = train_step.make_dispatch(
+            preprocessing.Preprocessing((0.5,), (0.5,)), SEED, BATCH, len(split.images), mesh
+        )
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         state = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         arrays = jax.device_put((split.images, split.labels), whole)

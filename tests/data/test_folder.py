@@ -85,7 +85,7 @@ def test_named_split_folders(tmp_path):
     loaded = _load(tmp_path, train_split="fit", test_split="judge")
     assert loaded.splits["train"].names == ("fit/0.png", "fit/1.png")
     assert loaded.splits["test"].names == ("judge/0.png", "judge/1.png")
-    with pytest.raises(contracts.UserError, match=r"data\.test_split is judg and .* no folder"):
+    with pytest.raises(contracts.UserError, match=r"data\.test_split is judg and .* not a folder"):
         _load(tmp_path, train_split="fit", test_split="judg")
 
 

@@ -43,12 +43,12 @@ def test_mistakes(plain):
     from dim_jax.data import shortcut
 
     with pytest.raises(contracts.UserError, match="did you mean 'location'"):
-        shortcut.add(plain, "locations")
+        data.load("digits", shortcut="locations")
     with pytest.raises(contracts.UserError, match=r"needs 19 rows and 2 columns .* are 8x8"):
         data.load("digits", shortcut="location")
     test = plain.splits["test"]
     unlabelled = test._replace(labels=np.full_like(test.labels, -1))
-    with pytest.raises(contracts.UserError, match="some have none"):
+    with pytest.raises(contracts.UserError, match="some have no label"):
         shortcut.add(plain._replace(splits={**plain.splits, "test": unlabelled}), "value")
     streamed = test._replace(images=lazy.Images.__new__(lazy.Images))
     with pytest.raises(contracts.UserError, match=r"set data\.road to resident"):

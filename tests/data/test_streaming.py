@@ -113,7 +113,9 @@ def test_worker_processes_go_on_where_they_were_and_name_a_damaged_record(write_
     found = [next(stream) for _ in range(2)]
     saved = json.loads(json.dumps(stream.state()))
     found += [next(stream) for _ in range(2)]
-    with pytest.raises(contracts.UserError, match=r"record .* of shapes, split train, is no read"):
+    with pytest.raises(
+        contracts.UserError, match=r"record .* of shapes, split train, is not a read"
+    ):
         next(stream)
     stream.close()
     same(batches(source, 2, 4, saved, worker_processes=2), found[2:])
@@ -124,7 +126,9 @@ def test_a_damaged_record_is_named(write_tfds, images):
     examples[11]["image"] = b"\x00 no image"
     root = write_tfds("shapes", {"train": examples, "test": examples[:2]}, (6, 5, 3))
     source = data.load("shapes", data_dir=str(root), road="streaming").splits["train"].images.source
-    with pytest.raises(contracts.UserError, match="record 11 of shapes, split train, is no read"):
+    with pytest.raises(
+        contracts.UserError, match="record 11 of shapes, split train, is not a read"
+    ):
         batches(source)
     (file,) = (root / "shapes" / "1.0.0").glob("*train*")
     content = bytearray(file.read_bytes())

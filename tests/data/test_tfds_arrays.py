@@ -151,7 +151,7 @@ def test_a_broken_record_is_named(write_tfds):
     examples = _examples(_images(3, (4, 4, 3)), [0, 1, 0])
     examples[1]["image"] = b"\x00 no image"
     root = write_tfds("shapes", {"train": examples, "test": examples}, (4, 4, 3), ("a", "b"))
-    with pytest.raises(contracts.UserError, match="record 1 of shapes, split train, is no read"):
+    with pytest.raises(contracts.UserError, match="record 1 of shapes, split train, is not a read"):
         data.load("shapes", data_dir=str(root))
 
 

@@ -5,29 +5,28 @@ import re
 
 import pytest
 
-from dim_jax import commandline
+from dim_jax import commandline, settings
+from experiments import fragments_settings, pages
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.py"))
-BLOCKS = ("data", "augment", "players", "train", "evals")
+PAGE = (ROOT / "docs" / "configuration.md").read_text()
 
 
-def tables(block: str) -> str:
+def section(block: str) -> str:
     """The section of a block, from its target to the next section's."""
-    text = (ROOT / "docs" / "configuration.md").read_text()
-    return text.partition(f"(configuration-{block})=")[2].partition("\n(configuration-")[0]
+    return PAGE.partition(f"(configuration-{block})=")[2].partition("\n(configuration-")[0]
 
 
-def described(block: str) -> dict[str, str]:
-    """{key: its default} of the section's tables."""
-    found = {}
-    for line in tables(block).splitlines():
+def keys(block: str) -> set[str]:
+    """The keys that the tables of a section describe."""
+    described = set()
+    for line in section(block).splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        for key in re.findall(r"`(\w+)`", cells[0]):
-            found[key] = cells[2].strip("`") if len(cells) == 4 else ""
+        described |= {*re.findall(r"`(\w+)`", cells[0])}
         if block == "players" and len(cells) == 3:  # of the schedules, and their arguments
-            found |= dict.fromkeys(re.findall(r"`(\w+)`", cells[1]), "")
-    return found
+            described |= {*re.findall(r"`(\w+)`", cells[1])}
+    return described
 
 
 @pytest.fixture
@@ -38,22 +37,21 @@ def config(request, monkeypatch):
 
 @pytest.mark.parametrize("config", CONFIGS, indirect=True)
 def test_every_key_is_described(config):
-    keys = {"top": config, **{block: config[block] for block in ("data", "augment", "train")}}
-    keys["players"] = [
-        *(key for spec in config["players"].values() for key in spec),
-        *(key for spec in config["players"].values() for key in spec["schedule"]),
-    ]
-    keys["evals"] = [key for spec in config["evals"].values() for key in spec]
-    for block, names in keys.items():
-        assert set(names) <= described(block).keys(), block
-    assert set(config["players"]) <= set(re.findall(r"`(\w+)`", tables("players")))
+    players, evals = config["players"].values(), config["evals"].values()
+    assert {key for spec in players for key in (*spec, *spec["schedule"])} <= keys("players")
+    assert {key for spec in evals for key in spec} <= keys("evals")
+    assert set(config["players"]) <= set(re.findall(r"`(\w+)`", section("players")))
 
 
-@pytest.mark.parametrize("config", ["quickstart.py"], indirect=True)
-@pytest.mark.parametrize("block", ["top", "data", "augment", "train"])
-def test_defaults_are_those_of_the_code(config, block):
-    values = config if block == "top" else config[block]
-    own = {"image_size", "published_data"}  # of the quick start: it enlarges the digits
-    for key, default in described(block).items():
-        if default and key not in own:
-            assert default == repr(values[key]), key
+@pytest.mark.parametrize("name", fragments_settings.BLOCKS)
+def test_every_setting_is_in_a_table(name):
+    section_of = {"root": "top"}.get(name, name)
+    assert f"/_generated/settings/{name}.md" in section(section_of)
+    table = pages.texts()[f"settings/{name}"]
+    for each, setting in fragments_settings.BLOCKS[name].settings().items():
+        (line,) = (line for line in table.splitlines() if line.startswith(f"| `{each}` |"))
+        simple = isinstance(setting.default, int | float | str)
+        default = f"| `{setting.default!r}` |" if simple else "|"
+        assert default in line and setting.help in line
+        if setting.scope == "machine":
+            assert settings.scope(setting.key) == "machine" and "| yes |" in line

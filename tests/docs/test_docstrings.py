@@ -1,11 +1,15 @@
 """Docstrings, which are plain text, become reStructuredText that shows the same."""
 
+import ast
 import importlib.util
 import pathlib
+import re
 
 import pytest
 
-PATH = pathlib.Path(__file__).parent.parent.parent / "docs" / "_extensions" / "docstrings.py"
+ROOT = pathlib.Path(__file__).parent.parent.parent
+PATH = ROOT / "docs" / "_extensions" / "docstrings.py"
+MODULES = sorted((ROOT / "dim_jax").rglob("*.py"))
 _SPEC = importlib.util.spec_from_file_location("docstrings", PATH)
 docstrings = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(docstrings)
@@ -51,3 +55,19 @@ def test_hanging_lines_are_items():
 def test_tables():
     converted = docstrings.converted("Of.\n\n| a | b |\n| --- | --- |\n| 1 | x \\| y |\n")
     assert ".. list-table::" in converted and "     - x \\| y" in converted
+
+
+@pytest.fixture(params=MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def module_path(request):
+    return request.param
+
+
+def test_module_docstrings_name_what_a_module_holds(module_path):
+    """The head is a noun phrase in the terms of the field, not a question."""
+    head = (ast.get_docstring(ast.parse(module_path.read_text())) or "").partition(" ")[0]
+    assert head not in {"What", "How", "Which", "Where", "Whether", "Whose"}, module_path
+
+
+def test_numbers_are_said_plainly(module_path):
+    """ "The number of ..." or "at most n"."""
+    assert not re.findall(r"\bso\s+many\b", module_path.read_text()), module_path

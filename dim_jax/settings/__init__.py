@@ -1,0 +1,48 @@
+"""Every setting of a config's root and of its blocks `data`, `augment` and `train`, defined once.
+
+From the definitions come the blocks of the configs, the objects that the package passes on, the
+comparison of run folders, the opening lines of a run, `--help` and docs/configuration.md. A setting
+that is added later needs a default under which a run of an older version continues as it was.
+
+Imports the standard library only, so that configs can import it.
+"""
+
+from dim_jax.settings.augmentation import MAGNITUDES, Augment
+from dim_jax.settings.config import (
+    DTYPES,
+    RENAMED_EVALUATIONS,
+    ROADS,
+    SCALINGS,
+    SHORTCUTS,
+    Config,
+    Data,
+    Train,
+    all_settings,
+    flatten,
+    scope,
+    with_defaults,
+)
+from dim_jax.settings.definition import REQUIRED, Block, Setting, UserError, suggestion, unknown
+
+__all__ = [
+    "DTYPES",
+    "MAGNITUDES",
+    "RENAMED_EVALUATIONS",
+    "REQUIRED",
+    "ROADS",
+    "SCALINGS",
+    "SHORTCUTS",
+    "Augment",
+    "Block",
+    "Config",
+    "Data",
+    "Setting",
+    "Train",
+    "UserError",
+    "all_settings",
+    "flatten",
+    "scope",
+    "suggestion",
+    "unknown",
+    "with_defaults",
+]
