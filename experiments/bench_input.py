@@ -224,7 +224,7 @@ def _source(
     measurement: Measurement, roads, threads: int, *, processes: int = 0, count: int | None = None
 ) -> input_pipeline.Source:
     """A streamed source without end, at its first step."""
-    found = input_pipeline.open_(
+    source = input_pipeline.open_(
         roads["streaming"].splits["train"],
         _config(measurement, worker_threads=threads, worker_processes=processes),
         train_step.mesh(jax.devices()[:1]),
@@ -232,8 +232,8 @@ def _source(
         total_steps=10**9,
         dispatch_steps=count or measurement.steps,
     )
-    found.start(0, None)
-    return found
+    source.start(0, None)
+    return source
 
 
 class _TorchImages:

@@ -34,7 +34,7 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 
 
 class Check(NamedTuple):
-    """Which values are valid, and the advice for others: the end of an error message.
+    """The valid values of a setting, and the advice for others: the end of an error message.
 
     names: the valid values where they are few texts, of which the nearest one is suggested.
     """
