@@ -130,6 +130,7 @@ def test_augmentation_in_words():
         ("data.road", "steaming", "did you mean 'streaming'? set it to 'auto' or 'resident' or '"),
         ("data.eval_train_images", 0, "1 or a larger integer"),
         ("augment.flip", 1, "True or False"),
+        ("augment.randaugment", (float("inf"), 9), "the number of operations"),
         ("augment.hue", 0.7, "from 0 to 0.5"),
         ("train.epochs", 0, "more than 0"),
         ("train.epochs", float("nan"), "more than 0"),

@@ -9,9 +9,9 @@ Source: Cubuk et al. 2020 (RandAugment), section 3; torchvision, RandAugment (ra
 import jax
 import jax.numpy as jnp
 
+from dim_jax import settings
 from dim_jax.augment import colour, warps
 
-MAGNITUDES = 30  # the largest magnitude
 FILL = 0.5  # beyond the edges: mid-grey, as in AutoAugment
 
 WARPS = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -36,7 +36,7 @@ def randaugment(rng: jax.Array, images: jax.Array, *, changes: int, magnitude: f
         chosen_key, sign_key = jax.random.split(jax.random.fold_in(rng, index))
         chosen = jax.random.randint(chosen_key, (len(images),), 0, len(CHANGES))
         signs = jax.random.rademacher(sign_key, (len(images),), jnp.float32)
-        images = change(images, chosen, signs * magnitude / MAGNITUDES)
+        images = change(images, chosen, signs * magnitude / settings.MAGNITUDES)
     return images
 
 

@@ -137,11 +137,9 @@ def _with_other_files(
 ) -> list[results.Figure]:
     """New figures; one whose file an earlier figure has gets the key of its entry in front."""
     files = {figure.file for figure in earlier}
+    figures = [results.Figure(**each) for each in new]
     return [
-        results.Figure(
-            **{**each, "file": f"{key}_{each['file']}" if each["file"] in files else each["file"]}
-        )
-        for each in new
+        each._replace(file=f"{key}_{each.file}") if each.file in files else each for each in figures
     ]
 
 

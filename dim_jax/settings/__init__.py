@@ -9,11 +9,7 @@ Imports the standard library only, so that configs can import it.
 
 from dim_jax.settings.augmentation import MAGNITUDES, Augment
 from dim_jax.settings.config import (
-    DTYPES,
     RENAMED_EVALUATIONS,
-    ROADS,
-    SCALINGS,
-    SHORTCUTS,
     Config,
     Data,
     Train,
@@ -25,13 +21,9 @@ from dim_jax.settings.config import (
 from dim_jax.settings.definition import REQUIRED, Block, Setting, UserError, suggestion, unknown
 
 __all__ = [
-    "DTYPES",
     "MAGNITUDES",
     "RENAMED_EVALUATIONS",
     "REQUIRED",
-    "ROADS",
-    "SCALINGS",
-    "SHORTCUTS",
     "Augment",
     "Block",
     "Config",

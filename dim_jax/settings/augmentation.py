@@ -17,7 +17,7 @@ from dim_jax.settings.checks import (
 )
 from dim_jax.settings.definition import Block, Check, UserError, setting
 
-MAGNITUDES = 30  # of RandAugment
+MAGNITUDES = 30  # the largest magnitude of RandAugment
 
 _AFFINE = Check(
     lambda v: (
@@ -27,7 +27,9 @@ _AFFINE = Check(
     "more than 0, and degrees from 0 to 180, such as (0.2, 0.7, 1.4, 20.0)",
 )
 _RANDAUGMENT = Check(
-    lambda v: are_numbers(v, 2) and v[0] == int(v[0]) and v[0] >= 1 and 0 <= v[1] <= MAGNITUDES,
+    lambda v: (
+        are_numbers(v, 2) and float(v[0]).is_integer() and v[0] >= 1 and 0 <= v[1] <= MAGNITUDES
+    ),
     f"set it to the number of operations, 1 or more, and their magnitude, 0 to {MAGNITUDES}, such "
     "as (2, 9)",
 )

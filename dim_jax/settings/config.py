@@ -17,11 +17,6 @@ from dim_jax.settings.checks import (
 )
 from dim_jax.settings.definition import REQUIRED, Block, Scope, Setting, setting
 
-SCALINGS = ("symmetric", "unit", "standardized")
-ROADS = ("auto", "resident", "streaming")
-SHORTCUTS = ("location", "value")
-DTYPES = ("float32", "bfloat16")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data(Block):
@@ -66,13 +61,13 @@ class Data(Block):
     )
     scaling: str = setting(
         "symmetric",
-        one_of(*SCALINGS),
+        one_of("symmetric", "unit", "standardized"),
         "Pixel values seen by the encoder: `symmetric` is [-1, 1], `unit` is [0, 1], "
         "`standardized` has mean 0 and standard deviation 1 per channel of the training images.",
     )
     road: str = setting(
         "auto",
-        one_of(*ROADS),
+        one_of("auto", "resident", "streaming"),
         "`resident` keeps decoded images in memory, `streaming` decodes them from disk during "
         "training, `auto` is resident while the decoded training images take at most a quarter of "
         "the memory. Both give the same batches in the same order.",
@@ -89,7 +84,7 @@ class Data(Block):
     )
     shortcut: str | None = setting(
         None,
-        one_of(*SHORTCUTS),
+        one_of("location", "value"),
         "`location` or `value`: a pixel gives the class away (shiftMNIST); the split `clean` has "
         "the test images without it.",
     )
@@ -192,7 +187,7 @@ class Config(Block):
     )
     compute_dtype: str = setting(
         "float32",
-        one_of(*DTYPES),
+        one_of("float32", "bfloat16"),
         "dtype of the operands of matrix products and convolutions in training: `float32` or "
         "`bfloat16`. Parameters, sums, norms, scores and losses stay float32; evaluations are "
         "float32 altogether.",
