@@ -131,7 +131,8 @@ def _method(words: dict, views: tuple[str, ...]) -> dict:
 
 
 def _cpu(words: dict) -> dict[str, Any]:
-    changes = _short(words, dict(width=32, hidden=256), negatives=1024) | CPU
+    width = 30 if words["data"] == "imagenet" else 32  # alexnet224 needs a multiple of 3
+    changes = _short(words, dict(width=width, hidden=256), negatives=1024) | CPU
     return changes if words["data"] == "cifar10" else changes | {"train.epochs": 1}
 
 

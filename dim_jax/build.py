@@ -1,7 +1,9 @@
 """Builds objects from config blocks {"name": ..., **arguments}, by the table of roles.
 
 A name is a public function in the module or modules of its role (or, for methods, a module of
-`dim_jax.methods` with a `make`). Arguments whose key is itself a role are built first.
+`dim_jax.methods` with a `make`). A name with dots is that of a function of another package, such as
+"package.module.function" (for methods, of a module with a `make`, "package.module"). Arguments
+whose key is itself a role are built first.
 """
 
 import functools
@@ -11,7 +13,8 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
+from dim_jax.nets import pure
 
 ROLES = {
     "method": "dim_jax.methods",
@@ -34,6 +37,7 @@ ROLES = {
 }
 # Methods call these functions themselves, so arguments are bound with functools.partial.
 _PARTIAL_ROLES = ("bound",)
+_KINDS = {"method": contracts.Method, "encoder": pure.Net}
 
 
 def names(role: str) -> dict[str, Callable[..., Any] | None]:
@@ -59,35 +63,78 @@ def _takes_scores(function: Callable[..., Any]) -> bool:
     return hasattr(function, "facts") and function.facts[0].takes == "scores"
 
 
-def make(role: str, spec: str | Mapping[str, Any] | None) -> Any:
+def make(role: str, spec: str | Mapping[str, Any] | None, place: str = "") -> Any:
     """The object that `spec` describes, or None for None.
 
     Args:
       role: a key of `ROLES`.
       spec: {"name": ..., **arguments}, or only the name.
+      place: the key of the block in the config, for messages; by default the role.
 
     Raises:
-      UserError: an unknown name, an unknown argument, or a missing one.
+      UserError: an unknown name, an unknown argument, a missing one, or one that is not valid.
     """
     if spec is None:
         return None
+    place = place or role
+    if not isinstance(spec, str | Mapping):
+        raise contracts.UserError(f"{place} is {spec!r}; set it to a block with a name")
     arguments = {"name": spec} if isinstance(spec, str) else dict(spec)
     if "name" not in arguments:
-        raise contracts.UserError(f"the block '{role}' has no name; set {role}.name")
+        raise contracts.UserError(f"the block '{role}' has no name; set {place}.name")
     name = arguments.pop("name")
+    function = _find(role, name)
+    what = f"{role.replace('_', ' ')} '{name}'"
+    parameters = inspect.signature(function).parameters
+    _check_arguments(what, parameters, arguments, role in _PARTIAL_ROLES)
+    for key, value in arguments.items():
+        if key in ROLES:
+            arguments[key] = make(key, value, f"{place}.{key}")
+        settings.arguments.check(f"{place}.{key}", name, parameters[key], arguments[key])
+    if role in _PARTIAL_ROLES:
+        return functools.partial(function, **arguments)
+    made = function(**arguments)
+    if not isinstance(made, kind := _KINDS.get(role, object)):
+        raise contracts.UserError(
+            f"the {what} returned {type(made).__name__}; return a {kind.__module__}.{kind.__name__}"
+        )
+    return made
+
+
+def _find(role: str, name: Any) -> Callable[..., Any]:
+    if isinstance(name, str) and "." in name and all(map(str.isidentifier, name.split("."))):
+        return _load(role, name)
     available = names(role)
     if name not in available:
         raise contracts.unknown(role.replace("_", " "), name, available)
-    function = available[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
-    built = {key: make(key, value) if key in ROLES else value for key, value in arguments.items()}
-    _check_arguments(f"{role.replace('_', ' ')} '{name}'", function, built, role in _PARTIAL_ROLES)
-    return functools.partial(function, **built) if role in _PARTIAL_ROLES else function(**built)
+    return available[name] or importlib.import_module(f"{ROLES[role]}.{name}").make
+
+
+def _load(role: str, path: str) -> Callable[..., Any]:
+    """The function at a path with dots, outside of this package."""
+    module, _, name = (path, "", "make") if role == "method" else path.rpartition(".")
+    what = role.replace("_", " ")
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise contracts.UserError(
+                f"the {what} '{path}' is not there: no module '{error.name}' in this folder, "
+                "beside the config or among the installed packages; correct the name or set "
+                "PYTHONPATH"
+            ) from error
+        raise
+    if not callable(getattr(loaded, name, None)):
+        where = getattr(loaded, "__file__", None) or module
+        raise contracts.UserError(
+            f"the {what} '{path}' is not there: {where} has no function {name}; add it"
+        )
+    return getattr(loaded, name)
 
 
 def _check_arguments(
-    what: str, function: Callable[..., Any], given: Mapping[str, Any], partial: bool
+    what: str, parameters: Mapping[str, Any], given: Mapping[str, Any], partial: bool
 ) -> None:
-    parameters = inspect.signature(function).parameters
     for key in given:
         if key not in parameters:
             raise contracts.unknown(f"argument of the {what}", key, parameters)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import jax
 
-from dim_jax.settings import UserError, suggestion, unknown
+from dim_jax.settings import UserError, abridged, suggestion, unknown
 
 __all__ = [
     "PROBED_TAPS",
@@ -28,6 +28,7 @@ __all__ = [
     "Taps",
     "Tree",
     "UserError",
+    "abridged",
     "probed",
     "suggestion",
     "unknown",

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -60,6 +61,10 @@ def test_a_bound_gets_its_arguments_bound():
         ),
         ("encoder", dict(name="dcgan32", width=2), "needs hidden, features"),
         ("encoder", dict(width=2), "the block 'encoder' has no name"),
+        ("encoder", dict(name=None), "unknown encoder 'None': use one of"),
+        ("method", dict(name=3), "unknown method '3': use one of"),
+        ("method", ".dim", "unknown method '.dim': did you mean 'dim'"),
+        ("encoder", "sys.small", "'sys.small' is not there: sys has no function small; add it"),
     ],
 )
 def test_mistakes_are_one_sentence(role, spec, message):
@@ -71,7 +76,21 @@ def test_mistakes_are_one_sentence(role, spec, message):
 
 def test_a_weighted_term_needs_its_critic(config):
     spec = config("quickstart")["method"]["method"]
-    with pytest.raises(contracts.UserError, match="local_critic is none"):
+    with pytest.raises(contracts.UserError, match="local_critic is None"):
         build.make("method", {**spec, "local_critic": None})
-    with pytest.raises(contracts.UserError, match=r"discriminator is none; .*gamma=0"):
+    with pytest.raises(contracts.UserError, match=r"discriminator is None; .*gamma=0"):
         build.make("method", {**spec, "discriminator": None})
+
+
+@pytest.mark.parametrize("classifier", [None, dict(name="affine", outputs=4)])
+def test_a_classifier_of_a_tap_that_is_not_there_names_the_nearest(classifier):
+    encoder = dict(name="linear", features=4)
+    spec = dict(name="supervised", encoder=encoder, classifier=classifier, tap="fe")
+    method = build.make("method", spec)
+    batch = dict(images=jnp.ones((1, 4, 2, 2, 1)), labels=jnp.zeros(4, jnp.int32))
+
+    def step(rng):
+        return method.loss(*method.init(rng, batch), batch, rng, 0)
+
+    with pytest.raises(contracts.UserError, match="unknown tap of the encoder 'fe': did you"):
+        jax.eval_shape(step, jax.random.key(0))

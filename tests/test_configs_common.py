@@ -3,7 +3,9 @@
 import re
 
 import config_files
+import ml_collections
 import pytest
+from ml_collections.config_dict import placeholder
 
 from configs import common
 from configs.common import datasets, infomax
@@ -35,6 +37,38 @@ def test_a_budget_is_a_few_changes_of_the_published_config():
     encoder = short["players"]["encoder"]
     assert encoder == common.adam(0.5, decay=True)
     assert short["evals"] == published["evals"]
+
+
+def parts(config):
+    """(path, object) of all blocks and references of a config."""
+    for name, value in config.items(preserve_field_references=True):
+        if isinstance(value, ml_collections.ConfigDict | ml_collections.FieldReference):
+            yield name, value
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from ((f"{name}.{path}", part) for path, part in parts(value))
+
+
+@pytest.mark.parametrize("name", config_files.NAMES)
+def test_no_two_blocks_are_one_object(name):
+    """A change of one player's optimizer on the command line changes that of no other player."""
+    for argument in ("", "smoke"):
+        paths = {}
+        for path, part in parts(config_files.made(name, argument)):
+            other = paths.setdefault(id(part), path)
+            assert other == path, f"{path} is {other}"
+
+
+def test_blocks_that_a_config_uses_twice_are_copied():
+    shared = dict(rate=0.5, schedule=dict(name="constant"), clip=placeholder(float))
+    players = ml_collections.ConfigDict(dict(one=shared, two=shared, three=[0.5]))
+    config = common.config(**{**block(), "players": players})
+    config.players.one.rate, config.players.one.schedule.name = 2.0, "cosine"
+    config.players.one.clip = 3.0
+    assert config.players.to_dict() == dict(
+        one=dict(rate=2.0, schedule=dict(name="cosine"), clip=3.0),
+        two=dict(rate=0.5, schedule=dict(name="constant"), clip=None),
+        three=[0.5],
+    )
 
 
 @pytest.mark.parametrize("key", ["train.epoch", "trian.epochs", "evals.mpl.taps", "sed"])

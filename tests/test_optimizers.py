@@ -132,6 +132,9 @@ def test_schedules_count_in_epochs(spec, expected):
     rate = optimizers.schedule(spec, 1.0, total_steps=100, steps_per_epoch=10)
     for step, value in expected.items():
         assert float(rate(step)) == pytest.approx(value, abs=1e-6), step
+    longer = optimizers.schedule(spec, 1.0, total_steps=200, steps_per_epoch=10)
+    depends = any(float(longer(step)) != float(rate(step)) for step in expected)
+    assert depends == (spec["name"] in optimizers.OF_LENGTH)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ VALUES = {
     **{"data.train_split": "train[:9]", "data.test_split": "train[9:]", "data.test_fraction": 0.3},
     **{"data.scaling": "unit", "data.road": "streaming", "data.worker_threads": 7},
     **{"data.worker_processes": 5, "data.shortcut": "value", "data.eval_train_images": 77},
-    **{"data.seeds": 55, "data.patch": 22, "data.context": 11},
+    **{"data.seeds": 55, "data.patch": 22, "data.context": 11, "data.bits": 14},
     **{"augment.views": 4, "augment.affine": (0.2, 0.7, 1.4, 20.0)},
     **{"augment.resized_crop": (0.3, 0.9), "augment.aspect": (0.6, 1.7), "augment.crop": 24},
     **{"augment.flip": True, "augment.flip_shared": False, "augment.translate": 6},
@@ -39,7 +39,7 @@ VALUES = {
     **{"train.batch_size": 96, "train.epochs": 3.5, "train.microbatches": 4},
     **{"train.norm_groups": 8, "train.accumulate": 16, "train.steps_per_dispatch": 13},
     **{"train.save_epochs": 2.0, "train.keep": 6, "train.keep_best": "loss/encoder"},
-    "train.max_minutes": 45.0,
+    **{"train.init_from": "runs/another", "train.max_minutes": 45.0},
 }
 MAPPINGS = {"method", "players", "evals", "published"}
 # A setting whose value is told in words needs others to have an effect.
@@ -119,12 +119,18 @@ def test_augmentation_in_words():
 @pytest.mark.parametrize(
     ("key", "value", "advice"),
     [
-        ("seed", 1.5, "an integer"),
+        ("seed", 1.5, "an integer from 0 to 4294967295"),
+        ("seed", -1, "an integer from 0 to 4294967295"),
+        ("seed", 2**32, "an integer from 0 to 4294967295"),
+        ("published", 3, "a block of numbers, such as"),
+        ("published", {"mlp": 70.0}, "a block of numbers"),
+        ("published", {"mlp": {"y": None}}, "a block of numbers"),
         ("compute_dtype", "float16", "'float32' or 'bfloat16'"),
         ("method", "dim", "a block of keys"),
         ("data", "digits", "a block of keys"),
         ("augment", None, "a block of keys"),
         ("data.image_size", 0, "1 or a larger integer, or to None"),
+        ("data.image_size", 2**32, "at most 16384, or to None"),
         ("data.image_size", True, "1 or a larger integer"),
         ("data.test_fraction", 1, "less than 1"),
         ("data.road", "steaming", "did you mean 'streaming'? set it to 'auto' or 'resident' or '"),
@@ -134,6 +140,10 @@ def test_augmentation_in_words():
         ("augment.hue", 0.7, "from 0 to 0.5"),
         ("train.epochs", 0, "more than 0"),
         ("train.epochs", float("nan"), "more than 0"),
+        ("train.epochs", float("inf"), "more than 0"),
+        ("train.save_epochs", float("nan"), "more than 0"),
+        ("data.worker_threads", -1, "1 or a larger integer, or to None"),
+        ("data.worker_processes", -1, "0 or a larger integer"),
         ("train.microbatches", 0, "1 or a larger integer"),
         ("train.max_minutes", -1.0, "more than 0, or to None"),
     ],
@@ -165,7 +175,8 @@ def test_scopes():
     assert settings.scope("data.road") == settings.scope("train.keep") == "machine"
     assert settings.scope("evals.mlp.taps") == settings.scope("published_data") == "evaluation"
     assert settings.scope("data.eval_train_images") == "evaluation"
-    assert settings.scope("method.encoder.width") == settings.scope("train.epochs") == "training"
+    assert settings.scope("method.encoder.width") == settings.scope("seed") == "training"
+    assert settings.scope("train.epochs") == "length"
 
 
 def test_configs_have_every_setting():

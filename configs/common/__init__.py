@@ -6,9 +6,10 @@ smaller budgets are changes of it (`budgeted`).
 """
 
 import difflib
+from typing import Any
 
 import ml_collections
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import FieldReference, placeholder
 
 from configs.common.budgets import BUDGETS as BUDGETS
 from configs.common.budgets import SMALL_ENCODER as SMALL_ENCODER
@@ -28,7 +29,7 @@ def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
 
     A bare word stands for the key whose choices contain it.
 
-    Raises: ValueError for a word or a value that is no choice, with the nearest one.
+    Raises: settings.UserError for a word or a value that is no choice, with the nearest one.
     """
     chosen = {key: values[0] for key, values in choices.items()}
     words = {value: key for key, values in choices.items() for value in values}
@@ -39,7 +40,9 @@ def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
             options = [*choices.get(key, [*words, *(f"{name}=..." for name in choices)])]
             near = difflib.get_close_matches(value, options, n=1, cutoff=0.4)
             hint = f"did you mean '{near[0]}'? There are" if near else "use"
-            raise ValueError(f"unknown config argument '{part}': {hint} {', '.join(options)}")
+            raise settings.UserError(
+                f"unknown config argument '{part}': {hint} {', '.join(options)}"
+            )
         chosen[key] = value
     return chosen
 
@@ -77,14 +80,30 @@ def _block(block: type[settings.Block], **values) -> ml_collections.ConfigDict:
     for name, each in block.settings().items():
         value = values.pop(name) if name in values else each.default
         if value is settings.REQUIRED:
-            raise ValueError(f"the config sets no {each.key}: {each.help}")
+            raise settings.UserError(f"the config sets no {each.key}: {each.help}")
         if value is None:
             fields[name] = placeholder(each.kind)
         else:
             fields[name] = float(value) if each.kind is float else value
     if values:
         raise settings.unknown(f"setting of '{block.block}'", next(iter(values)), block.settings())
-    return ml_collections.ConfigDict(fields)
+    return ml_collections.ConfigDict(_separate(fields))
+
+
+def _separate(value: Any) -> Any:
+    """The value with a copy of each block in it, so that a change of one changes no other.
+
+    A ConfigDict keeps a dict that stands in several places, such as one optimizer of two players,
+    as one object.
+    """
+    if isinstance(value, FieldReference):
+        return FieldReference(value.get(), value.get_type())
+    if isinstance(value, ml_collections.ConfigDict):
+        fields = dict(value.items(preserve_field_references=True))
+        return ml_collections.ConfigDict(_separate(fields))
+    if isinstance(value, dict):
+        return {key: _separate(entry) for key, entry in value.items()}
+    return value
 
 
 def adam(learning_rate: float, *, b1: float = 0.5, b2: float = 0.999, decay: bool = False) -> dict:

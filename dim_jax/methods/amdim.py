@@ -165,7 +165,7 @@ def _check(terms: Sequence[str], penalty: float, clip: float | None) -> None:
         raise contracts.UserError(f"method.penalty is {penalty}; set it to 0 or more")
     if clip is not None and not clip > 0:
         raise contracts.UserError(
-            f"method.clip is {clip}; set it to the largest score, a positive number, or to none"
+            f"method.clip is {clip}; set it to the largest score, a positive number, or to None"
         )
 
 

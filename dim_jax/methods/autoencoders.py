@@ -178,5 +178,5 @@ def _check(posterior, beta, gamma, prior, discriminator) -> None:
         )
     if gamma and (prior is None or discriminator is None):
         raise contracts.UserError(
-            f"gamma is {gamma:g} and the prior or the discriminator is none; set both or gamma=0"
+            f"gamma is {gamma:g} and the prior or the discriminator is None; set both or gamma=0"
         )

@@ -11,7 +11,7 @@ Source: van den Oord et al. 2018, sections 2.3 and 3.3; Hjelm et al. 2019, secti
 Differs: no.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ def make(
     *,
     encoder: pure.Net,
     local_critic: pure.Critic,
-    bound,
+    bound: Callable[..., jax.Array],
     offsets: Sequence[int],
     negatives: str | int,
 ) -> contracts.Method:

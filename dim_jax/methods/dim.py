@@ -15,6 +15,7 @@ gradient penalty has its nominal weight, which the newest official code divides 
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ import numpy as np
 
 from dim_jax import augment, bounds, contracts, losses
 from dim_jax.bounds import divergences
-from dim_jax.losses import score_metrics
+from dim_jax.losses import priors, score_metrics
 from dim_jax.nets import pure
 
 # Purposes of the random keys of a step.
@@ -67,13 +68,13 @@ def _estimate(bound, scores: jax.Array, positives: np.ndarray, negatives: int | 
 def make(
     *,
     encoder: pure.Net,
-    bound,
+    bound: Callable[..., jax.Array],
     alpha: float,
     beta: float,
     gamma: float,
     global_critic: pure.Critic | None,
     local_critic: pure.Critic | None,
-    prior,
+    prior: priors.Prior | None,
     discriminator: pure.Net | None,
     penalty: float,
     occlusion: int | None = None,
@@ -82,7 +83,7 @@ def make(
     negatives: int | None = None,
     absolute: float = 0.0,
     relative: float = 0.0,
-    coordinates=None,
+    coordinates: Callable[[int], pure.Net] | None = None,
 ) -> contracts.Method:
     """The DIM method.
 
@@ -123,6 +124,7 @@ def make(
         critics["local"] = (beta, local_critic, "local", _flatten_map)
     tasks = {name: w for name, w in (("absolute", absolute), ("relative", relative)) if w}
     _check(critics, gamma, prior, discriminator, tasks, coordinates)
+    sampled = dict(sampled_locations=sampled_locations, sampled_globals=sampled_globals)
 
     def init(rng, batch):
         rngs = jax.random.split(rng, 6)
@@ -131,6 +133,7 @@ def make(
         modules["encoder"], state["encoder"] = encoder.init(rngs[0], images)
         taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         _check_globals(taps, gamma, tasks, sampled_globals)
+        _check_sampled(taps, sampled)
         for index, (name, (_, critic, tap, shape)) in enumerate(critics.items()):
             anchors = _globals(name, taps)[:, 0]
             modules[name], state[name] = critic.init(rngs[1 + index], anchors, shape(taps[tap]))
@@ -231,20 +234,25 @@ def _all_pairs(critic: pure.Critic, params, stats, anchors, candidates) -> jax.A
 
 
 def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
+    if not (critics or gamma or tasks):
+        raise contracts.UserError(
+            "the weights alpha, beta, gamma, absolute and relative of the method 'dim' are all 0, "
+            "so that nothing would be trained; set one of them to more than 0"
+        )
     for name, (_, critic, _, _) in critics.items():
         if critic is None:
             raise contracts.UserError(
-                f"the weight of the {name} term is not 0 and method.{name}_critic is none; set a "
+                f"the weight of the {name} term is not 0 and method.{name}_critic is None; set a "
                 f"critic or {'alpha' if name == 'global' else 'beta'}=0"
             )
     if gamma and (prior is None or discriminator is None):
         raise contracts.UserError(
-            f"gamma is {gamma} and method.prior or method.discriminator is none; "
+            f"gamma is {gamma} and method.prior or method.discriminator is None; "
             "set both or gamma=0"
         )
     if tasks and coordinates is None:
         raise contracts.UserError(
-            f"the weights of {' and '.join(tasks)} are not 0 and method.coordinates is none; set a "
+            f"the weights of {' and '.join(tasks)} are not 0 and method.coordinates is None; set a "
             "head or both weights to 0"
         )
 
@@ -254,7 +262,7 @@ def _check_globals(taps: contracts.Taps, gamma, tasks, sampled_globals) -> None:
         if sampled_globals:
             raise contracts.UserError(
                 f"sampled_globals is {sampled_globals} and the encoder has one global per image; "
-                "set method.sampled_globals to none or choose an encoder with several globals"
+                "set method.sampled_globals to None or choose an encoder with several globals"
             )
         return
     excluded = {**({"gamma": gamma} if gamma else {}), **tasks}
@@ -265,3 +273,16 @@ def _check_globals(taps: contracts.Taps, gamma, tasks, sampled_globals) -> None:
             f"needs a single vector; set {'=0, '.join(excluded)}=0 or choose an encoder with one "
             "global"
         )
+
+
+def _check_sampled(taps: contracts.Taps, counts: dict[str, int | None]) -> None:
+    there = {
+        "sampled_locations": _flatten_map(taps["local"]).shape[1],
+        "sampled_globals": _globals("local", taps).shape[1],
+    }
+    for name, count in counts.items():
+        if count and count > there[name]:
+            raise contracts.UserError(
+                f"method.{name} is {count:,} and an image has {there[name]} of them; set it to "
+                f"{there[name]} or less, or to None for all"
+            )

@@ -34,12 +34,8 @@ def make(*, encoder: pure.Net, examples: int, every: int) -> contracts.Method:
     "nat/gain": the decrease of the loss by the reassignment, 0 without one. "nat/moved": the
     fraction of the batch with a new target.
 
-    Raises: contracts.UserError: `every` or `examples` is not positive; a batch is larger than
-      `examples`.
+    Raises: contracts.UserError: a batch is larger than `examples`.
     """
-    for name, value in (("every", every), ("examples", examples)):
-        if value < 1:
-            raise contracts.UserError(f"method.{name} is {value}; set it to 1 or more")
     sphere = priors.sphere()
 
     def init(rng, batch):

@@ -7,6 +7,7 @@ that is added later needs a default under which a run of an older version contin
 Imports the standard library only, so that configs can import it.
 """
 
+from dim_jax.settings import arguments
 from dim_jax.settings.augmentation import MAGNITUDES, Augment
 from dim_jax.settings.config import (
     RENAMED_EVALUATIONS,
@@ -18,7 +19,15 @@ from dim_jax.settings.config import (
     scope,
     with_defaults,
 )
-from dim_jax.settings.definition import REQUIRED, Block, Setting, UserError, suggestion, unknown
+from dim_jax.settings.definition import (
+    REQUIRED,
+    Block,
+    Setting,
+    UserError,
+    abridged,
+    suggestion,
+    unknown,
+)
 
 __all__ = [
     "MAGNITUDES",
@@ -31,7 +40,9 @@ __all__ = [
     "Setting",
     "Train",
     "UserError",
+    "abridged",
     "all_settings",
+    "arguments",
     "flatten",
     "scope",
     "suggestion",

@@ -6,6 +6,9 @@ from typing import Any
 
 from dim_jax.settings.definition import Check
 
+_LARGEST = 2**31 - 1  # of int32
+LARGEST_SIDE = 2**14  # pixels; one image of this size is 805 MB
+
 
 def is_integer(value: Any) -> bool:
     """Whether the value is a whole number, and no boolean."""
@@ -27,10 +30,12 @@ def is_range(pair: Any, most: float = math.inf) -> bool:
     return are_numbers(pair, 2) and 0 < pair[0] <= pair[1] <= most and pair[1] < math.inf
 
 
-def at_least(least: int) -> Check:
-    """A whole number of at least `least`."""
+def at_least(least: int, most: int = _LARGEST) -> Check:
+    """An integer of at least `least` and at most `most`."""
     return Check(
-        lambda value: is_integer(value) and value >= least, f"set it to {least} or a larger integer"
+        lambda value: is_integer(value) and least <= value <= most,
+        f"set it to {least} or a larger integer",
+        most=most,
     )
 
 
@@ -40,8 +45,7 @@ def one_of(*names: str) -> Check:
 
 
 BOOLEAN = Check(lambda value: isinstance(value, bool), "set it to True or False")
-INTEGER = Check(is_integer, "set it to an integer")
-TEXT = Check(lambda value: isinstance(value, str), "set it to a text")
+TEXT = Check(lambda value: isinstance(value, str), "set it to a string")
 POSITIVE = Check(lambda value: is_number(value) and 0 < value < math.inf, "set it to more than 0")
 FRACTION = Check(
     lambda value: is_number(value) and 0 < value < 1, "set it to more than 0 and less than 1"

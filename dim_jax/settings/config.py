@@ -9,13 +9,15 @@ from dim_jax.settings.checks import (
     BLOCK,
     BOOLEAN,
     FRACTION,
-    INTEGER,
+    LARGEST_SIDE,
     POSITIVE,
     TEXT,
     at_least,
+    is_integer,
+    is_number,
     one_of,
 )
-from dim_jax.settings.definition import REQUIRED, Block, Scope, Setting, setting
+from dim_jax.settings.definition import REQUIRED, Block, Check, Scope, Setting, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Data(Block):
     )
     image_size: int | None = setting(
         None,
-        at_least(1),
+        at_least(1, LARGEST_SIDE),
         "Resize the shorter side to this length and cut out the centre. None keeps the size; all "
         "images must then share one.",
         type="int, pixels",
@@ -82,6 +84,15 @@ class Data(Block):
     worker_processes: int = setting(
         0, at_least(0), "Processes that decode when streaming.", scope="machine"
     )
+    bits: int | None = setting(
+        None,
+        Check(
+            lambda value: is_integer(value) and 8 <= value <= 16,
+            "set it to an integer from 8 to 16",
+        ),
+        "Bits in use of the images of a folder that have 16 per channel, such as 12 of a camera: "
+        "the upper 8 of them are kept. None: as many as the highest value of the set needs.",
+    )
     shortcut: str | None = setting(
         None,
         one_of("location", "value"),
@@ -121,7 +132,7 @@ class Train(Block):
         at_least(1),
         "Images per step of the complete job; must be divisible by the number of devices.",
     )
-    epochs: float = setting(REQUIRED, POSITIVE, "Length of the training.")
+    epochs: float = setting(REQUIRED, POSITIVE, "Length of the training.", scope="length")
     microbatches: int = setting(
         1,
         at_least(1),
@@ -155,6 +166,12 @@ class Train(Block):
         "others: the largest), and `encoder_best/` has its encoder.",
         scope="machine",
     )
+    init_from: str | None = setting(
+        None,
+        TEXT,
+        "A run folder or an exported encoder: start from its parameters and state, as far as they "
+        "fit, instead of random ones. The optimizers and the step start anew.",
+    )
     max_minutes: float | None = setting(
         None,
         POSITIVE,
@@ -164,6 +181,18 @@ class Train(Block):
     )
 
 
+_SEED = Check(  # JAX reads 32 bits of it
+    lambda value: is_integer(value) and 0 <= value < 2**32,
+    "set it to an integer from 0 to 4294967295",
+)
+_PUBLISHED = Check(
+    lambda value: (
+        isinstance(value, Mapping)
+        and all(isinstance(taps, Mapping) for taps in value.values())
+        and all(is_number(number) for taps in value.values() for number in taps.values())
+    ),
+    "set it to a block of numbers, such as {'mlp': {'y': 70.0}}",
+)
 _IS_BLOCK = BLOCK._replace(holds=lambda value: isinstance(value, Block))
 
 
@@ -175,7 +204,7 @@ class Config(Block):
 
     seed: int = setting(
         0,
-        INTEGER,
+        _SEED,
         "Seed of the initial parameters, the order of the images and all random draws. Runs with "
         "different seeds differ in nothing else.",
     )
@@ -195,7 +224,7 @@ class Config(Block):
     data: Data = setting(REQUIRED, _IS_BLOCK, "The images.")
     augment: Augment = setting(Augment(), _IS_BLOCK, "Random augmentation.")
     method: Mapping[str, Any] = setting(REQUIRED, BLOCK, "The method and its networks.")
-    players: Mapping[str, Any] = setting(REQUIRED, BLOCK, "One optimiser per player.")
+    players: Mapping[str, Any] = setting(REQUIRED, BLOCK, "One optimizer per player.")
     train: Train = setting(REQUIRED, _IS_BLOCK, "The training loop.")
     evals: Mapping[str, Any] = setting(
         REQUIRED,
@@ -205,7 +234,7 @@ class Config(Block):
     )
     published: Mapping[str, Any] | None = setting(
         None,
-        BLOCK,
+        _PUBLISHED,
         "Published numbers, `{evaluation: {tap: value}}`; the report shows them beside the "
         "measured ones.",
         scope="evaluation",

@@ -7,9 +7,10 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-# Whether a run folder may be continued with another value: "training" never, "evaluation" until
-# there are results, "machine" (where data lie, how long a command runs) at any time.
-Scope = Literal["training", "evaluation", "machine"]
+# Whether a run folder may be continued with another value: "training" never, "length" if
+# the training does not end before the steps that it has made, "evaluation" until there are results,
+# "machine" (where data lie, how long a command runs) at any time.
+Scope = Literal["training", "length", "evaluation", "machine"]
 REQUIRED = dataclasses.MISSING
 
 
@@ -20,28 +21,41 @@ class UserError(ValueError):
     """
 
 
-def unknown(kind: str, name: str, names: Iterable[str]) -> UserError:
+def unknown(kind: str, name: Any, names: Iterable[str]) -> UserError:
     """The error for a misspelt name: the nearest match first, then all names."""
     return UserError(f"unknown {kind} '{name}': {suggestion(name, names)}")
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
+def suggestion(name: Any, names: Iterable[str]) -> str:
     """The end of the message for a misspelt name: the nearest of the names, then all of them."""
     names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? There are" if near else "use one of"
     return f"{hint} {', '.join(names)}"
+
+
+def abridged(words: Iterable[str], shown: int) -> str:
+    """The first words of a list, with commas, and an ellipsis in the place of the others."""
+    words = [*words]
+    return ", ".join(words[:shown] + ["..."] * (len(words) > shown))
 
 
 class Check(NamedTuple):
     """The valid values of a setting, and the advice for others: the end of an error message.
 
-    names: the valid values where they are few texts, of which the nearest one is suggested.
+    names: the valid values where they are few texts, of which the nearest one is suggested. most:
+    the largest integer, where the advice for larger ones is another.
     """
 
     holds: Callable[[Any], bool]
     advice: str
     names: tuple[str, ...] = ()
+    most: int | None = None
+
+    def advise(self, value: Any) -> str:
+        """The advice for a value that is not valid."""
+        is_large = isinstance(value, int) and self.most is not None and value > self.most
+        return f"set it to at most {self.most}" if is_large else self.advice
 
 
 class Setting(NamedTuple):
@@ -67,7 +81,7 @@ class Setting(NamedTuple):
             none = ", or to None" if self.default is None else ""
             near = difflib.get_close_matches(str(value), self.check.names, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"{self.key} is {value!r}; {hint}{self.check.advice}{none}")
+            raise UserError(f"{self.key} is {value!r}; {hint}{self.check.advise(value)}{none}")
 
 
 def setting(

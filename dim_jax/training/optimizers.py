@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 
 
 def adam_l2(
@@ -48,6 +48,12 @@ def cosine(
 ) -> optax.Schedule:
     """Linear warm-up from 0 over `warmup_epochs`, then cosine decay to 0 at the last step."""
     warmup = round(warmup_epochs * steps_per_epoch)
+    if warmup and warmup >= total_steps:
+        raise contracts.UserError(
+            f"warmup_epochs is {warmup_epochs:g} and the training has "
+            f"{total_steps / steps_per_epoch:g} epochs, so that the rate would never fall; set "
+            "fewer warmup_epochs or more train.epochs"
+        )
     return optax.warmup_cosine_decay_schedule(0.0 if warmup else rate, rate, warmup, total_steps)
 
 
@@ -56,7 +62,7 @@ def multistep(
     total_steps: int,
     steps_per_epoch: int,
     *,
-    at_epochs: tuple,
+    at_epochs: tuple[float, ...],
     factor: float,
     warmup_steps: int = 0,
 ) -> optax.Schedule:
@@ -64,7 +70,11 @@ def multistep(
 
     With a linear warm-up, step t, from 0, has the fraction (t + 1) / warmup_steps of it, at most 1.
     """
-    del total_steps
+    if warmup_steps > total_steps:
+        raise contracts.UserError(
+            f"warmup_steps is {warmup_steps} and the training has {total_steps} steps; set fewer "
+            "warmup_steps or more train.epochs"
+        )
     stepwise = optax.piecewise_constant_schedule(
         rate, {round(epoch * steps_per_epoch): factor for epoch in at_epochs}
     )
@@ -74,23 +84,30 @@ def multistep(
 
 
 _SCHEDULES = {"constant": constant, "cosine": cosine, "multistep": multistep}
+OF_LENGTH = ("cosine",)  # those that depend on the number of all steps
 
 
 def schedule(
-    spec: Mapping[str, Any], rate: float, total_steps: int, steps_per_epoch: int
+    spec: Mapping[str, Any],
+    rate: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    place: str = "schedule",
 ) -> optax.Schedule:
-    """The learning rate as a function of the step, from {"name": ..., **arguments}."""
-    arguments = dict(spec)
+    """The learning rate as a function of the step, from {"name": ..., **arguments}.
+
+    Args:
+      place: the key of the block in the config, for messages.
+    """
+    arguments = dict(_block(spec, place))
     name = arguments.pop("name")
     if name not in _SCHEDULES:
         raise contracts.unknown("schedule", name, _SCHEDULES)
-    return _call(
-        f"schedule '{name}'", _SCHEDULES[name], rate, total_steps, steps_per_epoch, **arguments
-    )
+    return _call(place, "schedule", name, rate, total_steps, steps_per_epoch, **arguments)
 
 
 def player(
-    spec: Mapping[str, Any], total_steps: int, steps_per_epoch: int
+    spec: Mapping[str, Any], total_steps: int, steps_per_epoch: int, place: str = "player"
 ) -> optax.GradientTransformation:
     """The gradient transformation of one player.
 
@@ -98,13 +115,17 @@ def player(
       spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every`
         (the player is updated only in every k-th step, starting with the first one), and the
         arguments of the optimizer.
+      place: the key of the block in the config, for messages.
     """
-    arguments = dict(spec)
-    for key in ("name", "learning_rate", "schedule", "every"):
+    arguments = dict(_block(spec, place))
+    for key in ("learning_rate", "schedule", "every"):
         if key not in arguments:
             raise contracts.UserError(
                 f"a player's optimizer has no {key}; set it beside {', '.join(arguments)}"
             )
+    for key, kind in (("learning_rate", float), ("every", int)):
+        parameter = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+        settings.arguments.check(f"{place}.{key}", "player", parameter, arguments[key])
     name, every = arguments.pop("name"), arguments.pop("every")
     if name not in _OPTIMIZERS:
         raise contracts.unknown("optimizer", name, _OPTIMIZERS)
@@ -114,8 +135,9 @@ def player(
         arguments.pop("learning_rate"),
         max(total_steps // every, 1),
         max(steps_per_epoch // every, 1),
+        f"{place}.schedule",
     )
-    transformation = _call(f"optimizer '{name}'", _OPTIMIZERS[name], rate, **arguments)
+    transformation = _call(place, "optimizer", name, rate, **arguments)
     if every == 1:
         return transformation
     return optax.transforms.conditionally_mask(transformation, lambda step: step % every == 0)
@@ -126,16 +148,28 @@ def make(
 ) -> optax.GradientTransformation:
     """The transformation of all players; each receives only its part of `params`."""
     transformations = {
-        name: player(spec, total_steps, steps_per_epoch) for name, spec in players.items()
+        name: player(spec, total_steps, steps_per_epoch, f"players.{name}")
+        for name, spec in players.items()
     }
     return optax.partition(transformations, {name: name for name in players})
 
 
-def _call(what: str, function, *positional, **arguments):
-    parameters = inspect.signature(function).parameters
-    for key in arguments:
+def _block(spec: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(spec, Mapping) or "name" not in spec:
+        wanted = "a block with name, learning_rate, schedule and every"
+        if place.endswith("schedule"):
+            wanted = "a block with a name, such as constant or cosine"
+        raise contracts.UserError(f"{place} is {spec!r}; set it to {wanted}")
+    return spec
+
+
+def _call(place: str, kind: str, name: str, *positional, **arguments):
+    function = {"optimizer": _OPTIMIZERS, "schedule": _SCHEDULES}[kind][name]
+    what, parameters = f"{kind} '{name}'", inspect.signature(function).parameters
+    for key, value in arguments.items():
         if key not in parameters:
             raise contracts.unknown(f"argument of the {what}", key, parameters)
+        settings.arguments.check(f"{place}.{key}", name, parameters[key], value)
     try:
         return function(*positional, **arguments)
     except TypeError as error:

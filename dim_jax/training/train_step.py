@@ -18,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dim_jax import contracts
 from dim_jax.data import resident
-from dim_jax.training import preprocessing
+from dim_jax.training import method_contract, preprocessing
 
 # Random streams, each a function of (seed, step).
 _INIT, _LOSS, _AUGMENT = 0, 1, 2
@@ -90,6 +90,8 @@ def initial_state(
     Args:
       players: params -> the gradient transformation; it raises if players and params do not match.
       accumulate: the number of parts of a batch, above 1 only if the method is `per_example`.
+
+    Raises: contracts.UserError: the method breaks its contract (`contracts.Method`).
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
@@ -102,8 +104,7 @@ def initial_state(
 
     @functools.partial(jax.jit, compiler_options=options)
     def create(rng):
-        params, state = method.init(rng, batch)
-        _check_contract(method, params, state, batch)
+        params, state = method_contract.initialise(method, rng, batch)
         return TrainState.create(
             apply_fn=method.loss,
             params=params,
@@ -115,24 +116,6 @@ def initial_state(
     return create(rng)
 
 
-def _check_contract(method, params, state, batch) -> None:
-    step = jax.eval_shape(method.loss, params, state, batch, jax.random.key(0), 0)
-    if step.losses.keys() != params.keys():
-        raise ValueError(
-            f"the method's losses are {sorted(step.losses)} and its players {sorted(params)}; "
-            "return one loss per player"
-        )
-    before, after = (
-        jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree)
-        for tree in (state, step.state)
-    )
-    if before != after:
-        raise ValueError(
-            f"the method's state changes from {before} to {after} in a step; return the same "
-            "structure, shapes and dtypes"
-        )
-
-
 def _key(seed: int | jax.Array, stream: int, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), step)
 
@@ -142,10 +125,13 @@ def player_gradients(loss, params, *arguments) -> tuple[Mapping[str, Any], contr
 
     One forward pass and one backward pass per player, of which only the gradient of this player is
     used, so that a player's loss cannot change the parameters of other players.
+
+    Raises: contracts.UserError: `loss` returns no `Step` of scalars.
     """
 
     def all_losses(params):
         step = loss(params, *arguments)
+        method_contract.check_step(step, params)
         return step.losses, step
 
     losses, pull_back, step = jax.vjp(all_losses, params, has_aux=True)
