@@ -6,14 +6,19 @@ All become a `dataset.Dataset`; `resident` and `streaming` turn it into batches.
 
 from dim_jax import contracts, settings
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
-from dim_jax.data.facts import Facts, normalise, scaling
+from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
+from dim_jax.data.fingerprint import difference
+from dim_jax.data.image_checks import add_notes
 from dim_jax.data.seeds import seeded
 
 __all__ = [
     "Dataset",
     "Facts",
     "Split",
+    "add_notes",
     "centre",
+    "describe_classes",
+    "difference",
     "evaluated",
     "is_streamed",
     "load",
@@ -32,8 +37,8 @@ def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Data
       name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
         "imagenette/160px-v2", with its binary attributes where it has some ("celeb_a"); or
         "folder:PATH", whose images (always read as red, green, blue) lie directly in PATH (no
-        labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or validation, or
-        val).
+        labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or other usual
+        names, see `folder_layout`).
       seed: chooses which images of a folder are held out; `digits` has one fixed split.
       road, options: other settings of a config's block `data`, such as `image_size=64`
         (`settings.Data`).

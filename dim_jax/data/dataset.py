@@ -1,6 +1,7 @@
 """Data sets: images and labels of a training and a test split, and the subset for evaluations."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,13 +32,14 @@ class Dataset(NamedTuple):
     """The facts of a data set and its splits, with the keys "train" and "test".
 
     road: a phrase that says where training images come from, and why. notes: sentences for the
-    results.
+    results. fingerprint: what a run that is continued compares (see `fingerprint`); None = nothing.
     """
 
     facts: facts.Facts
     splits: dict[str, Split]
     road: str = "resident"
     notes: tuple[str, ...] = ()
+    fingerprint: dict[str, Any] | None = None
 
 
 def is_streamed(split: Split) -> bool:
@@ -74,9 +76,8 @@ def centre(dataset: Dataset, size: int | None) -> Dataset:
         name: split._replace(images=split.images[:, top : top + size, left : left + size])
         for name, split in dataset.splits.items()
     }
-    return dataset._replace(
-        facts=dataset.facts._replace(shape=(size, size, channels)), splits=splits
-    )
+    cropped = dataset.facts._replace(shape=(size, size, channels), uncropped=dataset.facts.shape)
+    return dataset._replace(facts=cropped, splits=splits)
 
 
 def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = None) -> Dataset:
@@ -93,7 +94,7 @@ def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = Non
     train = splits["train"]
     count = len(train.images)
     if limit is None:
-        limit = count if memory.fits(int(np.prod(train.images.shape))) else _EVALUATED
+        limit = count if memory.fits(math.prod(train.images.shape)) else _EVALUATED
     if limit < count:
         rows = np.random.RandomState(0).permutation(count)[:limit]
         splits["train"] = select(train, np.sort(rows))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dim_jax.data import dataset, facts, holdout, pixels
+from dim_jax.data import dataset, facts, fingerprint, holdout, pixels
 
 
 def load(image_size: int | None, test_fraction: float) -> dataset.Dataset:
@@ -29,4 +29,5 @@ def load(image_size: int | None, test_fraction: float) -> dataset.Dataset:
             "train": dataset.Split(images[train], labels[train]),
             "test": dataset.Split(images[test], labels[test]),
         },
+        fingerprint=fingerprint.of("digits", classes, {"train": len(train), "test": len(test)}),
     )

@@ -1,5 +1,6 @@
 """Facts of data sets: the table of channel statistics, and the scaling of pixels by them."""
 
+import unicodedata
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ class Facts(NamedTuple):
 
     shape: (h, w, c) of every image. classes: the names, None = no labels. mean and std: one
     number per channel of pixels in [0, 1], None = unknown. attributes: the names of the binary
-    attributes of every image, None = there are none.
+    attributes of every image, None = there are none. uncropped: `shape` before `dataset.centre`,
+    None = the images are not cropped. bits: in use of the channels of 16-bit images, None = there
+    are none.
     """
 
     name: str
@@ -21,6 +24,8 @@ class Facts(NamedTuple):
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     attributes: tuple[str, ...] | None = None
+    uncropped: tuple[int, int, int] | None = None
+    bits: int | None = None
 
 
 class Statistics(NamedTuple):
@@ -112,6 +117,22 @@ def statistics(name: str, channels: int) -> tuple[tuple[float, ...], ...] | tupl
     return entry.mean, entry.std
 
 
+def describe_classes(classes: tuple[str, ...] | None, shown: int = 12) -> str:
+    """The number and the names of the classes, the first and the last if there are many."""
+    if classes is None:
+        return "none, the images have no labels"
+    names = [printable(name) for name in classes]
+    if len(names) > shown:
+        names = [*names[: shown - 1], "...", names[-1]]
+    return f"{len(classes):,} ({', '.join(names)})"
+
+
+def printable(name: str) -> str:
+    """The name, in quotes if it has control characters or a space at its start or end."""
+    control = any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name)
+    return repr(name) if control or name != name.strip() else name
+
+
 def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The (mean, std) per channel for `normalise`, for pixels in [0, 1].
 
@@ -143,4 +164,6 @@ def normalise(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> A
     """
     if not np.issubdtype(images.dtype, np.floating):
         images = images.astype(np.float32) / np.float32(255)
-    return (images - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    shape = (1,) * (images.ndim - 1) + (-1,)
+    mean, std = (np.reshape(np.asarray(numbers, np.float32), shape) for numbers in (mean, std))
+    return (images - mean) / std

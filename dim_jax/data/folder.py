@@ -3,35 +3,37 @@
 import dataclasses
 import os
 import pathlib
+import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from dim_jax import contracts, settings
-from dim_jax.data import facts, holdout, pixels, sources
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_TEST_FOLDERS = ("test", "validation", "val")
-
-
-class _Listing(NamedTuple):
-    """The sorted image files below one folder, and the class of each (None = no classes)."""
-
-    files: list[pathlib.Path]
-    classes: list[str] | None
+from dim_jax.data import (
+    facts,
+    fingerprint,
+    folder_layout,
+    folder_listing,
+    holdout,
+    image_files,
+    pixels,
+    sources,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """The image files of one split: a `sources.Source`. image_size: None = all have one size."""
+    """The image files of one split: a `sources.Source`.
+
+    image_size: None = all have one size. bits: of 16-bit images, see `image_files.decode`.
+    """
 
     files: list[pathlib.Path]
     names: tuple[str, ...]
     labels: np.ndarray
     shape: tuple[int, int, int]
     image_size: int | None
+    bits: int | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -48,7 +50,7 @@ class Files:
         return self.labels[list(rows)], np.zeros((len(rows), 0), np.int8)
 
     def _load(self, file: pathlib.Path) -> np.ndarray:
-        image = _decode(file, self.image_size)
+        image = image_files.decode(file, self.image_size, self.bits)
         if self.image_size:
             image = pixels.fit(image, self.image_size)
         if image.shape != self.shape:
@@ -65,139 +67,103 @@ def open_(block: settings.Data, seed: int) -> sources.Opened:
 
     Raises:
       UserError: no such folder; no images in it; images beside class folders; fewer than two
-        images. Reading raises it for a broken image, and without image_size for one of another
+        images; splits or classes that are not clear; what `folder_listing` and `image_files`
+        refuse. Reading raises it for a broken image, and without image_size for one of another
         size.
     """
-    path, size = block.name.removeprefix("folder:"), block.image_size
+    root, size = _root(block), block.image_size
+    layout = folder_layout.layout(root, block.train_split, block.test_split)
+    ignored = folder_listing.Ignored()
+    folders = [folder for folder in (layout.train, layout.test) if folder is not None]
+    listings = [folder_listing.images(folder, ignored) for folder in folders]
+    classes = _class_names(folders, listings)
+    images = [image for listing in listings for image in listing]
+    if len(images) < 2:
+        raise contracts.UserError(f"{root} holds a single image, {images[0].path.name}: add more")
+    files = np.array([image.path for image in images])
+    names = np.array([file.relative_to(root).as_posix() for file in files], object)
+    sizes = np.array([image.size for image in images])
+    codes = {name: code for code, name in enumerate(classes or ())}
+    labels = np.array([codes.get(image.label, -1) for image in images], np.int32)
+    if len(listings) == 2:
+        rows = np.split(np.arange(len(images)), [len(listings[0])])
+    else:
+        rows = holdout.hold_out_by_name(names, labels, block.test_fraction, seed)
+    bits, notes = _survey(files, block)
+    if classes is None and images[0].label is not None:
+        only = facts.printable(images[0].label)
+        notes.append(f"All images are of one class ({only}), so they have no labels.")
+    shape = (size, size, 3) if size else image_files.decode(files[0], None, bits).shape
+    opened, listed = {}, {}
+    for role, part in zip(("train", "test"), rows, strict=True):
+        paths, named = files[part].tolist(), tuple(names[part].tolist())
+        opened[role] = Files(paths, named, labels[part], shape, size, bits)
+        listed[role] = (named, sizes[part].tolist())
+    return sources.Opened(
+        facts.Facts(block.name, shape, classes, None, None, bits=bits),
+        opened,
+        fingerprint.of_files(block.name, classes, listed, bits),
+        (*layout.notes, *ignored.describe(root), *notes),
+    )
+
+
+def _root(block: settings.Data) -> pathlib.Path:
+    """The folder that the setting `data.name` names."""
+    path = block.name.removeprefix("folder:")
     root = pathlib.Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
+    folder_listing.check_name(root)
     if not path or not root.is_dir():
         raise contracts.UserError(
             f"the folder {path or '(nothing after folder:)'} does not exist: set data.name to "
             "folder:PATH with the path of a folder of images"
         )
-    folders = _split_folders(root, block.train_split, block.test_split)
-    listings = [_list(folder) for folder in folders]
-    classes = _class_names(folders, listings)
-    files = [file for listing in listings for file in listing.files]
-    if len(files) < 2:
-        raise contracts.UserError(f"{root} holds a single image, {files[0].name}: add more")
-    labels = np.full(len(files), -1, np.int32)
-    if classes is not None:
-        codes = {name: code for code, name in enumerate(classes)}
-        labels[:] = [codes[name] for listing in listings for name in listing.classes or ()]
-    if len(listings) == 2:
-        rows = np.split(np.arange(len(files)), [len(listings[0].files)])
-    else:
-        rows = holdout.hold_out(labels, block.test_fraction, seed)
-    shape = (size, size, 3) if size else _decode(files[0], None).shape
-    opened = {}
-    for role, chosen in zip(("train", "test"), rows, strict=True):
-        part = [files[row] for row in chosen]
-        names = tuple(file.relative_to(root).as_posix() for file in part)
-        opened[role] = Files(part, names, labels[chosen], shape, size)
-    return sources.Opened(facts.Facts(block.name, shape, classes, None, None), opened)
+    return root
 
 
-def _split_folders(
-    root: pathlib.Path, train_split: str | None, test_split: str | None
-) -> list[pathlib.Path]:
-    """[train, test], or one folder if test images are to be held out."""
-    for key, name in (("train_split", train_split), ("test_split", test_split)):
-        if name is not None and not (root / name).is_dir():
-            raise contracts.UserError(
-                f"data.{key} is {name} and {root / name} is not a folder: name a sub-folder of "
-                f"{root}"
-            )
-    present = [folder.name for folder in _sub_folders(root)]
-    test = test_split or next((name for name in _TEST_FOLDERS if name in present), None)
-    # A lone `train` among other folders may be a class (bus, car, train).
-    if train_split is None and "train" in present and (test or present == ["train"]):
-        train_split = "train"
-    if train_split is None:
-        if test_split is not None:
-            raise contracts.UserError(
-                f"data.test_split is {test_split} and {root} has no folder train: set "
-                "data.train_split to the sub-folder to train on"
-            )
-        return [root]
-    return [root / train_split, root / test] if test else [root / train_split]
-
-
-def _sub_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-
-
-def _list(folder: pathlib.Path) -> _Listing:
-    """The images of one folder, flat or with one sub-folder per class (of any depth)."""
-    direct = sorted(path for path in folder.iterdir() if _is_image(path))
-    nested = [(path, sub.name) for sub in _sub_folders(folder) for path in _images_below(sub)]
-    if direct and nested:
-        raise contracts.UserError(
-            f"{folder} holds images ({direct[0].name}) beside sub-folders of images "
-            f"({nested[0][1]}): keep all of them in it, or each in the sub-folder of its class"
+def _survey(files: Sequence[pathlib.Path], block: settings.Data) -> tuple[int | None, list[str]]:
+    """The bits of the 16-bit images, None if there are none, and notes on what is read."""
+    threads = sources.thread_count(block.worker_threads)
+    survey, notes, bits = image_files.survey(files, threads), [], None
+    if survey.several:
+        files_read = folder_listing.count(len(survey.several), "file")
+        notes.append(
+            f"{files_read} with several images (such as {survey.several[0].name}): the first of "
+            "each is read."
         )
-    if not direct and not nested:
-        raise contracts.UserError(
-            f"no images in {folder}: add files that end in {', '.join(EXTENSIONS)}"
+    if survey.deep:
+        origin, bits = "as data.bits says", block.bits
+        if bits is None:
+            highest, bits = image_files.bits(survey.deep, threads)
+            origin = f"the highest value is {highest:,}"
+        notes.append(
+            f"{len(survey.deep):,} of {len(files):,} images have 16 bits per channel, of which "
+            f"{bits} are in use ({origin}): values 0 to {2**bits - 1:,} become 0 to 255."
         )
-    if direct:
-        return _Listing(direct, None)
-    return _Listing([path for path, _ in nested], [name for _, name in nested])
+    return bits, notes
 
 
-def _is_image(path: pathlib.Path) -> bool:
-    hidden = path.name.startswith(".")
-    return not hidden and path.suffix.lower() in EXTENSIONS and path.is_file()
-
-
-def _images_below(folder: pathlib.Path) -> list[pathlib.Path]:
-    images = []
-    for parent, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        images += [path for name in files if _is_image(path := pathlib.Path(parent, name))]
-    return sorted(images)
-
-
-def _class_names(folders: list[pathlib.Path], listings: list[_Listing]) -> tuple[str, ...] | None:
+def _class_names(
+    folders: list[pathlib.Path], listings: list[list[folder_listing.Image]]
+) -> tuple[str, ...] | None:
     """The sorted class names of the training images; None if there are fewer than two."""
-    train, test = listings[0], listings[-1]
-    if (train.classes is None) != (test.classes is None):
-        flat, nested = folders if train.classes is None else folders[::-1]
+    train, test = ({image.label for image in listing} for listing in (listings[0], listings[-1]))
+    if (None in train) != (None in test):
+        flat, nested = folders if None in train else folders[::-1]
         raise contracts.UserError(
             f"{nested} has a sub-folder per class and {flat} has none: arrange both in the same way"
         )
-    if train.classes is None or test.classes is None:
+    if None in train:
         return None
-    unknown = sorted(set(test.classes) - set(train.classes))
+    unknown = sorted(test - train)
     if unknown:
+        alike = {unicodedata.normalize("NFC", name) for name in train}
+        if unicodedata.normalize("NFC", unknown[0]) in alike:
+            raise contracts.UserError(
+                f"the class {unknown[0]} in {folders[-1]} and the one in {folders[0]} have names "
+                "of the same letters in two Unicode forms (NFC and NFD): rename one of them"
+            )
         raise contracts.UserError(
             f"the class {unknown[0]} in {folders[-1]} has no images in {folders[0]}: add some or "
             "remove it"
         )
-    classes = tuple(sorted(set(train.classes)))
-    return classes if len(classes) > 1 else None
-
-
-def _decode(file: pathlib.Path, image_size: int | None) -> np.ndarray:
-    """The upright image u8[h,w,3]. Pillow is used because it detects truncated files."""
-    try:
-        with Image.open(file) as image:
-            if image_size:  # a JPEG may decode at 1/2, 1/4 or 1/8: much faster for photographs
-                image.draft("RGB", (2 * image_size, 2 * image_size))
-            return _rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-        raise contracts.UserError(
-            f"{file} is not a readable image ({error}): repair or remove it"
-        ) from error
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    """RGB pixels u8[h,w,3]: grey is repeated, transparency dropped, 16 bits truncated to 8."""
-    if image.mode.startswith("I"):
-        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"))
+    return tuple(sorted(train)) if len(train) > 1 else None

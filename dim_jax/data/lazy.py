@@ -1,5 +1,7 @@
 """Lazy arrays for streamed splits: images and labels on disk that are decoded when indexed."""
 
+import math
+
 import numpy as np
 
 from dim_jax import contracts
@@ -60,7 +62,7 @@ class Images:
         return Images(self.source, self.worker_threads, self.rows, window)
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
-        needed = len(rows) * int(np.prod(self.source.shape))
+        needed = len(rows) * math.prod(self.source.shape)
         if not memory.fits(needed):
             raise contracts.UserError(
                 f"{len(rows):,} images are needed at once, decoded {memory.size(needed)}, and "

@@ -1,5 +1,6 @@
 """Decoding and resizing of images to uint8 pixels of one size."""
 
+import math
 import os
 
 import cv2
@@ -58,7 +59,7 @@ def allocate(count: int, shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
       UserError: the array is larger than this machine's memory.
     """
-    needed = count * int(np.prod(shape))
+    needed = count * math.prod(shape)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory:
         raise contracts.UserError(

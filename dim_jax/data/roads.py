@@ -1,8 +1,8 @@
 """The two roads (`data.road`) of a data set: resident in memory, or streaming from disk."""
 
-import numpy as np
+import math
 
-from dim_jax.data import dataset, lazy, memory, sources
+from dim_jax.data import dataset, fingerprint, lazy, memory, sources
 
 
 def take(opened: sources.Opened, road: str, worker_threads: int | None) -> dataset.Dataset:
@@ -14,14 +14,19 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
     Raises:
       UserError: an image that cannot be read; images that do not fit in memory.
     """
-    needed = len(opened.sources["train"]) * int(np.prod(opened.facts.shape))
+    needed = len(opened.sources["train"]) * math.prod(opened.facts.shape)
     streamed = road == "streaming" or (road == "auto" and not memory.fits(needed))
+    counts = {role: len(source) for role, source in opened.sources.items()}
+    facts = opened.facts
+    identity = opened.fingerprint or fingerprint.of(facts.name, facts.classes, counts)
     if not streamed:
         reason = f"resident: {memory.size(needed)}" + (" fit in memory" if road == "auto" else "")
         return dataset.Dataset(
-            opened.facts,
+            facts,
             {role: _load(source, worker_threads) for role, source in opened.sources.items()},
             reason,
+            opened.notes,
+            identity,
         )
     reason = f"streamed from disk: decoded {memory.size(needed)}"
     reason += ", as data.road asks" if road == "streaming" else f", and {memory.describe_limit()}"
@@ -29,7 +34,7 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
     for role, source in opened.sources.items():
         images = lazy.Images(source, worker_threads)
         splits[role] = dataset.Split(images, lazy.Labels(images), source.names)
-    return dataset.Dataset(opened.facts, splits, reason)
+    return dataset.Dataset(facts, splits, reason, opened.notes, identity)
 
 
 def _load(source: sources.Source, worker_threads: int | None) -> dataset.Split:

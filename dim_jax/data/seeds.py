@@ -4,6 +4,7 @@ Source: Dosovitskiy et al. 2014 (Exemplar-CNN), section 2: patches of 32x32 pixe
   of unlabelled images, with probability proportional to the mean squared gradient.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -80,11 +81,11 @@ def seeded(
     origin = f"of {sources:,} of the {len(train.images):,} training images of {data.facts.name}"
     margin = f", with {context} pixels around them" if context else ""
     note = f"Trained on {seeds:,} patches of {sides[0]}x{sides[1]} pixels{margin}, {origin}."
-    return dataset.Dataset(
-        data.facts._replace(shape=images.shape[1:]),
-        {**data.splits, "train": _make_split(train, drawn.image, images)},
-        f"{data.road}; trained on {seeds:,} patches {origin}",
-        (note,),
+    return data._replace(
+        facts=data.facts._replace(shape=images.shape[1:]),
+        splits={**data.splits, "train": _make_split(train, drawn.image, images)},
+        road=f"{data.road}; trained on {seeds:,} patches {origin}",
+        notes=(note,),
     )
 
 
@@ -120,7 +121,7 @@ def _draw(images, rows: np.ndarray, sides, count: int, random: np.random.Generat
 
 def _gradients(images, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields positions of images and their squared gradients f64[n,h,w], in chunks."""
-    size = max(1, _PIXELS // int(np.prod(images.shape[1:3])))
+    size = max(1, _PIXELS // math.prod(images.shape[1:3]))
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
         yield chunk, squared_gradient(images[chunk])
@@ -165,7 +166,7 @@ def _positions(count: int, step: int, images: int, random: np.random.Generator) 
 
 def _crop(images, drawn: _Places, sides, context: int, into: np.ndarray) -> None:
     """Writes the patches with their margins to `into`; reads each image once, in chunks."""
-    size = max(1, _PIXELS // int(np.prod(images.shape[1:3])))
+    size = max(1, _PIXELS // math.prod(images.shape[1:3]))
     margins = ((context, context), (context, context), (0, 0))
     rows, source = np.unique(drawn.image, return_inverse=True)
     for start in range(0, len(rows), size):

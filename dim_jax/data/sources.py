@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent import futures
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,10 +39,15 @@ class Source(Protocol):
 
 
 class Opened(NamedTuple):
-    """A data set before its images are read: facts, and the sources "train" and "test"."""
+    """A data set before its images are read: facts, and the sources "train" and "test".
+
+    fingerprint, notes: as in `dataset.Dataset`.
+    """
 
     facts: facts.Facts
     sources: dict[str, Source]
+    fingerprint: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def thread_count(worker_threads: int | None) -> int:

@@ -157,7 +157,9 @@ def _pipeline(settings: Settings, first: int) -> Any:
 
 
 def _initialise_worker(number: int, workers: int) -> None:
-    """Workers compute orders on the CPU and ignore Ctrl-C, on which the run saves first."""
+    """Workers compute orders on the CPU and ignore Ctrl-C and hang-ups: the run saves first."""
     del number, workers
     jax.config.update("jax_platforms", "cpu")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

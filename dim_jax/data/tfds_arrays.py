@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dim_jax import contracts, settings
-from dim_jax.data import facts, pixels, sources, tfds_disk
+from dim_jax.data import facts, fingerprint, pixels, sources, tfds_disk
 
 _ATTRIBUTES = "attributes"
 
@@ -99,7 +99,12 @@ def open_(block: settings.Data) -> sources.Opened:
     }
     mean, std = facts.statistics(name, channels)
     classes = tuple(builder.info.features[label].names) if label else None
-    return sources.Opened(facts.Facts(name, shape, classes, mean, std, attributes), opened)
+    counts = {role: len(records) for role, records in opened.items()}
+    return sources.Opened(
+        facts.Facts(name, shape, classes, mean, std, attributes),
+        opened,
+        fingerprint.of(builder.info.full_name, classes, counts),
+    )
 
 
 def _feature_keys(name: str, info: Any) -> tuple[str, str | None]:

@@ -80,3 +80,14 @@ def test_table_is_the_customary_one(name):
     np.testing.assert_allclose(
         facts.statistics(name, len(PRINTED[name][0])), PRINTED[name], atol=6e-5
     )
+
+
+def test_classes_in_words():
+    assert facts.describe_classes(("cat", "dog")) == "2 (cat, dog)"
+    assert facts.describe_classes(None) == "none, the images have no labels"
+    odd = facts.describe_classes(
+        ("a\nb", " c", "d ", "e\x1b[1m", "f\u2028", "g h", "it's", "é\u200d")
+    )
+    assert odd == "8 ('a\\nb', ' c', 'd ', 'e\\x1b[1m', 'f\\u2028', g h, it's, é\u200d)"
+    many = facts.describe_classes(tuple(f"c{i}" for i in range(1000)))
+    assert many == "1,000 (c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, ..., c999)"

@@ -35,3 +35,32 @@ def test_the_permutation_is_pinned():
 def test_small_sets_leave_something_on_both_sides(labels, held):
     train, test = holdout.hold_out(np.array(labels), 0.2, seed=0)
     assert len(test) == held and len(train) == len(labels) - held
+
+
+def held_out(names, seed=0) -> set[str]:
+    labels = np.array([{"c": 0, "d": 1}[name[0]] for name in names])
+    train, test = holdout.hold_out_by_name(names, labels, 0.2, seed)
+    assert sorted([*train, *test]) == list(range(len(names)))
+    return {names[row] for row in test}
+
+
+NAMES = [f"c/{i}" for i in range(50)] + [f"d/{i}" for i in range(10)]
+
+
+def test_by_name_the_share_of_each_class():
+    chosen = held_out(NAMES)
+    assert sum(name[0] == "c" for name in chosen) == 10 and len(chosen) == 12
+    assert held_out(NAMES[::-1]) == chosen  # whatever the order
+    assert held_out(NAMES, seed=1) != chosen
+
+
+def test_by_name_one_image_more_moves_at_most_one_other():
+    before = held_out(NAMES)
+    for new in range(50, 80):
+        moved = (held_out([f"c/{new}", *NAMES]) ^ before) - {f"c/{new}"}
+        assert len(moved) <= 1 and not any(name.startswith("d") for name in moved)
+
+
+def test_the_hash_of_names_is_pinned():
+    # Written down: another hash would change the test images of everybody's folders.
+    assert held_out([f"c/{i}.png" for i in range(10)]) == {"c/8.png", "c/9.png"}

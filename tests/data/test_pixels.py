@@ -81,6 +81,7 @@ def test_the_centre_is_kept(upright, scale):
     np.testing.assert_array_equal(pixels.fit(picture, 4), np.full((4, 4, 1), 200))
 
 
-def test_more_than_the_memory():
+@pytest.mark.parametrize("side", [1000, 2**31])  # the second product has more than 64 bits
+def test_more_than_the_memory(side):
     with pytest.raises(contracts.UserError, match=r"GiB.*smaller data\.image_size"):
-        pixels.allocate(10**9, (1000, 1000, 3))
+        pixels.allocate(10**9, (side, side, 3))

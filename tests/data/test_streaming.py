@@ -1,5 +1,6 @@
 """Batches from disk: those of the resident road, from any step, for any process, by any worker."""
 
+import dataclasses
 import io
 import json
 
@@ -74,6 +75,11 @@ def test_the_state_of_the_iterator_is_json_and_continues_in_the_middle_of_an_epo
         next(stream)
     stream.close()
     same(batches(records, 9, 20, saved), rest)
+    shorter = streaming.Stream(dataclasses.replace(settings(records), total_steps=9), 2)
+    for _ in range(7):
+        next(shorter)
+    same(batches(records, 9, 20, json.loads(json.dumps(shorter.state()))), rest)
+    shorter.close()
     # One that belongs to another set-up: the step says all.
     same(batches(records, 9, 20, {**saved, "worker_processes": 3}), rest)
     with pytest.raises(RuntimeError, match="the input is at step 9 and training at 10"):

@@ -47,6 +47,17 @@ def test_arrays_equal_what_was_written(write_tfds, shape):
     assert loaded.splits["train"].labels.dtype == np.int32
 
 
+def test_the_fingerprint_has_the_version_that_was_read(write_tfds):
+    splits = {"train": _examples(_images(4, (4, 4, 3)), range(4)), "test": []}
+    splits["test"] = splits["train"][:1]
+    for version in ("1.0.0", "1.2.0"):
+        root = str(write_tfds("shapes", splits, (4, 4, 3), tuple("abcd"), version))
+        content = data.load("shapes", data_dir=root, road="streaming").fingerprint
+        assert content["name"] == f"shapes/{version}"
+        assert content["images"] == {"train": 4, "test": 1}
+        assert content["classes"] == ["a", "b", "c", "d"]
+
+
 def test_split_expressions_and_names(write_tfds):
     images = _images(10, (4, 4, 3))
     splits = {"train": _examples(images[:6], range(6)), "extra": _examples(images[6:], range(4))}

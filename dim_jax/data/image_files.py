@@ -1,0 +1,165 @@
+"""Decoding of image files by Pillow, with one scale for all images of 16 bits per channel."""
+
+import pathlib
+from collections.abc import Sequence
+from concurrent import futures
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from dim_jax import contracts
+
+# Kinds whose header is read: the others have 8 bits per channel and one image per file.
+_SURVEYED = (".png", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".webp")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Survey(NamedTuple):
+    """The files with 16 bits per channel, and those that hold several images."""
+
+    deep: list[pathlib.Path]
+    several: list[pathlib.Path]
+
+
+def survey(files: Sequence[pathlib.Path], threads: int) -> Survey:
+    """Reads the headers of the kinds of file that may have 16 bits or several images.
+
+    Raises:
+      UserError: a file that is not an image, or has pixels of type float.
+    """
+    files = [file for file in files if file.suffix.lower() in _SURVEYED]
+    parts = [files[start : start + 256] for start in range(0, len(files), 256)]
+    with futures.ThreadPoolExecutor(threads) as pool:
+        headers = [header for part in pool.map(_headers, parts) for header in part]
+    return Survey(
+        *(
+            [file for file, header in zip(files, headers, strict=True) if header[part]]
+            for part in range(2)
+        )
+    )
+
+
+def bits(deep: Sequence[pathlib.Path], threads: int) -> tuple[int, int]:
+    """The highest value in files with 16 bits per channel, and the bits that hold it.
+
+    These are the least of 8, 10, 12, 14 and 16, which are the depths of cameras and scanners.
+
+    Raises:
+      UserError: an image that cannot be read.
+    """
+    with futures.ThreadPoolExecutor(threads) as pool:
+        highest = max(pool.map(lambda file: int(_open(file, _deep_pixels).max()), deep))
+    needed = max(8, highest.bit_length())
+    return highest, needed + needed % 2
+
+
+def decode(file: pathlib.Path, image_size: int | None, bits: int | None) -> np.ndarray:
+    """The upright image u8[h,w,3]; grey is repeated, transparency dropped.
+
+    Args:
+      image_size: the size to which it will be resized; None = none.
+      bits: of the channels of a 16-bit image, of which the upper 8 are kept; higher values become
+        white.
+
+    Raises:
+      UserError: an image that is not readable, or whose pixels are floats.
+    """
+
+    def read(file: pathlib.Path, image: Image.Image) -> np.ndarray:
+        if image_size:  # a JPEG may decode at 1/2, 1/4 or 1/8: much faster for photographs
+            image.draft("RGB", (2 * image_size, 2 * image_size))
+        if not _is_deep(image):
+            return _rgb(ImageOps.exif_transpose(image))
+        if bits is None:
+            raise contracts.UserError(
+                f"{file} is a {image.format} file with 16 bits per channel: give it the extension "
+                "of its kind, or set data.bits to the number of bits in use, such as 12"
+            )
+        pixels = np.minimum(_deep_pixels(file, image) >> (bits - 8), 255).astype(np.uint8)
+        return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+    return _open(file, read)
+
+
+def _open(file: pathlib.Path, read):
+    """`read(file, image)` of the open image; whatever decoders raise becomes one UserError."""
+    try:
+        # Pillow, as it detects truncated files.
+        with Image.open(file) as image:
+            if image.mode == "F":
+                raise contracts.UserError(
+                    f"{file} has pixels of type float, whose scale is not known: convert it to 8 "
+                    "or 16 bits per channel"
+                )
+            return read(file, image)
+    except (contracts.UserError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise contracts.UserError(
+            f"{file} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, the most that are read "
+            "of an image: save it smaller, or cut it into parts"
+        ) from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
+        if isinstance(error, OSError) and error.errno:  # of the system, not of a decoder
+            raise contracts.UserError(
+                f"{file} cannot be read ({error.strerror}): restore it, or change its permissions"
+            ) from error
+        raise contracts.UserError(
+            f"{file} is not a readable image ({error}): repair or remove it"
+        ) from error
+
+
+def _headers(files: Sequence[pathlib.Path]) -> list[tuple[bool, bool]]:
+    return [_header(file) for file in files]
+
+
+def _header(file: pathlib.Path) -> tuple[bool, bool]:
+    """Whether a file has 16 bits per channel, and whether it holds several images."""
+    if file.suffix.lower() == ".png":
+        try:
+            with file.open("rb") as opened:
+                start = opened.read(128)  # a third of the time of Pillow
+        except OSError:
+            start = b""
+        if start.startswith(_PNG) and len(start) > 24 and start[24] <= 8 and b"acTL" not in start:
+            return False, False
+    return _open(file, lambda _, image: (_is_deep(image), getattr(image, "is_animated", False)))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a file has more than 8 bits per channel; Pillow reads colours as 8 bits anyway."""
+    if image.mode.startswith("I"):
+        return True
+    if image.format == "PPM" and image.tile:
+        arguments = image.tile[0][3]  # the mode and the highest value, if it is not 255
+        return isinstance(arguments, tuple) and arguments[-1] > 255
+    return image.format in ("PNG", "TIFF") and ";16" in str(image.tile)
+
+
+def _deep_pixels(file: pathlib.Path, image: Image.Image) -> np.ndarray:
+    """The upright image [h,w] or [h,w,3] with all its bits, values from 0 to 65,535."""
+    image.load()
+    if image.mode.startswith("I"):
+        pixels = np.asarray(ImageOps.exif_transpose(image))
+    else:
+        encoded = np.fromfile(file, np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if pixels is None or pixels.dtype != np.uint16:
+            raise ValueError(f"16 bits per channel in the mode {image.mode}")
+        pixels = pixels[:, :, ::-1]
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high >= 2**16:
+        raise contracts.UserError(
+            f"{file} has values from {low:,} to {high:,}: convert it to 8 or 16 bits per channel, "
+            "without a sign"
+        )
+    return pixels
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """RGB pixels u8[h,w,3]: grey is repeated, transparency dropped."""
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
