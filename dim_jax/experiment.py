@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
-import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,55 +11,13 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dim_jax import build, contracts, data, profiling, report, run_metadata, settings
+from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
 from dim_jax.evaluate import cache, reference_representations, suite
 from dim_jax.nets import products
 from dim_jax.processes import distributed, memory_usage
 from dim_jax.rundir import checkpoint, lock, writing
 from dim_jax.rundir.workdir import Workdir
-from dim_jax.training import microbatching, preprocessing, train_step, trainer
-
-_SAVED = "the checkpoints stay as they are"
-
-
-class Outputs:
-    """The rows and lines of a training run: metrics.jsonl, TensorBoard and the console."""
-
-    def __init__(self, folder: Workdir, console: report.Console):
-        self._folder = folder
-        self._console = console
-        self._enabled = distributed.is_first()
-        self._exit = contextlib.ExitStack()
-        self._jsonl = report.JsonlWriter(folder.metrics, enabled=self._enabled)
-        self.log = console.log
-
-    def begin(self, step: int, plan: trainer.Plan) -> Mapping[str, Any]:
-        """Drops rows after `step`, opens the writers, returns the last row that remains."""
-        with writing.explain_full_disk("the metrics", self._folder.metrics):
-            self._jsonl.truncate_after(step)
-        with writing.explain_full_disk("the TensorBoard events", self._folder.tensorboard):
-            self._tensorboard = report.TensorBoardWriter(
-                self._folder.tensorboard, enabled=self._enabled, resume_step=step
-            )
-        self._progress = self._exit.enter_context(self._console.progress(plan.total_steps, step))
-        rows = report.read_rows(self._folder.metrics)
-        return rows[-1] if rows else {}
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Writes one row of metrics everywhere."""
-        with writing.explain_full_disk("the metrics", self._folder.metrics, advice=_SAVED):
-            self._jsonl.append(row)
-        with writing.explain_full_disk(
-            "the TensorBoard events", self._folder.tensorboard, advice=_SAVED
-        ):
-            self._tensorboard.append(row)
-        self._progress.update(row["step"], row)
-
-    def close(self) -> None:
-        """Ends the progress bar and closes the files."""
-        self._exit.close()
-        self._jsonl.close()
-        self._tensorboard.close()
+from dim_jax.training import continuation, microbatching, preprocessing, train_step, trainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,18 +64,35 @@ class Experiment:
         """The method at the parameters of a train state."""
         return freeze(self.method, state.params, state.state, self.prepared)
 
-    def train(self, folder: Workdir, outputs: Outputs, recorder=None) -> trainer.Loop:
+    @functools.cached_property
+    def start(self) -> tuple[train_step.TrainState, str]:
+        """The train state at step 0, and a line on what of it is of another run ("" = nothing).
+
+        Raises: UserError for a `train.init_from` that is not usable.
+        """
+        run = self.config.train.init_from
+        return continuation.start_from(self.initial, run) if run else (self.initial, "")
+
+    def train(self, folder: Workdir, writers: outputs.Outputs, recorder=None) -> trainer.Loop:
         """Trains to the last step, from the newest checkpoint of the folder if it has one.
 
         Raises: as `trainer.Loop.run`.
         """
-        block = self.config.train
+        block, config = self.config.train, dataclasses.asdict(self.config)
+
+        def start():
+            state, line = self.start
+            vars(self).pop("start")  # else it would fill device memory during the training
+            writers.log(line)
+            return state
+
         loop = trainer.Loop.of(
             *(self.initial, self.config, self.training_data.splits["train"], self.prepared),
             self.durations,
-            checkpoint.Checkpoints(folder.checkpoints, block.keep, block.keep_best),
-            outputs,
+            checkpoint.Checkpoints(folder.checkpoints, block.keep, block.keep_best, config),
+            writers,
             recorder=recorder,
+            start=start if block.init_from else None,
         )
         loop.run()
         return loop
@@ -141,7 +114,7 @@ def train_and_evaluate(
 
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged; another
-        command runs in the folder; the disk is full.
+        command runs in the folder; something could not be written.
       trainer.Stopped: a signal came, or the time is up; the run is saved.
       distributed.Ended: the first process could not evaluate.
     """
@@ -149,7 +122,11 @@ def train_and_evaluate(
     console = report.Console(enabled=first)
     recorder = profiling.Recorder(folder.profile, console.log) if profile and first else None
     with (
-        writing.explain_full_disk("the run", folder.path),
+        # Whatever the defaults of the process are: all of a run is float32.
+        jax.enable_x64(False),
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        writing.explain_failed_write("the run", folder.path, only_there=True),
         lock.Lock(folder.lock, console.log, enabled=first) as held,
     ):
         return _run(config, source, folder, console, held, recorder)
@@ -158,31 +135,25 @@ def train_and_evaluate(
 def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorder):
     with distributed.together():
         typed = settings.Config.of(config)
-        if folder.config.exists():
-            held.take()  # now, so that an error comes before the data are loaded
         folder.check(config)
-    if distributed.of_first(folder.results.exists()):
-        return _finished(folder, console) if distributed.is_first() else {}
-    with distributed.together() as shared:
-        experiment = Experiment.of(typed)
-        shared |= run_metadata.identity(config, experiment.training_data)
-        held.take()
-        if distributed.is_first():
-            folder.check(config)  # again: another process may have created the folder meanwhile
-            folder.claim(config)
-    durations = experiment.durations
-    for line in run_metadata.opening(
-        typed, experiment.training_data, durations, experiment.initial
-    ):
+        if folder.config.exists():  # an error comes before the data are loaded
+            held.take(optional=folder.results.exists())
+    if distributed.of_first(continuation.is_finished(folder, typed.train)):
+        return _finished(folder, console, recorder) if distributed.is_first() else {}
+    experiment, lines = _claim(config, typed, folder, held)
+    for line in lines:
         console.log(line)
-    outputs = Outputs(folder, console)
-    with contextlib.closing(outputs):
-        loop = experiment.train(folder, outputs, recorder)
+    with contextlib.closing(outputs.Outputs(folder, console)) as writers:
+        loop = experiment.train(folder, writers, recorder)
         if recorder is not None:
             recorder.close()
     final, best = train_step.localise(loop.train_state), loop.best()
-    facts = run_metadata.facts(typed, source, experiment.training_data, durations, final, loop)
+    facts = run_metadata.facts(
+        typed, source, experiment.training_data, experiment.durations, final, loop
+    )
     facts["notes"] += experiment.evaluation_data.notes
+    if typed.train.init_from:
+        facts["notes"] += [f"Trained from {typed.train.init_from}; 'untrained' is random."]
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
@@ -192,6 +163,32 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
             return _evaluate(experiment, folder, console, final, facts, ends)
 
 
+def _claim(
+    config: Mapping[str, Any], typed: settings.Config, folder: Workdir, held: lock.Lock
+) -> tuple[Experiment, list[str]]:
+    """Builds the experiment, ties the folder to it, and describes it in the opening lines."""
+    lines: list[str] = []
+    with distributed.together() as shared:
+        experiment = Experiment.of(typed)
+        dataset, durations = experiment.training_data, experiment.durations
+        shared |= run_metadata.identity(config, dataset)
+        held.take()
+        if distributed.is_first():
+            folder.check(config)  # again: another process may have created the folder meanwhile
+            continuation.check(folder, typed, durations)
+            run_metadata.check_data(folder, dataset.fingerprint)
+            lines = continuation.describe_length(folder, typed)
+    with distributed.together():
+        if not checkpoint.Checkpoints(folder.checkpoints).steps():
+            _ = experiment.start  # so that an error comes before the folder is claimed
+        if distributed.is_first():
+            folder.claim(config)
+            folder.write_json(folder.data, dataset.fingerprint)
+    notes = experiment.evaluation_data.notes
+    opening = run_metadata.opening(typed, dataset, durations, experiment.initial, notes)
+    return experiment, [*opening, *lines]
+
+
 def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
     """The data that a config trains on, and the data that it evaluates and exports.
 
@@ -199,7 +196,7 @@ def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
     trained on it has the complete images, and the patches as its split "seeds".
     """
     block, crop = config.data, config.augment.crop
-    images = data.load_configured(block)
+    images = data.add_notes(data.load_configured(block))
     if block.seeds is None:
         return images, data.evaluated(images, crop, block.eval_train_images)
     context = block.context or 0
@@ -215,12 +212,21 @@ def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
     return patches, evaluated._replace(splits=splits, notes=evaluated.notes + patches.notes)
 
 
-def _finished(folder: Workdir, console: report.Console) -> dict[str, Any]:
-    """The results of a run that is finished; says so, and writes the report anew."""
-    shutil.rmtree(folder.evaluations, ignore_errors=True)  # left if the run was killed at its end
-    report.write_html(folder.path)
-    console.log(f"this run is finished; its report: {folder.report}")
-    results = json.loads(folder.results.read_text())
+def _finished(folder: Workdir, console: report.Console, recorder) -> dict[str, Any]:
+    """The results of a run that is finished; says so, and writes the report anew if it can."""
+    results = report.read_results(folder.results)
+    cache.Store(folder.evaluations).remove()  # left if the run was killed at its end
+    outputs.log_damaged_rows(folder, console)
+    try:
+        report.write_html(folder.path)
+        console.log(f"this run is finished; its report: {folder.report}")
+    except OSError as error:  # such as read-only storage
+        console.log(
+            f"this run is finished; its report {folder.report} could not be written anew "
+            f"({error.strerror})"
+        )
+    if recorder is not None:
+        console.log("no profile: nothing is left to train; use --profile with another --workdir")
     console.results(results)
     return results
 
@@ -251,12 +257,13 @@ def _evaluate(
 ) -> dict[str, Any]:
     """Evaluates the trained representation beside its references; writes results and report."""
     config, dataset = experiment.config, experiment.evaluation_data
+    folder.check_exists()
     trained = experiment.freeze(final)
     untrained = experiment.freeze(experiment.initial)
     _export(experiment, folder.encoder, trained, facts)
     began = time.perf_counter()
     pca = reference_representations.pca(dataset.splits["train"].images, _width(trained, dataset))
-    store = cache.Store(folder.evaluations)
+    store = cache.Store(folder.evaluations, facts["training"])
     rows, figures = suite.run(
         *(config.evals, _representations(untrained, trained, pca), dataset),
         *(jax.random.key(config.seed), console.log, store, ends.check),
@@ -271,21 +278,25 @@ def _evaluate(
         "run": facts,
         "rows": rows,
         "published_source": config.published_source if any(published.values()) else None,
-        "figures": [],
+        "figures": _write_figures(folder, figures),
     }
-    with writing.explain_full_disk("the figures", folder.figures, advice=_SAVED):
-        folder.figures.mkdir(exist_ok=True)
-        for name, title, caption, image in figures:
-            Image.fromarray(np.asarray(image)).save(folder.figures / name)
-            results["figures"].append({"file": name, "title": title, "caption": caption})
     folder.write_json(folder.results, results)
-    shutil.rmtree(folder.evaluations, ignore_errors=True)
-    with writing.explain_full_disk("the report", folder.report):
+    store.remove()
+    with writing.explain_failed_write("the report", folder.report):
         report.write_html(folder.path)
     console.results(results)
     console.log(f"report: {folder.report}")
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
     return results
+
+
+def _write_figures(folder: Workdir, figures) -> list[dict[str, str]]:
+    """Writes the figures of `suite.run`; returns what results.json holds of each."""
+    with writing.explain_failed_write("the figures", folder.figures, advice=outputs.SAVED):
+        folder.figures.mkdir(exist_ok=True)
+        for figure in figures:
+            Image.fromarray(np.asarray(figure.image)).save(folder.figures / figure.file)
+    return [{"file": each.file, "title": each.title, "caption": each.caption} for each in figures]
 
 
 def _published_value(published: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:

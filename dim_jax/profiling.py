@@ -12,9 +12,11 @@ import argparse
 import collections
 import gzip
 import json
+import operator
 import pathlib
 import re
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -46,8 +48,8 @@ class Recorder:
         jax.block_until_ready(arguments)  # earlier work is not part of this dispatch
         with jax.profiler.trace(self._directory):
             outputs = jax.block_until_ready(program(*arguments))
-        (self._directory / _PROGRAM).write_text(program.as_text())
         (self._directory / _FACTS).write_text(json.dumps({"steps": steps}) + "\n")
+        (self._directory / _PROGRAM).write_text(program.as_text())
         self._log(
             f"profile of {steps} steps: {self._directory} "
             f"(python -m dim_jax.profiling {self._directory})"
@@ -76,30 +78,50 @@ def operations(directory: pathlib.Path) -> list[Operation]:
     """The operations of a recorded dispatch, in order of descending time.
 
     Raises:
-      UserError: the folder holds no profile.
+      UserError: the folder holds no profile, or a damaged one.
     """
     traces = sorted(directory.rglob("*.trace.json.gz"))
     if not traces or not (directory / _PROGRAM).is_file():
         raise contracts.UserError(
             f"{directory} holds no profile; give the folder `profile` of a run made with --profile"
         )
-    steps = json.loads((directory / _FACTS).read_text())["steps"]
-    program = {
-        name: (shape, origin)
-        for name, shape, origin in _INSTRUCTION.findall((directory / _PROGRAM).read_text())
-    }
-    microseconds: dict[str, float] = collections.defaultdict(float)
-    with gzip.open(traces[-1], "rt") as file:
+    try:
+        steps = operator.index(json.loads((directory / _FACTS).read_text())["steps"])
+        if steps < 1:
+            raise ValueError(f"{steps} steps")
+        text = (directory / _PROGRAM).read_text()
+        microseconds = _durations(traces[-1])
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise contracts.UserError(
+            f"the profile in {directory} is incomplete or damaged ({type(error).__name__}: {error})"
+            "; record it again with --profile and another --workdir"
+        ) from error
+    program = {name: (shape, origin) for name, shape, origin in _INSTRUCTION.findall(text)}
+    return [
+        Operation(name, total / 1e3 / steps, *program.get(name, ("", "")))
+        for name, total in sorted(microseconds.items(), key=lambda pair: -pair[1])
+    ]
+
+
+def _durations(trace: pathlib.Path) -> dict[str, float]:
+    """The microseconds of each operation, the sum over all threads."""
+    durations: dict[str, float] = collections.defaultdict(float)
+    with gzip.open(trace, "rt") as file:
         events = json.load(file)["traceEvents"]
     for event in events:
         name = event.get("args", {}).get("hlo_op")
         # The time of a loop is that of the operations in its body.
         if event.get("ph") == "X" and name and not name.startswith(("while", "call", "condition")):
-            microseconds[name] += event["dur"]
-    return [
-        Operation(name, total / 1e3 / steps, *program.get(name, ("", "")))
-        for name, total in sorted(microseconds.items(), key=lambda pair: -pair[1])
-    ]
+            durations[name] += event["dur"]
+    return durations
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for operation in recorded[: arguments.rows]:
         table.add_row(
             f"{operation.milliseconds:.2f}",
-            f"{operation.milliseconds / total:.1%}",
+            f"{operation.milliseconds / (total or 1):.1%}",
             operation.name,
             operation.shape.partition("{")[0],
             operation.origin[-_SHOWN:],

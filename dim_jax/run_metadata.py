@@ -1,6 +1,7 @@
 """Metadata of a run: the opening lines, the facts in results.json, the card of the encoder."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -17,7 +18,7 @@ import numpy as np
 import dim_jax
 from dim_jax import contracts, data, encoder, settings
 from dim_jax.processes import memory_usage
-from dim_jax.rundir import exported_encoder
+from dim_jax.rundir import exported_encoder, provenance, workdir
 from dim_jax.training import preprocessing, train_step, trainer
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
@@ -28,6 +29,7 @@ def opening(
     dataset: data.Dataset,
     durations: trainer.Plan,
     initial: train_step.TrainState,
+    notes: Sequence[str] = (),
 ) -> list[str]:
     """The lines that a run prints before it trains; they show every setting that has been set."""
     train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
@@ -35,13 +37,16 @@ def opening(
     devices = jax.device_count()
     processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     sizes = ", ".join(f"{name} {count:,}" for name, count in _parameters(initial.params).items())
+    unused = sorted(config.players.keys() - initial.params.keys())
     evaluated = "centre crops" if config.data.seeds is None else "the complete images"
     augmentation = config.augment.describe(evaluated)
     lines = [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
         f"of {shape}; {dataset.road}",
+        f"classes: {data.describe_classes(dataset.facts.classes)}",
+        *(f"note: {note}" for note in notes),
         f"augmentation: {'; '.join(augmentation)}" if augmentation else "",
-        f"method: {_method_names(config.method)}; parameters by player: {sizes}",
+        f"method: {_method_names(config.method)}; parameters by player: {sizes}{_unused(unused)}",
         f"training: {durations.total_steps:,} steps = {config.train.epochs:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
         f"{device()}{processes} ({durations.batch_size // devices} each), products in "
@@ -51,6 +56,12 @@ def opening(
         f"published numbers: {config.published_source}" if config.published_source else "",
     ]
     return [line for line in lines if line]
+
+
+def _unused(players: Sequence[str]) -> str:
+    """The players of a config that the method does not have, as those of a term with weight 0."""
+    names = ", ".join(f"players.{player}" for player in players)
+    return f"; without a player, so not used: {names}" if players else ""
 
 
 def _method_names(method: Mapping[str, Any]) -> str:
@@ -100,6 +111,30 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
     }
 
 
+def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> None:
+    """Raises UserError if the data have changed since the run in the folder began.
+
+    Folders of older versions have no record of their data. The images that those versions held out
+    of a folder of images were others, so that such a run cannot be continued.
+    """
+    if folder.data.exists():
+        try:
+            there = json.loads(folder.data.read_text(encoding="utf-8"))
+        except ValueError:
+            there = None
+        if difference := data.difference(there, fingerprint):
+            raise contracts.UserError(
+                f"the run in {folder.path} was begun with other data: {difference}; restore the "
+                "data, or use another --workdir"
+            )
+    elif "files" in fingerprint and any(folder.checkpoints.glob("[0-9]*")):
+        raise contracts.UserError(
+            f"the run in {folder.path} was begun by an older version of dim_jax (it has no "
+            "data.json), which held out other images of a folder; use another --workdir, or that "
+            "version"
+        )
+
+
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     """The `run` block of results.json, without time and memory of the evaluation."""
     images = durations.total_steps * durations.batch_size
@@ -114,6 +149,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "batch_size": durations.batch_size,
         "compute_dtype": config.compute_dtype,
         "seed": config.seed,
+        "training": provenance.digest(dataclasses.asdict(config)),
         "train_seconds": loop.train_seconds,
         "compile_seconds": loop.compile_seconds,
         "images_per_second": images / loop.train_seconds if loop.train_seconds else None,
@@ -173,15 +209,23 @@ def export(
         method = method["method"]
     one = jax.ShapeDtypeStruct((1, *evaluated.shape), np.uint8)
     shapes = jax.eval_shape(trained.represent, one)
+    own = encoder.tap_shapes(method["encoder"], evaluated.shape)  # not those of a classifier
+    height, width, _ = evaluated.uncropped or evaluated.shape
     card = {
         "format": encoder.FORMAT,
         "encoder": method["encoder"],
         "image_shape": list(evaluated.shape),
+        "resize": height if height == width else None,
+        "crop": evaluated.shape[0] if evaluated.uncropped else None,
         "mean": list(prepared.mean),
         "std": list(prepared.std),
-        "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items()},
+        "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items() if tap in own},
         "data": evaluated.name,
-        **{key: facts[key] for key in ("config", "config_string", "steps", "commit", "versions")},
+        "bits": evaluated.bits,
+        **{
+            key: facts[key]
+            for key in ("config", "config_string", "training", "steps", "commit", "versions")
+        },
     }
     exported_encoder.write(
         directory,

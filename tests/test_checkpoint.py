@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def _tree(value: int):
-    return {"a": {"w": jnp.full((4, 3), float(value))}, "b": [jnp.arange(5) + value], "step": 7}
+    return {"a": {"w": jnp.full((4, 3), float(value))}, "b": [jnp.arange(5) + value], "count": 7}
 
 
 def _assert_identical(found, wanted):
@@ -47,7 +47,7 @@ def run(tmp_path):
     """Checkpoints 10 and 20 of a run."""
     checkpoints = checkpoint.Checkpoints(tmp_path / "checkpoints")
     for step in (10, 20):
-        checkpoints.save(step, _tree(step))
+        checkpoints.save(step, _tree(step), metrics={"m": 1.0}, notes={"stream": {}})
     return checkpoints
 
 
@@ -117,7 +117,7 @@ def test_another_number_of_devices(tmp_path, before, after, spec):
 
 
 def test_an_abstract_template_without_sharding_lands_on_one_device(run):
-    template = jax.eval_shape(lambda: {"a": _tree(0)["a"], "b": _tree(0)["b"]}) | {"step": 0}
+    template = jax.eval_shape(lambda: {"a": _tree(0)["a"], "b": _tree(0)["b"]}) | {"count": 0}
     _, restored = run.restore_latest(template)
     _assert_identical(restored, _tree(20))
 
@@ -242,6 +242,13 @@ def test_only_numbers_are_saved(run, leaf):
 def test_paths_that_read_alike_are_refused(run):
     with pytest.raises(ValueError, match="'a/b'"):
         run.save(30, {"a": {"b": 1}, "a/b": 2})
+
+
+def test_a_run_folder_that_is_gone_is_not_made_again(tmp_path):
+    checkpoints = checkpoint.Checkpoints(tmp_path / "run" / "checkpoints")
+    with pytest.raises(contracts.UserError, match=r"checkpoint 1 could not be written .* No such"):
+        checkpoints.save(1, {"w": np.zeros(2)})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("moment", ["_checkpointer", "_write_json", "checksums.write"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +26,6 @@ LIGHT = ("knn", "uniformity", "filters")  # evaluations that take no time
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch, pytestconfig):
     monkeypatch.chdir(pytestconfig.rootpath)
-    sys.modules.pop("config_config", None)
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +247,28 @@ def test_a_folder_of_images(classes, light, tmp_path, capsys):
         0 if classes else 1
     )
     assert dim_jax.load_encoder(workdir).card["image_shape"] == [64, 64, 3]
+    assert ("classes: 2 (cat, dog)" if classes else "classes: none") in out
+    shutil.rmtree(tmp_path / "pictures")
+    assert call(light, "folder", workdir, name) == 0  # a finished run needs no images
+
+
+@pytest.mark.slow
+def test_a_folder_that_has_changed_is_refused(light, tmp_path, capsys):
+    pictures, workdir = tmp_path / "pictures", tmp_path / "run"
+    write_images(pictures, ("cat", "dog"))
+    arguments = (f"--config.data.name=folder:{pictures}", "--config.train.max_minutes=1e-9")
+    assert call(light, "folder", workdir, *arguments) == 75
+    Image.new("RGB", (70, 90)).save(pictures / "cat" / "new.png")
+    (workdir / "metrics.jsonl").rename(tmp_path / "kept")
+    capsys.readouterr()
+    assert call(light, "folder", workdir, *arguments) == 2
+    error = capsys.readouterr().err
+    assert "was begun with other data: cat/new.png was added since" in error
+    assert not (workdir / "metrics.jsonl").exists()  # nothing was trained or written
+    (pictures / "cat" / "new.png").unlink()
+    (workdir / "data.json").unlink()  # as in a folder of an older version
+    assert call(light, "folder", workdir, *arguments) == 2
+    assert "held out other images of a folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -269,7 +291,8 @@ def test_tfds_on_disk_by_one_command_without_tensorflow(light, tfds_dir, tmp_pat
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_the_rerun_continues(light, tmp_path, number):
     command = [
         *(sys.executable, "-m", "dim_jax.main", f"--config={light}/light_quickstart.py"),
         *(f"--workdir={tmp_path}/run", "--config.train.epochs=400"),
@@ -280,12 +303,28 @@ def test_sigterm_saves_and_the_rerun_continues(light, tmp_path):
     )
     while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     error = process.communicate()[1]
-    assert process.returncode == 128 + signal.SIGTERM, error
+    assert process.returncode == 128 + number, error
     assert "saved; run the same command to continue" in error
     step = int(error.split("stopped at step ")[1].split(",")[0])
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
+
+
+@pytest.mark.slow
+def test_a_run_whose_reader_goes_away_comes_to_its_end(light, tmp_path):
+    command = [
+        *(sys.executable, "-m", "dim_jax.main", f"--config={light}/light_quickstart.py"),
+        f"--workdir={tmp_path}/run",
+    ]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONIOENCODING": "ascii"}
+    options = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, **options) as process:
+        assert process.stdout.readline().startswith("data: digits")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -307,6 +346,19 @@ def test_seed_patches_are_trained_on_and_whole_images_evaluated(light, tmp_path,
     pixels = {row["dim"] for row in results["rows"] if row["tap"] == "pixels"}
     card = dim_jax.load_encoder(workdir).card
     assert card["image_shape"] == [32, 32, 1] and pixels == {32 * 32}
+
+
+@pytest.mark.slow
+def test_a_run_is_float32_where_jax_is_stricter_or_wider(finished, light, tmp_path):
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+        assert call(light, "quickstart", tmp_path / "run") == 0
+    rows = [
+        json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+        for folder in (finished, tmp_path / "run")
+    ]
+    losses = [{name: row[name] for name in row if name.startswith("loss/")} for row in rows]
+    # `finished` has another number of devices, and sums in another order.
+    assert losses[0] and losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -70,3 +70,22 @@ def test_processes_that_do_not_write_do_not_lock(tmp_path):
     with lock.Lock(tmp_path / "run" / "lock", pytest.fail, enabled=False) as held:
         held.take()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_the_users_is_locked_and_stays(tmp_path):
+    path = tmp_path / "lock"
+    path.write_text("the key is under the mat")
+    with lock.Lock(path, pytest.fail) as held:
+        held.take()
+        with pytest.raises(contracts.UserError, match="in use by another process"):
+            lock.Lock(path, pytest.fail).take()
+    assert path.read_text() == "the key is under the mat"
+
+
+def test_a_lock_that_cannot_be_opened_is_one_sentence_or_left_out(tmp_path):
+    (tmp_path / "lock").mkdir()
+    held = lock.Lock(tmp_path / "lock", pytest.fail)
+    with pytest.raises(contracts.UserError, match="lock of the run folder could not be written"):
+        held.take()
+    held.take(optional=True)
+    held.release()

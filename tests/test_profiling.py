@@ -1,7 +1,9 @@
 """One dispatch is recorded, and its table names the operations of the model; the kept programs."""
 
+import gzip
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -55,6 +57,30 @@ def test_a_folder_without_profile_is_one_sentence(tmp_path, capsys):
         profiling.operations(tmp_path)
     assert profiling.main([str(tmp_path)]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+DAMAGES = {
+    "no facts": ("facts.json", None),
+    "facts": ("facts.json", b"{}"),
+    "no steps": ("facts.json", b'{"steps": "3"}'),
+    "no step": ("facts.json", b'{"steps": 0}'),
+    "program": ("program.txt", b"\xff"),
+    "trace": ("*.trace.json.gz", b"no archive"),
+    "empty trace": ("*.trace.json.gz", gzip.compress(b"[]")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_profile_is_one_sentence(recorded, tmp_path, capsys, damage):
+    pattern, content = DAMAGES[damage]
+    shutil.copytree(recorded[0], tmp_path / "profile")
+    (path,) = (tmp_path / "profile").rglob(pattern)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert profiling.main([str(tmp_path / "profile")]) == 2
+    error = capsys.readouterr().err
+    assert "is incomplete or damaged" in error and error.count("\n") == 1
 
 
 def test_a_single_dispatch_says_what_to_change(tmp_path):

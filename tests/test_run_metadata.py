@@ -1,12 +1,15 @@
 """Facts of a run in results.json and in the lines that it opens with, on numbers made by hand."""
 
+import json
 import types
 
 import jax
 import numpy as np
 import pytest
 
-from dim_jax import data, run_metadata, settings
+from dim_jax import contracts, data, run_metadata, settings
+from dim_jax.data import fingerprint
+from dim_jax.rundir import workdir
 from dim_jax.training import trainer
 
 CONFIG = dict(
@@ -55,16 +58,50 @@ def test_facts_of_the_run(dataset):
     assert again["images_per_second"] is None
 
 
+FINGERPRINT = fingerprint.of("mnist/3.0.1", ("a", "b"), {"train": 9, "test": 2})
+
+
+def test_data_that_have_changed_are_refused(tmp_path):
+    folder = workdir.Workdir(tmp_path)
+    run_metadata.check_data(folder, FINGERPRINT)  # a new run
+    folder.write_json(folder.data, FINGERPRINT)
+    run_metadata.check_data(folder, FINGERPRINT)
+    with pytest.raises(
+        contracts.UserError, match=r"other data: the data set was mnist/3\.0\.1 and"
+    ):
+        run_metadata.check_data(folder, {**FINGERPRINT, "name": "mnist/4.0.0"})
+    folder.data.write_text("{")
+    with pytest.raises(contracts.UserError, match=r"data\.json, .* is damaged"):
+        run_metadata.check_data(folder, FINGERPRINT)
+
+
+def test_a_folder_of_images_of_an_older_run_is_refused(tmp_path):
+    folder = workdir.Workdir(tmp_path)
+    files = {"train": (["0.png"], [5]), "test": (["1.png"], [5])}
+    of_files = json.loads(json.dumps(fingerprint.of_files("folder:x", None, files, None)))
+    run_metadata.check_data(folder, of_files)
+    (folder.checkpoints / "11").mkdir(parents=True)
+    run_metadata.check_data(folder, FINGERPRINT)  # digits and TFDS are split as they were
+    with pytest.raises(contracts.UserError, match="an older version"):
+        run_metadata.check_data(folder, of_files)
+
+
+def test_notes_are_opening_lines(dataset):
+    lines = run_metadata.opening(TYPED, dataset, DURATIONS, STATE, ("One.", "Two."))
+    assert lines[2:4] == ["note: One.", "note: Two."]
+
+
 def test_a_wrapped_method_is_named_first(dataset):
     spec = dict(name="probe", method=dict(name="dim"))
     typed = settings.Config.of({**CONFIG, "method": spec})
-    _, method, _ = run_metadata.opening(typed, dataset, DURATIONS, STATE)
+    _, _, method, _ = run_metadata.opening(typed, dataset, DURATIONS, STATE)
     assert method.startswith("method: dim, with probe; parameters")
 
 
 def test_opening_lines(dataset):
-    first, method, training = run_metadata.opening(TYPED, dataset, DURATIONS, STATE)
+    first, classes, method, training = run_metadata.opening(TYPED, dataset, DURATIONS, STATE)
     assert first == "data: made, 647 training and 1,000 test images of 8x6x3; resident"
+    assert classes == "classes: none, the images have no labels"
     assert method == "method: dim; parameters by player: encoder 1,505, probe 7"
     devices = jax.device_count()
     assert training.startswith("training: 50 steps = 2.5 epochs of 20; global batch 32 on ")

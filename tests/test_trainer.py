@@ -13,7 +13,7 @@ import optax
 import pytest
 import training
 
-from dim_jax import build, contracts, data
+from dim_jax import build, contracts, data, run_metadata, settings
 from dim_jax.rundir import checkpoint
 from dim_jax.training import preprocessing, train_step, trainer
 
@@ -91,6 +91,36 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
     continued, _ = run(small, digits, tmp_path / "parts", interrupted, anew=True)
     training.same(whole, continued)
     assert training.untimed(outputs) == training.untimed(interrupted)
+
+
+def test_a_longer_training_continues_a_shorter_one(small, digits, tmp_path):
+    """With a constant learning rate to the bit, if the shorter one ends with a complete dispatch.
+
+    After another end, one dispatch is divided and the following ones are those of the longer one.
+    """
+    for player in small["players"].values():
+        player["schedule"] = dict(name="constant")
+    initial, programs = None, {}
+
+    def train(name, outputs, steps, **limits):
+        nonlocal initial
+        config = {**small, "train": {**small["train"], "epochs": steps / 5, **limits}}
+        checkpoints = checkpoint.Checkpoints(tmp_path / name, config=config)
+        initial, loop = training.start(config, digits, checkpoints, outputs, initial=initial)
+        loop._compiled = programs
+        return loop.run()
+
+    outputs, extended, divided = (training.Outputs() for _ in range(3))
+    whole = train("whole", outputs, 12)
+    train("extended", extended, 4)
+    with pytest.raises(trainer.Stopped, match="at step 8"):
+        train("extended", extended, 12, max_minutes=1e-9)
+    training.same(whole, train("extended", extended, 12))
+    assert training.untimed(outputs) == training.untimed(extended)
+    train("divided", divided, 6)
+    train("divided", divided, 12)
+    assert [row["step"] for row in divided.rows] == [4, 6, 8, 12]
+    assert divided.rows[-1]["loss/encoder"] == pytest.approx(outputs.rows[-1]["loss/encoder"], 1e-3)
 
 
 def test_a_damaged_newest_checkpoint_costs_one_line_and_no_bit(run, small, digits, tmp_path):
@@ -223,6 +253,10 @@ def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
     before, after = outputs.rows
     assert before["time/seconds"] < after["time/seconds"] < before["time/seconds"] + 500
     assert after["time/compile_seconds"] >= before["time/compile_seconds"] >= 500
+    without_rows = training.Outputs()
+    with pytest.raises(trainer.Stopped, match="at step 12, saved"):
+        run(small, digits, tmp_path, without_rows, train=soon)
+    assert without_rows.rows[-1]["time/seconds"] > after["time/seconds"]
 
 
 def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
@@ -255,30 +289,83 @@ def test_parameters_that_are_not_finite_are_never_saved(run, small, digits, tmp_
     assert checkpoint.Checkpoints(tmp_path).steps() == []
 
 
+def test_batch_statistics_that_are_not_finite_are_never_saved(
+    run, small, digits, tmp_path, monkeypatch
+):
+    original = train_step.train_step
+
+    def broken(train_state, batch, seed):
+        train_state, metrics = original(train_state, batch, seed)
+        infinite = jax.tree.map(
+            lambda leaf: jax.numpy.where(train_state.step == 15, jax.numpy.inf, leaf),
+            train_state.state["encoder"],
+        )
+        return train_state.replace(state={**train_state.state, "encoder": infinite}), metrics
+
+    monkeypatch.setattr(train_step, "train_step", broken)
+    with pytest.raises(contracts.UserError) as error:
+        run(small, digits, tmp_path, anew=True)
+    assert "state/encoder/conv0_norm/mean is not finite after step 16" in str(error.value)
+    assert "the checkpoint of step 12 is kept" in str(error.value)
+    assert checkpoint.Checkpoints(tmp_path).steps()[-1] == 12
+
+
 def test_players_need_optimizers(run, small, digits, tmp_path):
     players = {key: value for key, value in small["players"].items() if key != "discriminator"}
     with pytest.raises(contracts.UserError, match=r"no players\.discriminator; add its optimizer"):
         run(small, digits, tmp_path, players=players)
 
 
-def test_a_method_that_breaks_the_contract_is_refused(config):
-    method = build.make("method", config("quickstart")["method"])
-    images = jax.numpy.zeros((1, 8, 32, 32, 1))
-    batch = dict(images=images, labels=np.zeros(8, np.int32), index=np.arange(8))
+def test_a_plan_has_a_number_of_steps_that_can_be_counted():
+    message = r"epochs is 1e\+300, which are more than 2,147,483,647 steps .* 143,165,576 or less"
+    with pytest.raises(contracts.UserError, match=message):
+        trainer.plan(training.block(epochs=1e300), examples=1000, devices=1)
 
-    def lossy(*arguments):
-        step = method.loss(*arguments)
-        return step._replace(losses={"encoder": step.losses["encoder"]})
 
-    with pytest.raises(ValueError, match="return one loss per player"):
-        train_step.initial_state(method._replace(loss=lossy), lambda params: None, 0, batch)
+def test_too_few_classes_are_named_before_training(config, digits):
+    """Also if no image of the first batch has the label that is too large."""
+    spec = dict(
+        name="supervised",
+        encoder=dict(name="linear", features=4),
+        classifier=dict(name="affine", outputs=5),
+        tap="y",
+    )
+    typed = settings.Config.of({**small_config(config), "method": spec})
+    labels = np.zeros(160, np.int32)
+    labels[-1] = 5
+    split = digits.splits["train"]._replace(labels=labels)
+    durations, method = trainer.plan(typed.train, 160, 1), build.make("method", spec)
+    prepared = preprocessing.Preprocessing.of(typed, digits.facts)
+    with pytest.raises(contracts.UserError, match=r"a label is 5 and the classifier has 5 classes"):
+        trainer.initial_state(method, typed, split, prepared, durations)
 
-    def forgetful(*arguments):
-        step = method.loss(*arguments)
-        return step._replace(state={"encoder": step.state["encoder"]})
 
-    with pytest.raises(ValueError, match="return the same structure"):
-        train_step.initial_state(method._replace(loss=forgetful), lambda params: None, 0, batch)
+def test_an_optimizer_of_no_player_is_refused(config, digits):
+    changed = small_config(config)
+    typed = settings.Config.of(changed)
+    prepared = preprocessing.Preprocessing.of(typed, digits.facts)
+    durations = trainer.plan(typed.train, 160, 1)
+    split = digits.splits["train"]
+
+    def initial(spec, **players):
+        typed = settings.Config.of({**changed, "method": spec, "players": players})
+        method = build.make("method", spec)
+        return jax.eval_shape(
+            lambda: trainer.initial_state(method, typed, split, prepared, durations)
+        )
+
+    adam = changed["players"]["encoder"]
+    message = "no player 'discriminatr' of the block players: did you mean 'discriminator'"
+    with pytest.raises(contracts.UserError, match=message):
+        initial(changed["method"], encoder=adam, discriminatr=adam)
+    without = {**changed["method"], "gamma": 0.0}
+    state = initial(without, encoder=adam, discriminator=adam)  # its term has weight 0
+    assert set(state.params) == {"encoder"}
+    assert "so not used: players.discriminator" in "".join(
+        run_metadata.opening(
+            settings.Config.of({**changed, "method": without}), digits, durations, state
+        )
+    )
 
 
 def test_a_time_limit_stops_saved_and_changes_no_bit(run, untouched, small, digits, tmp_path):

@@ -1,6 +1,8 @@
-"""A full disk is one sentence, whoever noticed it; what was there before stays."""
+"""A failed write is one sentence, whoever noticed it; what was there before stays."""
 
 import errno
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +27,9 @@ REPOSITORY = Path(__file__).parents[1]
 def test_no_room_is_one_sentence(tmp_path, code, words):
     with (
         pytest.raises(contracts.UserError) as caught,
-        writing.explain_full_disk("the table", tmp_path / "a" / "b", advice="the chairs are kept"),
+        writing.explain_failed_write(
+            "the table", tmp_path / "a" / "b", advice="the chairs are kept"
+        ),
     ):
         raise OSError(code, "as the system says")
     message = str(caught.value)
@@ -38,7 +42,7 @@ def test_no_room_is_one_sentence(tmp_path, code, words):
 def test_the_cause_is_found_below_other_errors():
     with (
         pytest.raises(contracts.UserError, match="No space left"),
-        writing.explain_full_disk("it", "here"),
+        writing.explain_failed_write("it", "here"),
     ):
         try:
             raise ValueError("RESOURCE_EXHAUSTED: Failed to write [os_error_code='28']")
@@ -49,8 +53,8 @@ def test_the_cause_is_found_below_other_errors():
 @pytest.mark.parametrize(
     "error",
     [
-        OSError(errno.EACCES, "no"),
-        ValueError("[os_error_code='13']"),
+        OSError("cannot write mode F as PNG"),  # of Pillow, without a number of the system
+        ValueError("no"),
         KeyboardInterrupt(),
         contracts.UserError("as it was"),
     ],
@@ -59,10 +63,31 @@ def test_other_errors_stay_and_the_draft_goes(error):
     cleaned = []
     with (
         pytest.raises(type(error)) as caught,
-        writing.explain_full_disk("it", "here", lambda: cleaned.append(1)),
+        writing.explain_failed_write("it", "here", lambda: cleaned.append(1)),
     ):
         raise error
     assert caught.value is error and cleaned == [1]
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EROFS", "ENOTDIR", "EISDIR", "EIO", "ENAMETOOLONG"])
+def test_any_failed_write_is_one_sentence(tmp_path, code):
+    number = getattr(errno, code)
+    with (
+        pytest.raises(contracts.UserError, match=re.escape(os.strerror(number))) as caught,
+        writing.explain_failed_write("the table", tmp_path),
+    ):
+        raise OSError(number, "as the system says", str(tmp_path / "leg"))
+    assert f"the table could not be written to {tmp_path}: " in str(caught.value)
+    assert f"({tmp_path}/leg); " in str(caught.value) and "--workdir" in str(caught.value)
+
+
+def test_errors_elsewhere_are_no_failed_writes(tmp_path):
+    for path, expected in ((tmp_path / "a", contracts.UserError), ("/elsewhere", PermissionError)):
+        with (
+            pytest.raises(expected),
+            writing.explain_failed_write("the run", tmp_path, only_there=True),
+        ):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 def test_a_folder_that_is_still_written_to_is_removed(tmp_path, monkeypatch):
@@ -184,10 +209,12 @@ def test_a_report_that_does_not_fit_leaves_the_older_one(tmp_path, monkeypatch):
 
 def test_a_file_is_replaced_and_no_draft_stays(tmp_path):
     path = tmp_path / "a.json"
+    mine = tmp_path / "a.json.new"
+    mine.write_text("mine")
     writing.replace_text(path, "alt\n")
-    writing.replace_text(path, "ü\n")
-    assert path.read_bytes() == "ü\n".encode()
-    assert list(tmp_path.iterdir()) == [path]
+    writing.replace_text(path, "ü\udcff\n")
+    assert path.read_bytes() == "ü?\n".encode()
+    assert {*tmp_path.iterdir()} == {path, mine} and mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])

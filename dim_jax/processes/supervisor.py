@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
-from dim_jax.processes import distributed
+from dim_jax.processes import distributed, standard_streams, stop_signals
 
 _MARK = "DIM_JAX_SUPERVISED_BY"
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
@@ -41,7 +41,7 @@ def run(
     )
     handlers = {
         number: signal.signal(number, lambda number, frame: child.send_signal(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in stop_signals.numbers()
     }
     # newline="": progress bars end their lines with a carriage return, which is passed on.
     with io.TextIOWrapper(child.stderr, errors="replace", newline="") as lines:
@@ -114,8 +114,9 @@ def is_child() -> bool:
     if os.getppid() != int(parent):  # the supervisor ended before prctl was called
         os._exit(128 + signal.SIGKILL)
     sys.stdout.flush()
-    sys.stdout = os.fdopen(
-        os.dup(sys.stdout.fileno()), "w", buffering=1, encoding=sys.stdout.encoding
+    descriptor = os.dup(sys.stdout.fileno())
+    sys.stdout = standard_streams.Guarded(
+        os.fdopen(descriptor, "w", buffering=1, encoding=sys.stdout.encoding)
     )
     os.dup2(sys.stderr.fileno(), 1)
     return True

@@ -5,6 +5,15 @@ Reads and writes files of run folders. May import `rundir`; no methods, networks
 
 from dim_jax.report.console import Console
 from dim_jax.report.page import write_html
-from dim_jax.report.writers import JsonlWriter, TensorBoardWriter, read_rows
+from dim_jax.report.results import read_results
+from dim_jax.report.writers import JsonlWriter, TensorBoardWriter, damaged_lines, read_rows
 
-__all__ = ["Console", "JsonlWriter", "TensorBoardWriter", "read_rows", "write_html"]
+__all__ = [
+    "Console",
+    "JsonlWriter",
+    "TensorBoardWriter",
+    "damaged_lines",
+    "read_results",
+    "read_rows",
+    "write_html",
+]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import curves, parts, probes, style, tables, verdict, writers
+from dim_jax.report import curves, parts, probes, results, style, tables, verdict, writers
 from dim_jax.rundir import writing
 
 
@@ -17,13 +17,17 @@ def write_html(workdir: str | os.PathLike) -> pathlib.Path:
 
     Reads config.json, metrics.jsonl, results.json and figures/; the parts of missing files are
     omitted. The page needs no other file and no network.
+
+    Raises:
+      UserError: results.json is damaged; an older report stays.
     """
     folder = pathlib.Path(workdir)
-    results = _read_json(folder / "results.json")
+    path = folder / "results.json"
+    finished = results.read_results(path) if path.exists() else {}
     config = _read_json(folder / "config.json")
     rows = writers.read_rows(folder / "metrics.jsonl")
     path = folder / "report.html"
-    writing.replace_text(path, _page(folder, results, config, rows))
+    writing.replace_text(path, _page(folder, finished, config, rows))
     return path
 
 

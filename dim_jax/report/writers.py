@@ -150,12 +150,21 @@ def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:
     return [row for line in lines if (row := _parse(line))]
 
 
+def damaged_lines(path: str | os.PathLike) -> list[int]:
+    """The numbers, from 1, of complete lines that hold no row; [] without a file."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        return []
+    *complete, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [number for number, line in enumerate(complete, 1) if _parse(line) is None]
+
+
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) else None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
 def _plain(value: Any) -> Any:

@@ -33,7 +33,7 @@ def find(checkpoints: Iterable[Path], metric: str) -> Best | None:
     candidates = [
         Best(int(path.name), metric, value)
         for path in checkpoints
-        if (value := _read_metrics(path).get(metric)) is not None
+        if (value := read_metrics(path).get(metric)) is not None
     ]
     return max(candidates, key=lambda best: (sign * best.value, -best.step), default=None)
 
@@ -47,9 +47,10 @@ def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _read_metrics(checkpoint: Path) -> dict[str, float]:
+def read_metrics(checkpoint: Path) -> dict[str, float]:
+    """The metrics of the step of a checkpoint, {} where there are none."""
     try:
         metrics = json.loads((checkpoint / METRICS).read_text())
     except (OSError, ValueError):  # an older checkpoint, or one that is damaged
         return {}
-    return metrics if isinstance(metrics, dict) else {}
+    return finite(metrics) if isinstance(metrics, dict) else {}

@@ -1,33 +1,38 @@
 """Checkpoints of the training state. The only module that uses orbax.
 
 A checkpoint is a folder `<step>/` with `arrays/` (orbax), `leaves.json` (name, shape and dtype of
-every leaf), `metrics.json` (those of the step, where given) and `manifest.json` (see `checksums`).
-It is written under a draft name and renamed when complete, so a process killed at any moment leaves
-the earlier checkpoints unchanged. The manifest is needed because orbax alone restores some damaged
-files without an error.
+every leaf), `provenance.json` (its step and config), `metrics.json` (those of the step, where
+given) and `manifest.json` (see `checksums`). It is written under a draft name and renamed when
+complete, so a process killed at any moment leaves the earlier checkpoints unchanged. The manifest
+is needed because orbax alone restores some damaged files without an error.
 """
 
 import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import contracts
 from dim_jax.processes import distributed
-from dim_jax.rundir import best_checkpoint, checksums, tree_leaves, writing
+from dim_jax.rundir import best_checkpoint, checksums, provenance, tree_leaves, writing
 
-_DRAFT = "draft-"  # being written, or being deleted: never read
+_DRAFT, _DELETED = "draft-", "draft-deleted-"  # being written, being deleted: never read
 _UNREADABLE = "unreadable-"
 _ARRAYS, _LEAVES = "arrays", "leaves.json"
+_STEP = "step"  # the leaf that counts the steps
 _NOTES = "notes.json"  # the state of the input pipeline
+_STEP_NAME = re.compile("0|[1-9][0-9]*")
+_DRAFT_NAME = re.compile(f"({_DELETED}|{_DRAFT})[0-9]+")
 _MARGIN = 2**17  # bytes for the files of a checkpoint besides the arrays
 
 
@@ -35,26 +40,43 @@ class Checkpoints:
     """The newest `keep` checkpoints of one run, and the best by the metric `keep_best`, if given.
 
     `best.json` names the best (see `best_checkpoint.find`); a run continues from the newest. With
-    several processes, all of them make the same calls, on a shared file system.
+    several processes, all of them make the same calls, on a shared file system. A leaf "step" of
+    the trees is the step of the checkpoint.
     """
 
-    def __init__(self, directory: str | os.PathLike, keep: int = 2, keep_best: str | None = None):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        keep: int = 2,
+        keep_best: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ):
+        """`config` is recorded in checkpoints; those of another training are refused."""
         if keep < 1:
             raise ValueError(f"keep is {keep}; at least one checkpoint is needed, so set keep >= 1")
         self._directory = Path(directory).absolute()
         self._keep = keep
         self._keep_best = keep_best
+        self._config = config
 
     def steps(self) -> list[int]:
         """The steps of the complete checkpoints, ascending."""
+        return sorted(int(path.name) for path in self._places() if path.is_dir())
+
+    def _places(self) -> list[Path]:
+        """The entries that are named like a checkpoint."""
         if not self._directory.is_dir():
             return []
-        return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
+        return [path for path in self._directory.iterdir() if _STEP_NAME.fullmatch(path.name)]
 
     def notes(self, step: int) -> dict[str, Any]:
         """The JSON that was saved beside checkpoint `step`, {} where there is none."""
         path = self._path(step) / _NOTES
         return json.loads(path.read_text()) if path.is_file() else {}
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """The metrics that were saved with checkpoint `step`, {} where there are none."""
+        return best_checkpoint.read_metrics(self._path(step))
 
     def save(
         self,
@@ -81,6 +103,7 @@ class Checkpoints:
         advice = f"checkpoint {steps[-1]} is kept" if steps else "there is no earlier checkpoint"
         size = sum(tree_leaves.as_array(leaf).nbytes for leaf in leaves.values()) + _MARGIN
         files = {_LEAVES: {name: tree_leaves.signature(leaf) for name, leaf in leaves.items()}}
+        files |= {provenance.FILE: provenance.record(step, self._config)}
         files |= (
             {} if metrics is None else {best_checkpoint.METRICS: best_checkpoint.finite(metrics)}
         )
@@ -89,7 +112,7 @@ class Checkpoints:
             self._delete_drafts()
             writing.check_room(f"checkpoint {step}", self._directory, size, advice)
         remove_draft = functools.partial(writing.remove, draft)
-        with writing.explain_full_disk(
+        with writing.explain_failed_write(
             f"checkpoint {step}", self._directory, remove_draft, advice=advice
         ):
             self._write(step, draft, leaves, files)
@@ -98,7 +121,8 @@ class Checkpoints:
     def _write(self, step: int, draft: Path, leaves: dict[str, Any], files: dict) -> None:
         """`files` are JSON files by name."""
         if distributed.is_first():
-            draft.mkdir(parents=True)
+            self._directory.mkdir(exist_ok=True)  # and no parent: a deleted run stays deleted
+            draft.mkdir()
         distributed.wait_for_all()
         # Orbax refuses arrays without elements; leaves.json holds their shapes.
         filled = {
@@ -125,9 +149,13 @@ class Checkpoints:
         checkpoints are moved aside, with one line to `log` that names them and the one used
         instead.
 
-        Raises: contracts.UserError naming the first leaf that differs from the template in name,
-            shape or kind of number.
+        Raises: contracts.UserError naming a checkpoint that is not the one that its name says or is
+            of another run, before anything is moved; or naming the first leaf that differs from the
+            template in name, shape or kind of number.
         """
+        with distributed.together():
+            if distributed.is_first():
+                self.check()
         step = self._newest_readable(log) if distributed.is_first() else -1
         return self._load(distributed.of_first(step), template)
 
@@ -157,13 +185,47 @@ class Checkpoints:
             return None
         leaves = tree_leaves.named_leaves(template)
         path = self._path(step)
-        difference = _difference(json.loads((path / _LEAVES).read_text()), leaves)
+        difference = tree_leaves.difference(json.loads((path / _LEAVES).read_text()), leaves)
         if difference:
             raise contracts.UserError(
                 f"checkpoint {path} does not fit this run: {difference}; use the config that wrote "
                 "it or another --workdir"
             )
-        return step, jax.tree.unflatten(jax.tree.structure(template), _restore(path, leaves))
+        values = _restore(path, leaves)
+        _check_step(path, dict(zip(leaves, values, strict=True)))
+        return step, jax.tree.unflatten(jax.tree.structure(template), values)
+
+    def read(self, below: Sequence[str]) -> tuple[int, dict[str, np.ndarray]] | None:
+        """The newest readable checkpoint's step and leaves below some names; None without one.
+
+        Nothing is moved: the run may be another one.
+
+        Raises: contracts.UserError for a checkpoint that is not the one that its name says.
+        """
+        for step in reversed(self.steps()):
+            path = self._path(step)
+            if checksums.fault(path) is not None:
+                continue
+            if fault := provenance.mismatch(path, None):
+                raise _misplaced(path, fault)
+            leaves = {
+                name: np.empty(leaf["shape"], jnp.dtype(leaf["dtype"]))
+                for name, leaf in json.loads((path / _LEAVES).read_text()).items()
+                if name.partition("/")[0] in (*below, _STEP)
+            }
+            values = dict(zip(leaves, _restore(path, leaves), strict=True))
+            _check_step(path, values)
+            return step, values
+        return None
+
+    def check(self) -> None:
+        """Raises contracts.UserError for a checkpoint that is misplaced or of another run."""
+        for path in self._places():
+            fault: str | None = "is not a folder"
+            if path.is_dir():
+                fault = provenance.mismatch(path, self._config)
+            if fault and not (path.is_dir() and checksums.fault(path)):  # not a damaged one
+                raise _misplaced(path, fault)
 
     def _path(self, step: int) -> Path:
         return self._directory / str(step)
@@ -178,7 +240,7 @@ class Checkpoints:
                 break
             damaged.append(f"{step} ({fault})")
             aside = self._directory / f"{_UNREADABLE}{step}"
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(aside)
             self._path(step).rename(aside)
         if damaged:
             instead = "starting from the beginning" if newest < 0 else f"using checkpoint {newest}"
@@ -187,7 +249,8 @@ class Checkpoints:
 
     def _delete_drafts(self) -> None:
         for path in self._directory.glob(f"{_DRAFT}*"):
-            path.unlink() if path.is_file() else shutil.rmtree(path)
+            if _DRAFT_NAME.fullmatch(path.name):
+                _remove(path)
 
     def _delete_old(self) -> None:
         best = self.find_best()
@@ -197,24 +260,29 @@ class Checkpoints:
             if best is not None and step == best.step:
                 continue
             # Renamed first: an interrupted deletion must not leave half a checkpoint.
-            renamed = self._directory / f"{_DRAFT}deleted-{step}"
+            renamed = self._directory / f"{_DELETED}{step}"
             self._path(step).rename(renamed)
-            shutil.rmtree(renamed)
+            _remove(renamed)
 
 
-def _difference(saved: dict[str, dict], wanted: dict[str, Any]) -> str | None:
-    """A description of the first leaf at which a checkpoint and a template differ."""
-    for name, leaf in wanted.items():
-        if name not in saved:
-            return f"it has no {name!r}"
-        here, there = tree_leaves.signature(leaf), saved[name]
-        if here["shape"] != there["shape"] or tree_leaves.kind(leaf) != tree_leaves.kind(
-            np.dtype(there["dtype"])
-        ):
-            there, here = (f"{leaf['dtype']}{leaf['shape']}" for leaf in (there, here))
-            return f"{name!r} is {there} in it and {here} in this run"
-    extra = next((name for name in saved if name not in wanted), None)
-    return None if extra is None else f"it has {extra!r}, which this run does not have"
+def _misplaced(path: Path, fault: str) -> contracts.UserError:
+    return contracts.UserError(
+        f"checkpoint {path} {fault}; move it out of this folder, or put the right one in its place"
+    )
+
+
+def _check_step(path: Path, leaves: Mapping[str, Any]) -> None:
+    step = int(jax.device_get(leaves.get(_STEP, path.name)))
+    if step != int(path.name):
+        raise _misplaced(path, f"holds the state of step {step}")
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder; of a link, the link."""
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def _restore(path: Path, wanted: dict[str, Any]) -> list[Any]:
@@ -224,7 +292,7 @@ def _restore(path: Path, wanted: dict[str, Any]) -> list[Any]:
         restore_args = {name: _restore_args(orbax, leaf) for name, leaf in filled.items()}
         arrays = checkpointer.restore(
             path / _ARRAYS,
-            args=orbax.args.PyTreeRestore(item=filled, restore_args=restore_args),
+            args=orbax.args.PyTreeRestore(filled, restore_args, partial_restore=True),
         )
     return [
         _like(leaf, arrays[name]) if name in filled else _empty_like(leaf)

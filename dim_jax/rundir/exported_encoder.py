@@ -1,8 +1,10 @@
 """Trained encoders on disk: weights as npz and a JSON card, without devices or pickle."""
 
+import hashlib
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from dim_jax import contracts
 from dim_jax.processes import distributed
 from dim_jax.rundir import checksums, tree_leaves, writing
 
-_WEIGHTS, _CARD, _DIGEST = "weights.npz", "card.json", "weights_sha256"
+CARD = "card.json"
+_WEIGHTS, _DIGEST, _CARD_DIGEST = "weights.npz", "weights_sha256", "card_sha256"
 
 
 def write(
@@ -25,7 +28,8 @@ def write(
     """Writes `weights.npz` and `card.json`: NumPy arrays and JSON, without devices or pickle.
 
     Trees are nested dicts; an array is stored as "params/<path>" or "state/<path>". npz does not
-    support bfloat16, which is stored as float32. An older export is replaced by renaming.
+    support bfloat16, which is stored as float32. An older export is replaced file by file; other
+    files in the folder stay.
 
     Raises: TypeError for a leaf that is not numeric or a container that is not a dict.
     """
@@ -33,20 +37,19 @@ def write(
     if not distributed.is_first():
         return
     directory = Path(directory).absolute()
-    draft, old = (directory.with_name(f".{directory.name}.{word}") for word in ("draft", "old"))
-    for leftover in (draft, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with writing.explain_full_disk(
+    draft = writing.draft_of(directory)
+    with writing.explain_failed_write(
         "the encoder", directory, clean_up=lambda: shutil.rmtree(draft, ignore_errors=True)
     ):
-        draft.mkdir(parents=True)
+        draft.mkdir(parents=True, exist_ok=True)
         np.savez(draft / _WEIGHTS, **{name: _for_npz(leaf) for name, leaf in leaves.items()})
         card = {**card, _DIGEST: checksums.sha256(draft / _WEIGHTS)}
-        (draft / _CARD).write_text(json.dumps(card, indent=1) + "\n")
-    if directory.exists():
-        directory.rename(old)
-    draft.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)
+        card |= {_CARD_DIGEST: _card_digest(card)}
+        (draft / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        directory.mkdir(exist_ok=True)
+        for name in (_WEIGHTS, CARD):
+            (draft / name).replace(directory / name)
+        draft.rmdir()
 
 
 def read(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any]]:
@@ -55,26 +58,46 @@ def read(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any]]:
     Raises: contracts.UserError when the folder holds no export or a damaged one.
     """
     directory = Path(directory)
-    for name in (_CARD, _WEIGHTS):
+    for name in (CARD, _WEIGHTS):
         if not (directory / name).is_file():
             raise contracts.UserError(
                 f"{directory} has no {name}; give a finished run or an exported encoder"
             )
     try:
-        card = json.loads((directory / _CARD).read_text())
-        intact = card.pop(_DIGEST) == checksums.sha256(directory / _WEIGHTS)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact:
+        card = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        # Version 0.1.0 wrote no digest of the card.
+        intact = card.pop(_CARD_DIGEST, None) in (None, _card_digest(card))
+        intact &= card.pop(_DIGEST) == checksums.sha256(directory / _WEIGHTS)
+        trees = _read_weights(directory / _WEIGHTS) if intact else {}
+    # What is no archive of plain arrays by distinct paths, or no card.
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        trees = {}
+    except OSError as error:
         raise contracts.UserError(
-            f"the export in {directory} is damaged: {_WEIGHTS} and {_CARD} do not belong together "
+            f"the export in {directory} cannot be read ({error.strerror}); copy it again"
+        ) from error
+    if trees.keys() != {"params", "state"}:
+        raise contracts.UserError(
+            f"the export in {directory} is damaged: {_WEIGHTS} and {CARD} do not belong together "
             "or were cut short; export or copy it again"
         )
-    trees: dict[str, dict] = {"params": {}, "state": {}}
-    with np.load(directory / _WEIGHTS, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            _insert(trees, name.split("/"), arrays[name])
     return trees["params"], trees["state"], card
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    trees: dict[str, Any] = {"params": {}, "state": {}}
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            leaf = arrays[name]
+            if tree_leaves.kind(leaf) is None:
+                raise ValueError(f"{name} holds no numbers")
+            _insert(trees, name.split("/"), leaf)
+    return trees
+
+
+def _card_digest(card: dict[str, Any]) -> str:
+    """The SHA-256 of a card, whatever the order of its keys and its indentation."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
 def _for_npz(leaf: Any) -> np.ndarray:

@@ -36,16 +36,25 @@ class Lock:
         self._enabled = enabled
         self._file = None
 
-    def take(self) -> None:
+    def take(self, *, optional: bool = False) -> None:
         """Takes the lock and creates its folder; does nothing when this process holds it already.
+
+        Args:
+          optional: continue without the lock where its file cannot be opened, as on storage that
+            is read-only.
 
         Raises: contracts.UserError, naming the holder, when another process holds it.
         """
         if not self._enabled or self._file is not None:
             return
-        with writing.explain_full_disk("the lock of the run folder", self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a+", encoding="utf-8")
+        try:
+            with writing.explain_failed_write("the lock of the run folder", self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a+", encoding="utf-8")
+        except contracts.UserError:
+            if optional:
+                return
+            raise
         error_number = self._try_lock()
         if error_number in _HELD:
             holder = self._describe_holder()
@@ -85,11 +94,7 @@ class Lock:
         return 0
 
     def _describe_holder(self) -> str:
-        try:
-            holder = json.loads(self._path.read_text(encoding="utf-8"))
-            return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-        except (OSError, ValueError, TypeError, KeyError):
-            return "another process"
+        return _read_holder(self._path) or "another process"
 
     def _write_holder(self) -> None:
         holder = {
@@ -99,6 +104,21 @@ class Lock:
         }
         # A finished run can be looked at even when the disk is full.
         with contextlib.suppress(OSError):
+            if not is_lock(self._path):
+                return  # a file of the user's, whose content stays
             self._file.truncate(0)
             self._file.write(json.dumps(holder) + "\n")
             self._file.flush()
+
+
+def is_lock(path: Path) -> bool:
+    """Whether the content of a file is that of a lock, or empty."""
+    return path.stat().st_size == 0 or _read_holder(path) is not None
+
+
+def _read_holder(path: Path) -> str | None:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -44,3 +44,16 @@ def kind(leaf: Any) -> str | None:
 
 def signature(leaf: Any) -> dict[str, Any]:
     return {"shape": list(np.shape(leaf)), "dtype": as_array(leaf).dtype.name}
+
+
+def difference(saved: dict[str, dict[str, Any]], wanted: dict[str, Any]) -> str | None:
+    """The first leaf, in words, at which saved signatures and leaves of a run differ."""
+    for name, leaf in wanted.items():
+        if name not in saved:
+            return f"it has no {name!r}"
+        here, there = signature(leaf), saved[name]
+        if here["shape"] != there["shape"] or kind(leaf) != kind(np.dtype(there["dtype"])):
+            there, here = (f"{leaf['dtype']}{leaf['shape']}" for leaf in (there, here))
+            return f"{name!r} is {there} in it and {here} in this run"
+    extra = next((name for name in saved if name not in wanted), None)
+    return None if extra is None else f"it has {extra!r}, which this run does not have"

@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and a full disk as one sentence instead of a traceback."""
+"""Atomic replacement of files, and failed writes as one sentence instead of a traceback."""
 
 import contextlib
 import errno
@@ -14,42 +14,60 @@ from pathlib import Path
 from dim_jax import contracts
 
 # No space, no quota, and the limit on a file's size (`ulimit -f`).
-_REMEDIES = {
+_FULL_DISK = {
     errno.ENOSPC: "free space",
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+}
+_REMEDIES = {
+    **_FULL_DISK,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+    **dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), "move away what is in the way"),
+    errno.ENAMETOOLONG: "shorten the name",
 }
 # Tensorstore, which orbax uses, raises a ValueError that has the code only in its text.
 _CODE_IN_TEXT = re.compile(r"\[os_error_code='(\d+)'\]")
 
 
 @contextlib.contextmanager
-def explain_full_disk(
+def explain_failed_write(
     what: str,
     where: str | os.PathLike,
     clean_up: Callable[[], object] | None = None,
     advice: str = "",
+    *,
+    only_there: bool = False,
 ) -> Iterator[None]:
     """A context manager around code that writes `what` to the path `where`.
 
     On any exception `clean_up` is called first, so that half-written files release their space,
     also for those who must write something to free more.
 
-    Raises: contracts.UserError when the disk is full, with `advice` on what is kept; any other
-        exception unchanged.
+    Args:
+      advice: on what is kept.
+      only_there: for code that does more than this: unless the disk is full, errors count only if
+        they name a path at or below `where`.
+
+    Raises: contracts.UserError for an error of the operating system, such as a full disk or a
+        denied permission; any other exception unchanged.
     """
     try:
         yield
     except BaseException as error:
         if clean_up is not None:
             clean_up()
-        code = _full_disk_code(error)
-        if code is None or isinstance(error, contracts.UserError):
+        cause = _find_cause(error, Path(where).absolute() if only_there else None)
+        if cause is None or isinstance(error, contracts.UserError):
             raise
+        code, path = cause
+        detail = _free_space(Path(where)) if code in _FULL_DISK else ""
+        if not detail and path not in (None, os.fspath(where)):
+            detail = f" ({path})"
         advice = f"{advice}; " if advice else ""
+        other = "" if code in _FULL_DISK else ", or use another --workdir"
         raise contracts.UserError(
-            f"{what} could not be written to {where}: {os.strerror(code)}"
-            f"{_free_space(Path(where))}; {advice}{_REMEDIES[code]} and run the same command again"
+            f"{what} could not be written to {where}: {os.strerror(code)}{detail}; {advice}"
+            f"{_REMEDIES.get(code, 'remove the cause')} and run the same command again{other}"
         ) from error
 
 
@@ -59,7 +77,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     `write(draft)` writes a draft beside it, which is synced to disk and then renamed to `path`. On
     any exception the draft is removed and the old file stays.
     """
-    draft = path.with_name(path.name + ".new")
+    draft = draft_of(path)
     try:
         write(draft)
         with draft.open("rb+") as file:
@@ -72,9 +90,21 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     _sync_folder(path.parent)
 
 
+def draft_of(path: Path) -> Path:
+    """The name under which a file or folder is written, which a killed process may leave.
+
+    No file of a user has it, so that a draft that is there can be replaced.
+    """
+    return path.with_name(f".{path.name}.dim_jax-draft")
+
+
 def replace_text(path: Path, text: str) -> None:
-    """Replaces a text file atomically, see `replace_file`; UTF-8, with "\\n" as line ends."""
-    replace_file(path, lambda draft: draft.write_text(text, encoding="utf-8", newline="\n"))
+    """Replaces a text file atomically, see `replace_file`; UTF-8, with "\\n" as line ends.
+
+    What UTF-8 cannot hold, such as file names in another encoding, becomes "?".
+    """
+    data = text.encode("utf-8", "replace")
+    replace_file(path, lambda draft: draft.write_bytes(data))
 
 
 def remove(folder: Path, seconds: float = 5.0) -> None:
@@ -130,16 +160,28 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _full_disk_code(error: BaseException | None) -> int | None:
-    """The error number if a full disk is the cause, at any depth of the chain, else None."""
+def _find_cause(error: BaseException | None, folder: Path | None) -> tuple[int, str | None] | None:
+    """(error number, path or None) of the system's error at any depth of the chain, or None.
+
+    Errors of a full disk come first; of the others those count that name a path in `folder`, if
+    one is given.
+    """
+    causes: list[tuple[int, str | None]] = []
     while error is not None:
-        codes = [error.errno] if isinstance(error, OSError) else []
-        codes += map(int, _CODE_IN_TEXT.findall(str(error)))
-        for code in codes:
-            if code in _REMEDIES:
-                return code
+        if isinstance(error, OSError) and error.errno:
+            path = error.filename
+            causes.append(
+                (error.errno, os.fsdecode(path) if isinstance(path, str | bytes) else None)
+            )
+        causes += [(int(code), None) for code in _CODE_IN_TEXT.findall(str(error))]
         error = error.__cause__ or error.__context__
-    return None
+    in_folder = [
+        cause
+        for cause in causes
+        if folder is None or (cause[1] and Path(cause[1]).absolute().is_relative_to(folder))
+    ]
+    full_disk = [cause for cause in causes if cause[0] in _FULL_DISK]
+    return next(iter(full_disk + in_folder), None)
 
 
 def _free_space(path: Path) -> str:

@@ -6,6 +6,7 @@ a resumed run has the same dispatches as an uninterrupted one and gives the same
 """
 
 import contextlib
+import difflib
 import functools
 import math
 import signal
@@ -20,8 +21,8 @@ import numpy as np
 
 from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
-from dim_jax.processes import distributed
-from dim_jax.rundir import checkpoint
+from dim_jax.processes import distributed, stop_signals
+from dim_jax.rundir import checkpoint, tree_leaves
 from dim_jax.training import input_pipeline, optimizers, preprocessing, train_step
 
 
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     save_steps: int
 
 
+_MOST_STEPS = 2**31 - 1  # which the step of a train state can count
 # EX_TEMPFAIL of sysexits.h, "try again later": job scripts can put such a run back in the queue.
 TIME_IS_UP = 75
 
@@ -52,6 +54,11 @@ def plan(train: settings.Train, examples: int, devices: int) -> Plan:
     train_step.check_divides(train.batch_size, devices)
     epoch_steps = resident.steps_per_epoch(examples, train.batch_size)
     total_steps = math.ceil(train.epochs * epoch_steps)
+    if total_steps > _MOST_STEPS:
+        raise contracts.UserError(
+            f"train.epochs is {train.epochs:g}, which are more than {_MOST_STEPS:,} steps of "
+            f"{train.batch_size} images; set it to {_MOST_STEPS // epoch_steps:,} or less"
+        )
     dispatch_steps = max(1, min(train.steps_per_dispatch, total_steps))
     save_steps = max(1, round(train.save_epochs * epoch_steps / dispatch_steps))
     return Plan(
@@ -81,9 +88,12 @@ def initial_state(
         return optimizers.make(specs, durations.total_steps, durations.epoch_steps)
 
     images = jnp.asarray(split.images[: durations.batch_size])
+    labels = np.array(split.labels[: durations.batch_size])
+    if not data.is_streamed(split):  # of a stream all would be read from disk
+        labels[0] = np.max(split.labels)  # so that too few classes are noticed
     batch = contracts.Batch(
         images=prepared.training_views(jax.random.key(0), images),
-        labels=jnp.asarray(split.labels[: durations.batch_size]),
+        labels=jnp.asarray(labels),
         index=jnp.arange(durations.batch_size),
     )
     accumulate = config.train.accumulate
@@ -112,22 +122,22 @@ def _check_metric(
 
 def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """The optimizers of the players there are; a term with weight 0 has no player."""
+    for player in specs.keys() - params.keys():
+        if near := difflib.get_close_matches(player, params, n=1, cutoff=0.8):
+            raise contracts.UserError(
+                f"the method has no player '{player}' of the block players: did you mean "
+                f"'{near[0]}'? There are {', '.join(sorted(params))}"
+            )
     if missing := sorted(params.keys() - specs.keys()):
         raise contracts.UserError(
             f"the method trains the player '{missing[0]}' and the config has no "
             f"players.{missing[0]}; add its optimizer"
         )
-    for player in params:
-        if not isinstance(specs[player], Mapping):
-            raise contracts.UserError(
-                f"players.{player} is {specs[player]!r}; set it to a block with name, "
-                "learning_rate, schedule and every"
-            )
     return {player: specs[player] for player in params}
 
 
 class _Signals:
-    """Records SIGTERM and SIGINT until the loop can stop."""
+    """Records SIGTERM, SIGINT and SIGHUP until the loop can stop."""
 
     def __enter__(self):
         self.number = 0
@@ -135,7 +145,7 @@ class _Signals:
         main = threading.current_thread() is threading.main_thread()
         self._before = {
             number: signal.signal(number, self._remember)
-            for number in (signal.SIGTERM, signal.SIGINT)
+            for number in stop_signals.numbers()
             if main
         }
         return self
@@ -197,9 +207,11 @@ class Loop:
         mesh: jax.sharding.Mesh,
         max_minutes: float | None = None,
         recorder: profiling.Recorder | None = None,
+        start: Callable[[], train_step.TrainState] | None = None,
     ):
         """Restores the newest checkpoint, if any, and brings the input to its step.
 
+        Without a checkpoint it starts at the state that `start` returns, by default `initial`.
         `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
         step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here; the dispatch
         under way and the saving come after them.
@@ -211,8 +223,10 @@ class Loop:
         self._outputs = outputs
         # Copies: the first dispatch donates the buffers, and `initial` is evaluated later.
         template = train_step.replicate(_copy(initial), mesh)
-        start = checkpointed(template)
-        self.step, fields = checkpoints.restore_latest(start, log=outputs.log) or (0, start)
+        restored = checkpoints.restore_latest(checkpointed(template), log=outputs.log)
+        if restored is None and start is not None:
+            template = train_step.replicate(_copy(start()), mesh)
+        self.step, fields = restored or (0, {})
         self.train_state = template.replace(**fields)
         self._source = source
         self._source.start(self.step, checkpoints.notes(self.step))
@@ -221,6 +235,8 @@ class Loop:
         self._compiled = {}
         self._last_read = 0.0
         row = outputs.begin(self.step, durations)
+        if row.get("step") != self.step:  # rows were lost
+            row = checkpoints.metrics(self.step)
         self.train_seconds = row.get("time/seconds", 0.0)
         self.compile_seconds = row.get("time/compile_seconds", 0.0)
 
@@ -236,6 +252,7 @@ class Loop:
         outputs: Any,
         devices: Sequence[jax.Device] | None = None,
         recorder: profiling.Recorder | None = None,
+        start: Callable[[], train_step.TrainState] | None = None,
     ) -> "Loop":
         """The loop of a config over the given devices (all by default)."""
         mesh = train_step.mesh(devices)
@@ -251,9 +268,9 @@ class Loop:
             total_steps=durations.total_steps,
             dispatch_steps=durations.dispatch_steps,
         )
-        minutes = config.train.max_minutes
         return cls(
-            initial, dispatch, source, durations, checkpoints, outputs, mesh, minutes, recorder
+            *(initial, dispatch, source, durations, checkpoints, outputs, mesh),
+            *(config.train.max_minutes, recorder, start),
         )
 
     def run(self) -> train_step.TrainState:
@@ -261,7 +278,7 @@ class Loop:
 
         Raises:
           Stopped: a signal came or the time is up; the state is saved.
-          UserError: a loss or a parameter is not finite; the last good checkpoint stays.
+          UserError: a loss, or a number to be saved, is not finite; the last good checkpoint stays.
         """
         late = None
         with _Signals() as signals, contextlib.closing(self._source):
@@ -317,8 +334,12 @@ class Loop:
         return self.step, count, metrics, began
 
     def _steps_at(self, step: int) -> int:
-        """The steps of the dispatch that begins at a step, 0 at the end."""
-        return min(self._durations.dispatch_steps, self._durations.total_steps - step)
+        """The steps of the dispatch that begins at a step, 0 at the end.
+
+        After the end of a shorter training, only those to the next multiple.
+        """
+        dispatch = self._durations.dispatch_steps
+        return min(dispatch - step % dispatch, self._durations.total_steps - step)
 
     def _read(self, step: int, count: int, metrics, began: float) -> dict[str, Any]:
         metrics = {name: np.asarray(values) for name, values in jax.device_get(metrics).items()}
@@ -352,9 +373,13 @@ class Loop:
         )
 
     def _save(self, row: Mapping[str, Any]) -> None:
-        if not bool(_all_finite(self.train_state.params)):
-            self._refuse(f"a parameter is not finite after step {self.step}")
         fields, notes = checkpointed(self.train_state), self._source.position()
+        # Not the optimizers' numbers, of which there are most: each leaf takes time to compile.
+        evaluated = {name: fields[name] for name in ("params", "state")}
+        if not bool(_all_finite(evaluated)):
+            leaves = tree_leaves.named_leaves(evaluated).items()
+            name = next(name for name, leaf in leaves if not bool(_all_finite(leaf)))
+            self._refuse(f"{name} is not finite after step {self.step}")
         self._checkpoints.save(self.step, fields, metrics=row, notes=notes)
 
 

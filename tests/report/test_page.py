@@ -289,7 +289,7 @@ def test_a_half_written_metrics_line_is_skipped(folder):
 
 def test_writing_again_gives_the_same_page(folder):
     assert written(folder) == written(folder)
-    assert not list(folder.glob("*.new"))
+    assert not list(folder.glob(".*draft*"))
 
 
 def test_nested_config_names_are_joined(folder):

@@ -1,0 +1,37 @@
+"""The devices that JAX starts on, and their memory: what fails there as one sentence."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import jax
+
+from dim_jax import contracts
+
+
+def start() -> None:
+    """Starts JAX's devices. Raises contracts.UserError if JAX_PLATFORMS names none there are."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).partition("\n")[0] or "it has no such device"
+        raise contracts.UserError(
+            f"JAX cannot start with JAX_PLATFORMS={wanted!r}: {reason}; set it to cpu, or unset it "
+            "to use the devices that there are"
+        ) from error
+
+
+@contextlib.contextmanager
+def explain_out_of_memory() -> Iterator[None]:
+    """A context manager. Raises contracts.UserError when memory, of host or device, is used up."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in reason:
+            raise
+        raise contracts.UserError(
+            f"out of memory ({reason}); checkpoints stay as they are; lower train.batch_size or "
+            "data.image_size, or set train.microbatches or train.accumulate"
+        ) from error
