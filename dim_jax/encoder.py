@@ -8,9 +8,12 @@ or the devices that it ran on.
 
 import argparse
 import dataclasses
+import functools
 import os
+import stat
 import sys
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import build, contracts, data
-from dim_jax.rundir import exported_encoder, writing
+from dim_jax.nets import pure
+from dim_jax.processes import backend, standard_streams
+from dim_jax.rundir import encoder_card, exported_encoder, paths, tree_leaves, writing
 
 FORMAT = 1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -32,9 +37,10 @@ class Encoder:
     encode(images) -> {"conv": .., "fc": .., "y": ..}: f32[n,...], a pure function of images
         u8[n,h,w,c] or floats in [0,1], normalisation included; works inside jit and grad.
         One image's features do not depend on the other images. UserError for other images.
-    card: its inputs, outputs and origin: "image_shape" (h, w, c), "taps" {name: shape of one
-        image's features}, "encoder", "mean", "std", "data", "config", "steps", "commit",
-        "versions".
+    card: its inputs, outputs and origin: "image_shape" (h, w, c), "resize" and "crop" (evaluations
+        of the run resized the shorter side to the first and took the centre of the second, None =
+        neither), "taps" {name: shape of one image's features}, "encoder", "mean", "std", "data",
+        "config", "steps", "commit", "versions".
     params, stats: the network's weights and batch statistics.
     """
 
@@ -49,16 +55,18 @@ def load_encoder(run: str | os.PathLike) -> Encoder:
 
     Raises: contracts.UserError when there is none, when it is damaged or of another format.
     """
-    folder = Path(run).expanduser()
+    folder = paths.expand(run, "the run")
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
     params, stats, card = exported_encoder.read(folder)
     if card.get("format") != FORMAT:
         raise contracts.UserError(
-            f"{folder} holds an encoder of format {card.get('format')} and this version of dim_jax "
-            f"reads format {FORMAT}; install the version that wrote it"
+            f"{folder} holds an encoder of format {card.get('format')!r} and this version of "
+            f"dim_jax reads format {FORMAT}; install the version that wrote it"
         )
-    net = build.make("encoder", card["encoder"])
+    encoder_card.check(card, folder / exported_encoder.CARD)
+    net, shapes = _network(card, params, stats, folder)
+    card["taps"] = shapes
     params, stats = jax.tree.map(jnp.asarray, (params, stats))
 
     @jax.jit
@@ -68,9 +76,78 @@ def load_encoder(run: str | os.PathLike) -> Encoder:
         return {name: outputs[name] for name in card["taps"]}
 
     def encode(images: jax.Array) -> contracts.Taps:
-        return taps(params, stats, _pixels(images, tuple(card["image_shape"])))
+        pixels = _pixels(images, tuple(card["image_shape"]))
+        if not len(pixels):
+            return {
+                name: jnp.zeros((0, *shape), jnp.float32) for name, shape in card["taps"].items()
+            }
+        return taps(params, stats, pixels)
 
     return Encoder(encode, card, params, stats)
+
+
+def tap_shapes(spec: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, list[int]]:
+    """The shapes of one image's features at all taps of the encoder of a config's block."""
+    return _trace(build.make("encoder", spec), image_shape)[1]
+
+
+def _trace(net: pure.Net, image_shape: Sequence[int]) -> tuple[Any, dict[str, list[int]]]:
+    """The shapes of (params, stats), and those of one image's features at the taps."""
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    weights = jax.eval_shape(net.init, jax.random.key(0), images)
+    taps, _ = jax.eval_shape(functools.partial(net.apply, train=False), *weights, images)
+    return weights, {name: list(tap.shape[1:]) for name, tap in taps.items()}
+
+
+def _network(
+    card: Mapping[str, Any], params: contracts.Tree, stats: contracts.Tree, folder: Path
+) -> tuple[pure.Net, dict[str, list[int]]]:
+    """The network of a card, and its taps with the shapes of their features.
+
+    Raises:
+      UserError: weights or taps are not those of the network.
+    """
+    try:
+        net = build.make("encoder", card["encoder"])
+        weights, taps = _trace(net, card["image_shape"])
+    except Exception as error:  # of any kind, from the arguments of any network
+        reason = str(error).strip().partition("\n")[0]
+        raise contracts.UserError(
+            f"{folder} describes an encoder that cannot be built ({reason}); export it again"
+        ) from error
+    needed, saved = (
+        tree_leaves.named_leaves(dict(zip(("params", "state"), each, strict=True)))
+        for each in (weights, (params, stats))
+    )
+    # Version 0.1.0 listed the logits of a method's classifier, which is no part of the encoder.
+    shapes = {tap: shape for tap, shape in card["taps"].items() if tap in taps or tap != "logits"}
+    wrong = _first_fault(needed, saved) or _first_other_tap(shapes, taps)
+    if wrong:
+        raise contracts.UserError(
+            f"the export in {folder} is not of the encoder that its card describes: {wrong}; "
+            "export or copy it again"
+        )
+    return net, shapes
+
+
+def _first_fault(needed: Mapping[str, Any], saved: Mapping[str, np.ndarray]) -> str | None:
+    for name in [*needed, *saved]:
+        if name not in saved or name not in needed:
+            return f"the array {name} is {'missing' if name in needed else 'no part of it'}"
+        kinds = tree_leaves.kind(needed[name]), tree_leaves.kind(saved[name])
+        if needed[name].shape != saved[name].shape or kinds[0] != kinds[1]:
+            each = (f"{leaf.dtype}{list(leaf.shape)}" for leaf in (saved[name], needed[name]))
+            return f"the array {name} is {' and not '.join(each)}"
+        if not np.isfinite(saved[name]).all():
+            return f"the array {name} has numbers that are not finite"
+    return None
+
+
+def _first_other_tap(there: Mapping[str, list[int]], here: Mapping[str, list[int]]) -> str | None:
+    for name, shape in there.items():
+        if shape != here.get(name):
+            return f"the tap {name} has the shape {shape} there and {here.get(name)} here"
+    return None
 
 
 def embed(encoder: Encoder, images: np.ndarray, tap: str = "y", batch: int = 256) -> np.ndarray:
@@ -78,8 +155,7 @@ def embed(encoder: Encoder, images: np.ndarray, tap: str = "y", batch: int = 256
 
     Raises: contracts.UserError for an unknown tap or images that do not fit.
     """
-    if tap not in encoder.card["taps"]:
-        raise contracts.unknown("tap", tap, encoder.card["taps"])
+    _check_tap(encoder, tap)
     images = np.asarray(images)
     batch = max(1, min(batch, len(images)))
     features = np.empty((len(images), *encoder.card["taps"][tap]), np.float32)
@@ -102,15 +178,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, help="the npz file to write")
     parser.add_argument("--tap", default="y", help="which features: conv, fc or y (default)")
     options = parser.parse_args(arguments)
+    with standard_streams.guarded():
+        return _embed_to_file(options)
+
+
+def _embed_to_file(options: argparse.Namespace) -> int:
     try:
+        out = _check_output(options.out)
+        backend.start()
         embedded = _embed_folder(load_encoder(options.run), options.folder, options.tap)
-        _write(Path(options.out).expanduser(), embedded)
+        _write(out, embedded)
     except contracts.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     features = embedded["features"]
     print(f"wrote {options.out}: {options.tap} of {len(features)} images, {features.shape[1:]}")
     return 0
+
+
+def _check_tap(encoder: Encoder, tap: str) -> None:
+    if tap not in encoder.card["taps"]:
+        raise contracts.unknown("tap", tap, encoder.card["taps"])
 
 
 def _pixels(images: Any, shape: tuple[int, ...]) -> Any:
@@ -143,20 +233,65 @@ def _pixels(images: Any, shape: tuple[int, ...]) -> Any:
 
 def _embed_folder(encoder: Encoder, folder: str, tap: str) -> dict[str, np.ndarray]:
     """Features, file names, and labels with class names where there are any, in name order."""
-    height, _, channels = encoder.card["image_shape"]
-    loaded = data.load(f"folder:{folder}", image_size=height)
+    _check_tap(encoder, tap)
+    loaded = _load_folder(encoder.card, folder)
+    for note in loaded.notes:
+        print(note)
     splits = loaded.splits.values()
     images, labels, names = (
         np.concatenate([getattr(split, field) for split in splits])
         for field in ("images", "labels", "names")
     )
-    if channels == 1:
+    if encoder.card["image_shape"][-1] == 1:
         images = np.rint(images @ _LUMA).astype(np.uint8)[..., None]
     order = np.argsort(names)
     embedded = {"features": embed(encoder, images, tap)[order], "names": names[order]}
     if loaded.facts.classes is not None:
         embedded |= {"labels": labels[order], "classes": np.array(loaded.facts.classes)}
     return embedded
+
+
+def _load_folder(card: Mapping[str, Any], folder: str) -> data.Dataset:
+    """The images of a folder as the evaluations of the encoder's run would read them."""
+    path = paths.expand(folder, "--folder")
+    if not path.is_dir():
+        raise contracts.UserError(
+            f"the folder {folder} does not exist; give --folder a folder of images"
+        )
+    # Cards of version 0.1.0 do not say how: the complete images are resized.
+    resize = card.get("resize", card["image_shape"][0])
+    images = data.load(f"folder:{path}", image_size=resize, bits=card.get("bits"))
+    return data.centre(images, card.get("crop"))
+
+
+def _check_output(text: str) -> Path:
+    """The file to write, which does not exist or is one that this command wrote; links followed."""
+    path = Path(os.path.realpath(paths.expand(text, "--out")))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise contracts.UserError(f"{text} is {kind} and features are a file; give another --out")
+    if path.stat().st_size and not _holds_features(path):
+        raise contracts.UserError(
+            f"{text} exists and holds no features that this command wrote; remove it, or give "
+            "another --out"
+        )
+    return path
+
+
+def _holds_features(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+    required = {"features.npy", "names.npy"}
+    return required <= names <= required | {"labels.npy", "classes.npy"}
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -168,9 +303,11 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         writing.replace_file(path, save)
     except OSError as error:
-        raise contracts.UserError(
-            f"cannot write {path} ({error.strerror}); give another --out"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> contracts.UserError:
+    return contracts.UserError(f"cannot write {path} ({error.strerror}); give another --out")
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def test_without_new_words_the_bits_are_as_before(crop, flip):
 
 def test_folders_without_the_new_words_continue(tmp_path):
     folder = workdir.Workdir(tmp_path)
-    folder.claim(dict(augment=dict(crop=9, flip=True)))
-    here = dict(augment=common.augment(crop=9, flip=True).to_dict())
+    folder.claim(dict(augment=dict(crop=9, flip=True), train={}))
+    here = dict(augment=common.augment(crop=9, flip=True).to_dict(), train={})
     folder.check(here)
     here["augment"]["views"] = 2
     with pytest.raises(contracts.UserError, match="views is 1 there and 2 here"):
@@ -221,3 +221,20 @@ def test_colours_of_images_without_any(word):
     (name,) = word
     with pytest.raises(contracts.UserError, match=rf"augment.{name} .*RGB images and these have 1"):
         augment.pipeline(**word)(jax.random.key(0), jnp.asarray(IMAGES[..., :1]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(
+            crop=24, flip=True, translate=2, hue=0.1, jitter=(0.4,) * 3 + (0.1,), grey=0.2, blur=0.5
+        ),
+        dict(crop=24, resized_crop=(0.3, 1.0), randaugment=(2, 9), solarise=0.2, views=2),
+        dict(affine=(0.2, 0.7, 1.4, 20.0), pca=(0.5, 2.0), hsv=(0.25, 4.0, 0.7, 1.4, 0.1)),
+    ],
+)
+def test_no_change_needs_the_promotion_of_ranks(changes):
+    """Traced, which is enough."""
+    images = jax.ShapeDtypeStruct((4, 32, 32, 3), np.uint8)
+    with jax.numpy_rank_promotion("raise"):
+        jax.eval_shape(augment.pipeline(**changes), jax.random.key(0), images)

@@ -1,5 +1,8 @@
 """The exported encoder: the same numbers elsewhere, and one sentence for what does not fit."""
 
+import errno
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +71,14 @@ def _assert_close(found: dict, wanted: dict) -> None:
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-5)
 
 
+def test_logits_of_a_classifier_are_no_tap_of_an_encoder(tmp_path):
+    taps = {"conv": [7, 7, 8], "y": [5], "logits": [10]}
+    loaded = encoder_module.load_encoder(_export(tmp_path / "old", taps=taps))
+    assert loaded.card["taps"].keys() == {"conv", "y"} == loaded.encode(_images(1)).keys()
+    shapes = encoder_module.tap_shapes(SPEC, (28, 28, 3))
+    assert shapes["y"] == [5] and "logits" not in shapes
+
+
 def test_the_taps_are_those_of_the_network_in_evaluation_mode(encoder):
     images = _images(4)
     _assert_close(encoder.encode(images), _reference(images, encoder))
@@ -133,6 +144,15 @@ def test_shapes_and_types_are_checked_inside_jit_too(encoder):
         jax.jit(encoder.encode)(jnp.zeros((2, 32, 32, 3)))
     with pytest.raises(contracts.UserError, match="int32"):
         jax.jit(encoder.encode)(jnp.zeros((2, 28, 28, 3), jnp.int32))
+
+
+def test_an_export_replaces_its_files_and_no_others(tmp_path):
+    folder = _export(tmp_path / "encoder")
+    (folder / "mine.txt").write_text("mine")
+    _export(folder, channels=1)
+    assert exported_encoder.read(folder)[2]["image_shape"] == [28, 28, 1]
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder"]
 
 
 def test_a_folder_without_an_encoder_is_one_sentence(tmp_path):
@@ -235,6 +255,21 @@ def test_the_command_gives_a_grey_encoder_the_brightness(tmp_path):
         np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
 
 
+def test_the_command_reads_16_bit_images_as_the_run_did(tmp_path, capsys):
+    deep = _images(3, channels=1)[..., 0].astype(np.uint16) << 4  # the highest value has 12 bits
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(deep):
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    run, out = _export(tmp_path / "encoder", channels=1, bits=14), tmp_path / "features.npz"
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
+    assert encoder_module.main(arguments) == 0
+    wanted = encoder_module.load_encoder(run).encode((deep >> 6).astype(np.uint8)[..., None])["y"]
+    with np.load(out) as found:
+        np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
+    assert "1 file of other kinds (.txt 1)" in capsys.readouterr().out
+
+
 def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
     """Of primaries and mixtures, that of Pillow."""
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50), (255, 255, 0)]
@@ -258,9 +293,24 @@ def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
     ("wrong", "words"),
     [
         ({"--run": "nowhere"}, "nowhere has no card.json"),
-        ({"--folder": "nowhere"}, "the folder nowhere does not exist"),
+        ({"--run": ""}, "the run is an empty path"),
+        ({"--run": "~nosuchuser/run"}, "no such user"),
+        ({"--folder": "nowhere"}, "the folder nowhere does not exist; give --folder"),
+        ({"--folder": "mine.txt"}, "the folder mine.txt does not exist; give --folder"),
+        ({"--folder": ""}, "--folder is an empty path"),
+        ({"--folder": "~nosuchuser"}, "no such user"),
         ({"--tap": "x"}, "unknown tap 'x'"),
-        ({"--out": "images"}, "give another --out"),
+        ({"--out": "images"}, "images is a folder and features are a file; give another --out"),
+        ({"--out": "."}, ". is a folder"),
+        ({"--out": ""}, "--out is an empty path"),
+        ({"--out": "~nosuchuser/features.npz"}, "no such user"),
+        ({"--out": "pipe"}, "pipe is a device or a pipe"),
+        ({"--out": "mine.txt"}, "mine.txt exists and holds no features"),
+        ({"--out": "mine.npz"}, "mine.npz exists and holds no features"),
+        ({"--out": "link_to_mine"}, "link_to_mine exists and holds no features"),
+        ({"--out": "mine.txt/features.npz"}, "cannot write"),
+        ({"--out": "circle"}, "cannot write"),
+        ({"--out": "n" * 300}, "cannot write"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence_and_code_2(
@@ -268,9 +318,74 @@ def test_a_mistake_on_the_command_line_is_one_sentence_and_code_2(
 ):
     _write_folder(tmp_path / "images", NESTED)
     monkeypatch.chdir(tmp_path)
+    Path("mine.txt").write_text("mine")
+    np.savez("mine.npz", features=np.ones(2), names=np.array(["a", "b"]), mine=np.ones(2))
+    os.mkfifo("pipe")
+    Path("link_to_mine").symlink_to("mine.txt")
+    Path("circle").symlink_to("circle")
+    before = _contents(tmp_path)
     right = {"--run": str(run), "--folder": "images", "--out": "features.npz"}
     arguments = [word for pair in (right | wrong).items() for word in pair]
     assert encoder_module.main(arguments) == 2
     captured = capsys.readouterr()
     assert words in captured.err and captured.err.count("\n") == 1
-    assert captured.out == "" and not (tmp_path / "features.npz").exists()
+    assert captured.out == "" and _contents(tmp_path) == before
+
+
+def _contents(folder: Path) -> dict:
+    files = {path: path.lstat().st_mode for path in folder.rglob("*")}
+    return {path: (mode, stat.S_ISREG(mode) and path.read_bytes()) for path, mode in files.items()}
+
+
+def test_features_replace_features_also_behind_a_link(run, tmp_path, monkeypatch):
+    _write_folder(tmp_path / "images", NESTED)
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    Path("link.npz").symlink_to("there/features.npz")  # to a file that does not exist yet
+    arguments = ["--run", str(run), "--folder", "images", "--out"]
+    assert encoder_module.main([*arguments, "link.npz", "--tap", "fc"]) == 0
+    assert Path("link.npz").is_symlink()
+    for out in ("there/features.npz", "link.npz"):
+        with open("/dev/full", "w", buffering=1) as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert encoder_module.main([*arguments, out]) == 0
+        with np.load("there/features.npz") as found:
+            assert found["features"].shape == (5, 5)
+    assert Path("link.npz").is_symlink() and len([*Path("there").iterdir()]) == 1
+
+
+def test_a_full_disk_leaves_the_former_features_alone(run, tmp_path, monkeypatch, capsys):
+    _write_folder(tmp_path / "images", NESTED)
+    out = tmp_path / "out" / "features.npz"
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
+    assert encoder_module.main(arguments) == 0
+    before = _contents(out.parent)
+
+    def run_out(file, **arrays):
+        file.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", run_out)
+    capsys.readouterr()
+    assert encoder_module.main(arguments) == 2
+    assert "(No space left on device)" in capsys.readouterr().err
+    assert _contents(out.parent) == before
+
+
+@pytest.mark.parametrize("images", [np.uint8, np.float32])
+def test_no_images_have_no_features(encoder, images):
+    none = np.zeros((0, 28, 28, 3), images)
+    for encode in (encoder.encode, jax.jit(encoder.encode)):
+        shapes = {name: (tap.shape, tap.dtype) for name, tap in encode(none).items()}
+        wanted = encoder.card["taps"].items()
+        assert shapes == {name: ((0, *shape), jnp.float32) for name, shape in wanted}
+
+
+@pytest.mark.parametrize(
+    "setting", [jax.enable_x64, jax.numpy_rank_promotion, jax.numpy_dtype_promotion]
+)
+def test_features_are_the_same_where_jax_is_stricter_or_wider(run, encoder, setting):
+    value = {jax.numpy_rank_promotion: "raise", jax.numpy_dtype_promotion: "strict"}
+    with setting(value.get(setting, True)):
+        strict = encoder_module.load_encoder(run)
+        _assert_close(strict.encode(_images(2)), encoder.encode(_images(2)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dim_jax import losses
+from dim_jax import contracts, losses
 
 
 def test_classification_loss_leaves_out_the_unlabelled():
@@ -42,6 +42,13 @@ def test_a_batch_without_labels_weighs_nothing():
     assert value == 0 and accuracy == 0
     value, _ = losses.classification_loss(jnp.ones((3, 2)), jnp.full(3, -1), clip=10.0, penalty=1.0)
     assert value == 0
+
+
+def test_a_label_without_a_class_is_named_where_labels_are_not_traced():
+    logits, labels = jnp.zeros((3, 2)), np.array([0, 2, -1])
+    with pytest.raises(contracts.UserError, match="a label is 2 and the classifier has 2 classes"):
+        losses.classification_loss(logits, labels)
+    assert np.isnan(jax.jit(losses.classification_loss)(logits, labels)[0])
 
 
 def test_batch_entropy_is_of_the_mean():

@@ -171,7 +171,7 @@ def test_the_penalty_is_on_samples_of_the_prior(batch):
             dict(posterior="gaussian", beta=1.0, gamma=1.0),
             "gamma is 1 and the posterior is gaussian",
         ),
-        (dict(gamma=1.0), "the prior or the discriminator is none; set both or gamma=0"),
+        (dict(gamma=1.0), "the prior or the discriminator is None; set both or gamma=0"),
     ],
 )
 def test_mistakes_are_one_sentence(changes, message):

@@ -175,7 +175,7 @@ def test_only_the_published_form_stands_beside_published_numbers(config):
 
 
 def test_mistakes(config, batch):
-    with pytest.raises(contracts.UserError, match=r"unknown posterior 'normal'.*gaussian"):
+    with pytest.raises(contracts.UserError, match="posterior is 'normal'; set it to 'determini"):
         make(config, posterior="normal")
     small = dict(name="decoder", base=4, widths=(4,), shape=(28, 28, 3))
     method, _ = make(config, generator=small)

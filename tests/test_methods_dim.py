@@ -214,8 +214,16 @@ def test_fewer_locations_and_fewer_negatives(config, batch, initial):
         step(negatives=1_000_000)
 
 
+def test_more_locations_than_there_are_and_weights_of_nothing(config, batch):
+    method, _ = make(config, sampled_locations=99_999)
+    with pytest.raises(contracts.UserError, match=r"99,999 and an image has \d+ of them; set it"):
+        jax.eval_shape(method.init, RNG, batch)
+    with pytest.raises(contracts.UserError, match="are all 0, so that nothing would be trained"):
+        make(config, alpha=0.0, beta=0.0, gamma=0.0)
+
+
 def test_a_task_needs_its_head(config):
-    with pytest.raises(contracts.UserError, match=r"absolute and relative .*coordinates is none"):
+    with pytest.raises(contracts.UserError, match=r"absolute and relative .*coordinates is None"):
         make(config, absolute=1.0, relative=1.0, coordinates=None)
 
 

@@ -207,12 +207,6 @@ def test_another_number_of_images_is_one_sentence(config, digits, tmp_path):
         run(config, digits, tmp_path, training.Outputs(), examples=512)
 
 
-@pytest.mark.parametrize("wrong", [dict(every=0), dict(examples=-1)])
-def test_arguments_that_count_nothing_are_refused(wrong):
-    with pytest.raises(contracts.UserError, match="set it to 1 or more"):
-        nat.make(**{**dict(encoder=stub(), examples=EXAMPLES, every=3), **wrong})
-
-
 def test_a_batch_larger_than_the_data_is_refused():
     method = nat.make(encoder=stub(), examples=7, every=1)
     with pytest.raises(contracts.UserError, match=r"8 images and method\.examples is 7"):

@@ -250,8 +250,8 @@ def test_the_stem_has_a_bias_and_other_convolutions_none():
     [
         (dict(n_rkhs=15), r"n_rkhs=15 .* 16 channels with ndf=4; set n_rkhs to 16 or more, or ndf"),
         (dict(norm="layer"), "unknown norm 'layer'"),
-        (dict(ndf=0), "ndf of the encoder 'amdim32' is 0"),
-        (dict(n_depth=0), "n_depth of the encoder 'amdim32' is 0"),
+        (dict(ndf=0), "encoder.ndf is 0; set it to 1 or a larger integer"),
+        (dict(n_depth=0), "encoder.n_depth is 0; set it to 1 or a larger integer"),
         (dict(n_deep=3), "unknown argument of the encoder 'amdim32' 'n_deep'"),
     ],
 )

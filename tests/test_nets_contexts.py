@@ -191,9 +191,9 @@ def test_a_context_sees_no_pixel_below_its_crops_without_batch_norm(norm, leaks)
 def test_mistakes():
     with pytest.raises(contracts.UserError, match=r"unknown context 'gru': .*row_gru"):
         encoder("alexnet32", dict(name="gru", width=3))
-    with pytest.raises(contracts.UserError, match=r"context\.width is 0; set it to 1 or more, or"):
+    with pytest.raises(contracts.UserError, match=r"context\.width is 0; set it to 1 or a larger"):
         encoder("alexnet32", dict(name="row_gru", width=0))
-    with pytest.raises(contracts.UserError, match=r"context\.depth is 0; set it to 1 or more$"):
+    with pytest.raises(contracts.UserError, match=r"context\.depth is 0; set it to 1 or a larger"):
         encoder("alexnet32", dict(name="masked_conv", width=None, depth=0))
     with pytest.raises(contracts.UserError, match="the context 'masked_conv' needs depth"):
         encoder("alexnet32", dict(name="masked_conv", width=None))

@@ -173,8 +173,8 @@ def test_dropout_is_of_hidden_units_in_training_only(net):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(widths=(4,)), "two widths"),
-        (dict(hidden=0), "positive"),
+        (dict(widths=(4,)), "at least two"),
+        (dict(hidden=0), "encoder.hidden is 0; set it to 1"),
         (dict(side=30), "multiple of 4"),
         (dict(dropout=1.0), "dropout"),
     ],

@@ -60,6 +60,16 @@ def test_one_group_is_flax_batch_norm_and_all_have_its_parameters_and_state():
     close(applied(layers._GroupedBatchNorm(1))(variables, inputs), expected)
 
 
+@pytest.mark.parametrize(("shape", "groups"), [((1, 5), 1), ((4, 5), 4), ((2, 1, 1, 5), 2)])
+def test_one_value_of_each_channel_is_refused_in_training(shape, groups):
+    inputs = jnp.ones(shape)
+    message = "got one value of each channel, which it turns into 0; set train.batch_size"
+    with pytest.raises(contracts.UserError, match=message):
+        jax.eval_shape(layers.batch_norm(True, groups=groups).init, RNG, inputs)
+    for train, more in ((False, inputs), (True, jnp.concatenate([inputs, inputs]))):
+        jax.eval_shape(layers.batch_norm(train, groups=groups).init, RNG, more)
+
+
 def test_groups_that_do_not_divide_are_one_sentence():
     with pytest.raises(
         contracts.UserError, match=r"12 examples, which 5 groups do not divide.*norm_groups to a"

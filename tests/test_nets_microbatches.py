@@ -158,7 +158,7 @@ def test_the_same_gradient_by_the_memory_of_a_part():
         compiled = lowered.compile()
         sizes[parts] = compiled.memory_analysis().temp_size_in_bytes
         gradients[parts] = compiled(params, images)
-    assert distance(gradients[8], gradients[1]) < 1e-5
+    assert distance(gradients[8], gradients[1]) < 1e-4  # sums of 64 images in another order
     # The images in another order and the gradient stay.
     assert sizes[8] < sizes[1] / 3
 

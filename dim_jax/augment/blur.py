@@ -45,7 +45,7 @@ def gaussian_blur(images: jax.Array, sigmas: jax.Array, *, radius: int) -> jax.A
             f"images are {height}x{width} pixels and the blur's radius is {radius}; use a smaller "
             "radius"
         )
-    distances = jnp.arange(-radius, radius + 1)
+    distances = jnp.arange(-radius, radius + 1)[None]
     kernel = jax.nn.softmax(-0.5 * (distances / sigmas[:, None]) ** 2, axis=-1)
     for axis in (1, 2):
         images = _convolve(images, kernel, radius, axis)

@@ -20,7 +20,7 @@ def random_crop(rng: jax.Array, images: jax.Array, *, size: int) -> jax.Array:
         raise ValueError(
             f"images are {height}x{width} pixels and the crop is {size}; use a smaller crop"
         )
-    most = jnp.array([height - size, width - size])
+    most = jnp.array([[height - size, width - size]])
     places = jax.random.randint(rng, (n, 2), 0, most + 1)
     return _crop(images, places, size, size)
 
@@ -114,12 +114,12 @@ def crop_boxes(
     areas *= height * width
     sides = jnp.round(jnp.sqrt(jnp.stack([areas / ratios, areas * ratios], axis=-1)))
     sides = sides.astype(jnp.int32)
-    limits = jnp.array([height, width])
-    fits = ((sides > 0) & (sides <= limits)).all(axis=-1)
+    limits = jnp.array([[height, width]])
+    fits = ((sides > 0) & (sides <= limits[None])).all(axis=-1)
     sides = jnp.take_along_axis(sides, jnp.argmax(fits, axis=1)[:, None, None], axis=1)[:, 0]
     # The sides of the fallback are set before the draw, whose upper bound is then not negative.
     fits = fits.any(axis=1)[:, None]
-    sides = jnp.where(fits, sides, jnp.array(_largest_sides(height, width, aspect)))
+    sides = jnp.where(fits, sides, jnp.array([_largest_sides(height, width, aspect)]))
     corners = jax.random.randint(keys[2], (count, 2), 0, limits - sides + 1)
     corners = jnp.where(fits, corners, (limits - sides) // 2)
     return jnp.concatenate([corners, sides], axis=1)
@@ -155,8 +155,8 @@ def _weights(start: jax.Array, length: jax.Array, side: int, size: int) -> jax.A
     """The weight of each of `side` pixels for each of `size` resized ones, f[n,size,side]."""
     start, length = (x.astype(jnp.float32)[:, None, None] for x in (start, length))
     scale = length / size
-    points = start + (jnp.arange(size, dtype=jnp.float32)[:, None] + 0.5) * scale
-    pixels = jnp.arange(side, dtype=jnp.float32) + 0.5
+    points = start + (jnp.arange(size, dtype=jnp.float32)[None, :, None] + 0.5) * scale
+    pixels = jnp.arange(side, dtype=jnp.float32)[None, None] + 0.5
     weights = jnp.maximum(0.0, 1.0 - jnp.abs(pixels - points) / jnp.maximum(scale, 1.0))
     weights = jnp.where((pixels > start) & (pixels < start + length), weights, 0.0)
     return weights / weights.sum(axis=-1, keepdims=True)

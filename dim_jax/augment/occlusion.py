@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from dim_jax import contracts
+
 
 def occlude(rng: jax.Array, images: jax.Array, *, block: int, fill: float = 0.0) -> jax.Array:
     """Images f[n,h,w,c], each with one random rectangle filled.
@@ -17,16 +19,17 @@ def occlude(rng: jax.Array, images: jax.Array, *, block: int, fill: float = 0.0)
       fill: 0 is mid-grey for pixels in [-1, 1].
 
     Raises:
-      ValueError: images too small for a hidden and a visible square next to each other.
+      UserError: images too small for a hidden and a visible square next to each other.
 
     Source: Hjelm et al. 2019, section 4.3 and App. A.7, which state the constraint; shape and fill
       are ours.
     """
     n, height, width, _ = images.shape
     if block < 1 or min(height, width) < 2 * block:
-        raise ValueError(
+        raise contracts.UserError(
             f"images are {height}x{width} pixels and the occlusion's block is {block}; a hidden "
-            f"and a visible block next to each other need {2 * block} pixels; use a smaller block"
+            f"and a visible block next to each other need {2 * block} pixels; use a smaller block "
+            "(method.occlusion)"
         )
     hidden = jax.vmap(lambda key: _rectangle(key, height, width, block))(jax.random.split(rng, n))
     return jnp.where(hidden[..., None], jnp.asarray(fill, images.dtype), images)

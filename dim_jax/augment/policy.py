@@ -48,7 +48,7 @@ def change(images: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.Ar
 
     def is_one_of(names):
         numbers = jnp.array([CHANGES.index(name) for name in names])
-        return (chosen[:, None] == numbers).any(axis=1)[:, None, None, None]
+        return (chosen[:, None] == numbers[None]).any(axis=1)[:, None, None, None]
 
     height, width = images.shape[1:3]
     warped = warps.warp(images, _matrices(chosen, strengths, height, width), fill=FILL)
@@ -109,7 +109,7 @@ def smooth(images: jax.Array) -> jax.Array:
 
 def _tables(levels: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.Array:
     """The chosen lookup table f[n,3,256] of pixel values, from 0 to 255."""
-    values = jnp.arange(256)
+    values = jnp.arange(256)[None]
     shape = (*levels.shape[:1], 3, 256)
     dropped = jnp.round(4.0 * strengths).astype(jnp.int32)[:, None]
     posterised = (values >> dropped) << dropped
@@ -122,7 +122,7 @@ def _tables(levels: jax.Array, chosen: jax.Array, strengths: jax.Array) -> jax.A
         "autocontrast": stretched(counts),
         "equalise": equalised(counts),
     }
-    chosen_table = jnp.broadcast_to(values, shape)
+    chosen_table = jnp.broadcast_to(values[None], shape)
     for name, table in tables.items():
         is_chosen = (chosen == CHANGES.index(name))[:, None, None]
         chosen_table = jnp.where(is_chosen, table, chosen_table)
@@ -139,12 +139,17 @@ def _histograms(levels: jax.Array) -> jax.Array:
     return jax.vmap(jax.vmap(count))(rows)
 
 
+def _values(counts: jax.Array) -> jax.Array:
+    """The values i32[...,256] that are counted, 0 to 255."""
+    return jnp.broadcast_to(jnp.arange(256, dtype=jnp.int32), counts.shape)
+
+
 def stretched(counts: jax.Array) -> jax.Array:
     """The lookup tables [...,256] that map the least value to 0 and the largest to 255.
 
     Source: Pillow, ImageOps.autocontrast. A channel with a single value is unchanged.
     """
-    values = jnp.arange(256)
+    values = _values(counts)
     seen = counts > 0
     least = jnp.min(jnp.where(seen, values, 255), axis=-1, keepdims=True)
     largest = jnp.max(jnp.where(seen, values, 0), axis=-1, keepdims=True)
@@ -159,7 +164,7 @@ def equalised(counts: jax.Array) -> jax.Array:
 
     Source: Pillow, ImageOps.equalize.
     """
-    values = jnp.arange(256)
+    values = _values(counts)
     largest = jnp.max(jnp.where(counts > 0, values, 0), axis=-1, keepdims=True)
     last = jnp.take_along_axis(counts, largest, axis=-1)
     step = (counts.sum(axis=-1, keepdims=True) - last) // 255

@@ -25,7 +25,7 @@ def rgb_to_lab(images: jax.Array) -> jax.Array:
     """
     steep = _power((jnp.maximum(images, 0.04045) + 0.055) / 1.055, 2.4)
     linear = jnp.where(images > 0.04045, steep, images / 12.92)
-    xyz = _multiply(linear, _XYZ) / jnp.array(_WHITE)
+    xyz = _multiply(linear, _XYZ) / _per_channel(_WHITE, linear)
     roots = _power(jnp.maximum(xyz, 0.008856), 1 / 3)
     roots = jnp.where(xyz > 0.008856, roots, 7.787 * xyz + 16.0 / 116.0)
     x, y, z = (roots[..., channel] for channel in range(3))
@@ -37,12 +37,17 @@ def rgb_to_ycbcr(images: jax.Array) -> jax.Array:
 
     Source: ITU-R BT.601; scaled as scikit-image's `rgb2ycbcr`, which the official CMC code uses.
     """
-    return _multiply(images, _YCBCR) + jnp.array([16.0, 128.0, 128.0])
+    return _multiply(images, _YCBCR) + _per_channel((16.0, 128.0, 128.0), images)
 
 
 def _power(x: jax.Array, exponent: float) -> jax.Array:
     """x^exponent for x > 0, in a third of the time of jnp.power and jnp.cbrt on a CPU."""
     return jnp.exp(exponent * jnp.log(x))
+
+
+def _per_channel(numbers: tuple[float, ...], pixels: jax.Array) -> jax.Array:
+    """One number for each channel of pixels f[...,3], f[1,...,3]."""
+    return jnp.array(numbers, pixels.dtype).reshape(*(1,) * (pixels.ndim - 1), 3)
 
 
 def _multiply(pixels: jax.Array, matrix: tuple[tuple[float, ...], ...]) -> jax.Array:

@@ -22,7 +22,9 @@ Arguments that all bounds share:
                          of the whole matrix, devices in the order of their index.
 
 The value is f32[] and larger is better, except where a docstring says otherwise. Scores, positives
-or options that do not fit raise a TypeError or ValueError when the function is traced. "Candidates
+or options that do not fit raise a TypeError or ValueError when the function is traced. Where
+`positives` are traced themselves or lie on several devices, an anchor with none or with two makes
+the value NaN. "Candidates
 have one positive each" is such a condition: no two rows may share a positive's column.
 
 With `axis_name` every device returns the value of the whole matrix. Differentiate inside the

@@ -36,7 +36,7 @@ class Blocks(Pairs):
         self.critic = critic
         scores = jax.eval_shape(self._scores, *map(_first, self.features))
         _check_scores(scores, self.block)
-        super().__init__((n, m, *scores.shape[2:]), positives, **devices)
+        super().__init__((n, m, *scores.shape[2:]), scores.dtype, positives, **devices)
 
     def _reduce_here(self, statistics, extra):
         n, m = self.shape[:2]
@@ -88,7 +88,7 @@ class Blocks(Pairs):
         """Per block of columns: its place, its candidates and their extra numbers."""
         size = self.block[1]
         blocks = -(-self.shape[1] // size)
-        index = jnp.arange(blocks * size).reshape(blocks, size)
+        index = jnp.arange(blocks * size, dtype=jnp.int32).reshape(blocks, size)
         extra = _split(_swapped(extra), size)
         return {"index": index, "candidates": self.features[1], "extra": extra}
 
@@ -98,12 +98,13 @@ class Blocks(Pairs):
     def _parts(self, statistics: Statistics, row: Tree, column: Tree, masked=False) -> Parts:
         """The statistics of one block; with every pair masked, those of no pairs."""
         scores = self._scores(row["anchors"], column["candidates"])
-        positives = row["positives"][:, None] == column["index"]
+        index = column["index"][None]
+        positives = row["positives"][:, None] == index
         negatives = ~positives
         if self.shape[0] % self.block[0]:
             negatives &= row["inside"][:, None]
         if self.shape[1] % self.block[1]:
-            negatives &= column["index"] < self.shape[1]
+            negatives &= index < self.shape[1]
         masks = ((mask & (not masked))[:, :, None] for mask in (positives, negatives))
         block = Block(as_block(scores, self.locations), *masks, _swapped(column["extra"]))
         return {i: statistic.part(block) for i, statistic in statistics.items()}

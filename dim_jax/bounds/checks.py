@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from dim_jax import contracts
 from dim_jax.bounds.statistics import AxisName, Shape
 
 Columns = jax.Array | np.ndarray
@@ -40,9 +41,9 @@ def are_scores(shape: Shape, dtype: jnp.dtype) -> None:
 def at_least_two(count: int, axis: int, shape: Shape) -> None:
     """A positive needs a negative to be compared with."""
     if count < 2:
-        raise ValueError(
+        raise contracts.UserError(
             f"scores have shape {shape}: a batch of 1 has no negatives; at least 2 are needed "
-            f"along axis {axis}; use a larger batch"
+            f"along axis {axis}; use a larger batch (train.batch_size)"
         )
 
 
@@ -53,7 +54,7 @@ def positive_columns(
     n, m = shape[:2]
     if positives is None:
         return _diagonal(shape, axis_name, sharded)
-    if not isinstance(positives, jax.Array) or (axis_name is None and _is_concrete(positives)):
+    if _is_concrete(positives, axis_name):
         positives = np.asarray(positives)
     concrete = isinstance(positives, np.ndarray)
     is_mask = positives.dtype == bool
@@ -76,9 +77,28 @@ def positive_columns(
     return positives.astype(np.int32)
 
 
-def _is_concrete(array: jax.Array) -> bool:
-    """Whether the numbers can be looked at: not traced, not on another process."""
-    return not isinstance(array, jax.core.Tracer) and array.is_fully_addressable
+def each_has_one(
+    shape: Shape, positives: jax.Array | None, axis_name: AxisName | None, sharded: str
+) -> jax.Array | None:
+    """Whether every anchor has exactly one positive, b[]; None where that is known by now."""
+    if positives is None or (axis_name is None and _is_concrete(positives, axis_name)):
+        return None
+    positives = jnp.asarray(positives)
+    is_mask = positives.dtype == bool
+    counts = positives.sum(1) if is_mask else (positives >= 0) & (positives < shape[1])
+    counts = counts.astype(jnp.int32)
+    if axis_name is not None and sharded == "candidates":
+        return jnp.all(lax.psum(counts, axis_name) == 1)
+    wrong = jnp.sum(counts != 1)
+    return (wrong if axis_name is None else lax.psum(wrong, axis_name)) == 0
+
+
+def _is_concrete(array: jax.Array | np.ndarray, axis_name: AxisName | None) -> bool:
+    """Whether the numbers can be looked at: not traced, not on another device or process."""
+    if not isinstance(array, jax.Array):
+        return True
+    traced = isinstance(array, jax.core.Tracer)
+    return axis_name is None and not traced and array.is_fully_addressable
 
 
 def _diagonal(shape: Shape, axis_name: AxisName | None, sharded: str) -> Columns:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from dim_jax.bounds import blockwise
 from dim_jax.bounds.blocks import Blocks, Critic
@@ -107,8 +108,13 @@ def _blockwise(formula: Function) -> Function:
 
 
 def _value(formula: Function, pairs: Pairs, options: dict[str, Any]) -> Any:
-    """The value of a formula, and what else it returns, as scalars that all devices hold."""
+    """The value of a formula, and what else it returns, as scalars that all devices hold.
+
+    NaN if a traced mask, which cannot be refused, has another number of positives in a row than 1.
+    """
     value = formula(pairs, **options)
+    if pairs.valid is not None:
+        value = jax.tree.map(lambda x: jnp.where(pairs.valid, x, jnp.nan), value)
     return jax.tree.map(lambda x: replicated(x, pairs.axis_name), value)
 
 

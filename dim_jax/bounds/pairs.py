@@ -25,20 +25,29 @@ class Pairs(abc.ABC):
     """What every bound sees of the scores, with the numbers of all devices together.
 
     shape: (n, m, *l) of this device's block
+    dtype: that of the scores, at least float32
+    valid: whether every anchor has one positive, b[] over all devices; None where it is certain
     anchors, candidates: numbers over all devices; each anchor has one positive
     negatives: the number of pairs that are not positives, locations not counted
     """
 
     def __init__(
-        self, shape: Shape, positives: Positives, axis_name: AxisName | None, sharded: Sharded
+        self,
+        shape: Shape,
+        dtype: jnp.dtype,
+        positives: Positives,
+        axis_name: AxisName | None,
+        sharded: Sharded,
     ):
         if sharded not in get_args(Sharded):
             raise ValueError(f"sharded={sharded!r} is unknown; use one of {get_args(Sharded)}")
         self.shape = shape
+        self.dtype = jnp.promote_types(dtype, jnp.float32)
         self.axis_name = axis_name
         self.sharded = sharded
         devices = checks.axis_size(axis_name)
         self.columns = checks.positive_columns(shape, positives, axis_name, sharded)
+        self.valid = checks.each_has_one(shape, positives, axis_name, sharded)
         self.anchors = shape[0] * (devices if sharded == "anchors" else 1)
         self.candidates = shape[1] * (devices if sharded == "candidates" else 1)
         self.locations = math.prod(shape[2:])
@@ -83,8 +92,8 @@ class Pairs(abc.ABC):
 
     def per_candidate(self, numbers: jax.Array | float, name: str) -> jax.Array:
         """Numbers f[] or f[m, *l or 1s] of this device's candidates as f[1, m, l or 1]."""
-        numbers = jnp.asarray(numbers)
-        numbers = numbers.astype(jnp.promote_types(numbers.dtype, jnp.float32))
+        # Of a Python number the type of the scores, also where JAX makes it float64.
+        numbers = jnp.asarray(numbers, jnp.result_type(numbers, self.dtype))
         m, locations = self.shape[1], self.shape[2:]
         if numbers.ndim == 0:
             return jnp.broadcast_to(numbers, (1, m, 1))
@@ -114,14 +123,16 @@ class Matrix(Pairs):
     ):
         scores = jnp.asarray(scores)
         checks.are_scores(scores.shape, scores.dtype)
-        super().__init__(scores.shape, positives, axis_name, sharded)
+        super().__init__(scores.shape, scores.dtype, positives, axis_name, sharded)
         self.scores = as_block(scores, self.locations)
 
     def _reduce_here(self, statistics, extra):
         columns = self.columns
         if isinstance(columns, np.ndarray) and np.array_equal(columns, np.arange(len(columns))):
-            columns = jnp.arange(len(columns))  # a mask that the compiler can split over devices
-        positives = (columns[:, None] == jnp.arange(self.shape[1]))[:, :, None]
+            # The compiler can split the mask of an arange over devices.
+            columns = jnp.arange(len(columns), dtype=jnp.int32)
+        positives = columns[:, None] == jnp.arange(self.shape[1], dtype=jnp.int32)[None]
+        positives = positives[:, :, None]
         block = Block(self.scores, positives, ~positives, extra)
         return {i: statistic.part(block) for i, statistic in statistics.items()}
 

@@ -1,5 +1,6 @@
 """Finished evaluations on disk, so that an interrupted run does not repeat them."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -33,8 +34,10 @@ class Store:
     weights, the data and the random key. It is loaded only if all of that is the same.
     """
 
-    def __init__(self, folder: Path | None = None):
+    def __init__(self, folder: Path | None = None, training: str = ""):
+        """`training` is the digest of the run's config, on which all evaluations depend."""
         self._folder = folder
+        self._training = training
         self.seconds = 0.0  # that the evaluations which were loaded took when they ran
 
     def find(self, name: str, depends: Mapping[str, Any]) -> Finished | None:
@@ -43,7 +46,7 @@ class Store:
             return None
         try:
             content = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
-            if content["depends"] != _plain(depends):
+            if content["depends"] != self._all(depends):
                 return None
             for figure in content["figures"]:
                 with Image.open(self._folder / f"{name}-{figure['file']}") as image:
@@ -57,16 +60,43 @@ class Store:
         """Writes it down; the JSON file comes last and in one move, and counts."""
         if self._folder is None:
             return
-        with writing.explain_full_disk(f"the evaluation {name}", self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        with writing.explain_failed_write(f"the evaluation {name}", self._folder):
+            self._folder.mkdir(exist_ok=True)
             figures = []
             for figure in finished.figures:
                 image = Image.fromarray(np.asarray(figure["image"]))
                 image.save(self._folder / f"{name}-{figure['file']}")
                 figures.append({key: value for key, value in figure.items() if key != "image"})
-            content = {"depends": _plain(depends), **finished._asdict(), "figures": figures}
+            content = {"depends": self._all(depends), **finished._asdict(), "figures": figures}
             path = self._folder / f"{name}.json"
             writing.replace_text(path, json.dumps(content, indent=1) + "\n")
+
+    def remove(self) -> None:
+        """Deletes what was kept, and its folder; files that `keep` did not write stay."""
+        if self._folder is None:
+            return
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob("*.json"):
+                for file in _files(path):
+                    file.unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    def _all(self, depends: Mapping[str, Any]) -> Any:
+        return json.loads(json.dumps({"training": self._training, **depends}))
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of the evaluation that a JSON file describes, itself last; [] of other files."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not content.keys() >= {"depends", *Finished._fields}:
+            return []
+        return [
+            *(path.with_name(f"{path.stem}-{figure['file']}") for figure in content["figures"]),
+            path,
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def depends(frozen: contracts.Frozen, data: dataset.Dataset, rng: jax.Array) -> dict[str, Any]:
@@ -87,7 +117,3 @@ def weights(frozen: contracts.Frozen) -> str | None:
     for leaf in jax.device_get(leaves):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
-
-
-def _plain(content: Any) -> Any:
-    return json.loads(json.dumps(content))

@@ -2,12 +2,10 @@
 
 import dataclasses
 import inspect
-import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from dim_jax import contracts
+from dim_jax import contracts, settings
 from dim_jax.data import dataset
 from dim_jax.evaluate.protocols import Protocols
 
@@ -59,24 +57,15 @@ class Evaluation:
         """The options of `evaluate` that a config may set, with their defaults."""
         return {each.name: each.default for each in self._options()}
 
-    def check_option(self, place: str, option: str, value: Any) -> None:
-        """Raises UserError for the value of an option that is not of its annotated type.
+    def check_option(self, place: str, name: str, option: str, value: Any) -> None:
+        """Raises UserError for the value of an option of another type or out of range.
 
         Args:
           place: of the option in the config, for the message.
+          name: of the evaluation.
         """
-        (annotation,) = (each.annotation for each in self._options() if each.name == option)
-        names = typing.get_args(annotation) if typing.get_origin(annotation) is Literal else ()
-        is_union = isinstance(annotation, types.UnionType)
-        kinds = typing.get_args(annotation) if is_union else (annotation,)
-        simple = all(kind in (bool, int, float, str, types.NoneType) for kind in kinds)
-        if names and value not in names:
-            raise contracts.UserError(
-                f"{place} is {value!r}; set it to {' or '.join(map(repr, names))}"
-            )
-        if not names and simple and not any(_is_of(value, kind) for kind in kinds):
-            wanted = " or ".join("None" if k is types.NoneType else k.__name__ for k in kinds)
-            raise contracts.UserError(f"{place} is {value!r}; set it to a value of type {wanted}")
+        (parameter,) = (each for each in self._options() if each.name == option)
+        settings.arguments.check(place, name, parameter, value)
 
     def _options(self) -> list[inspect.Parameter]:
         parameters = inspect.signature(self.evaluate).parameters.values()
@@ -85,9 +74,3 @@ class Evaluation:
             for each in parameters
             if each.kind is each.KEYWORD_ONLY and each.name != "classes"  # the suite gives them
         ]
-
-
-def _is_of(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

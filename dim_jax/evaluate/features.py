@@ -1,6 +1,7 @@
 """Frozen features of all images of a split, and a cache of them."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any
@@ -40,14 +41,17 @@ class FeatureCache:
       requests: the taps that will be asked for of a split, and of how many `views`; a split may be
         named several times. All its taps of that many views are computed together, the first time
         that one of them is asked for.
+      name: of the representation, for messages.
     """
 
     def __init__(
         self,
         frozen: contracts.Frozen,
         requests: Iterable[tuple[dataset.Split, Iterable[str], int | None]] = (),
+        name: str = "",
     ):
         self.frozen = frozen
+        self.name = name
         self._requested: dict[tuple[_Images, int | None], dict[str, None]] = {}  # ordered sets
         self._features: dict[tuple[_Images, int | None, bytes | None], Features] = {}
         for split, taps, views in requests:
@@ -73,7 +77,7 @@ class FeatureCache:
         requested = self._requested.get((_Images(split), views), {})
         missing = [tap for tap in dict.fromkeys((*taps, *requested)) if tap not in stored]
         if any(tap in missing for tap in taps):
-            stored.update(_encode(self.frozen, split, missing, batch, views, rng))
+            stored.update(_encode(self.frozen, split, missing, batch, views, rng, self.name))
         return {tap: stored[tap] for tap in taps}
 
 
@@ -108,7 +112,8 @@ def extract(
         image, changed at random as in training, by `rng`.
 
     Raises:
-      UserError: a tap that the representation does not have; views of one that has none.
+      UserError: a tap that the representation does not have; views of one that has none; features
+        that are not finite.
     """
     taps = tuple(taps)
     if views is not None:
@@ -140,7 +145,7 @@ def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) 
     """One code f[n,d] for each image of a split, drawn from its posterior.
 
     Raises:
-      UserError: the method has no posterior to draw from.
+      UserError: the method has no posterior to draw from; codes that are not finite.
     """
     generative = frozen.method and frozen.method.generative
     if not (generative and generative.infer):
@@ -158,18 +163,25 @@ def drawn_codes(frozen: contracts.Frozen, split: dataset.Split, rng: jax.Array) 
         key = jax.random.fold_in(rng, start)
         drawn = infer(frozen.params, frozen.state, key, frozen.normalise(images))
         codes.append(np.asarray(drawn)[:size])
+        _check_finite(codes[-1], "drawn codes", split, start)
     return np.concatenate(codes)
 
 
 def _encode(
-    frozen, split: dataset.Split, taps: Iterable[str], batch: int, views: int | None, rng
+    frozen,
+    split: dataset.Split,
+    taps: Iterable[str],
+    batch: int,
+    views: int | None,
+    rng,
+    name: str = "",
 ) -> Features:
     encode, sizes = _encoder(frozen, views, rng, tuple(taps)), shapes(frozen, split, views)
     for tap in taps:
         if tap not in sizes:
             raise contracts.unknown("tap", tap, sizes)
     count = len(split.images)
-    features = {tap: np.empty((count, int(np.prod(sizes[tap]))), np.float32) for tap in taps}
+    features = {tap: np.empty((count, math.prod(sizes[tap])), np.float32) for tap in taps}
     for start, images in zip(range(0, count, batch), _parts(split, batch), strict=True):
         size = len(images)
         if size < batch:
@@ -177,7 +189,22 @@ def _encode(
         encoded = encode(images, start)
         for tap, rows in features.items():
             rows[start : start + size] = np.asarray(encoded[tap]).reshape(batch, -1)[:size]
+            what = f"features '{tap}' of the representation" + (f" '{name}'" if name else "")
+            _check_finite(rows[start : start + size], what, split, start)
     return features
+
+
+def _check_finite(rows: np.ndarray, what: str, split: dataset.Split, start: int) -> None:
+    """Classifiers of such numbers would be at chance, as if the representation were poor."""
+    finite = np.isfinite(rows)
+    if not finite.all():
+        index = start + int(np.argmin(finite.all(axis=1)))
+        file = f" ({split.names[index]})" if split.names else ""
+        raise contracts.UserError(
+            f"the {what} are not finite, first those of image {index}{file} of {len(split.images)}:"
+            " weights or batch statistics are too large or damaged; train again with a lower "
+            "learning rate"
+        )
 
 
 def _encoder(

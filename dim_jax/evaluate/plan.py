@@ -61,8 +61,7 @@ def _entry(key: str, spec: Mapping[str, Any]) -> Entry:
         if option not in evaluation.defaults:
             hint = contracts.suggestion(option, [*evaluation.defaults, "representations"])
             raise contracts.UserError(f"the evaluation '{name}' has no option '{option}': {hint}")
-        evaluation.check_option(f"evals.{key}.{option}", option, value)
-    _check_texts(f"evals.{key}.taps", options.get("taps"))
+        evaluation.check_option(f"evals.{key}.{option}", name, option, value)
     if "protocol" in options:
         evaluation.protocols.find(options["protocol"])
     chosen = None if representations is None else tuple(representations)

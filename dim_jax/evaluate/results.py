@@ -1,5 +1,6 @@
 """From the results of an evaluation to the rows of results.json, figures and a line of output."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ def rows(
             "protocol": entry.options.get("protocol", protocol),
             "representation": representation,
             "tap": tap,
-            "dim": int(np.prod(shapes[tap])) if tap in shapes else None,
+            "dim": math.prod(shapes[tap]) if tap in shapes else None,
             "labels": labels,
             "metric": metric,
             "value": float(value),

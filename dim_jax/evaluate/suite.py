@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
@@ -43,7 +44,10 @@ def check(
         unknown protocol, images or a method that do not fit, or more labels per class than the
         data has.
     """
-    for entry in plan.parse(evals):
+    entries = plan.parse(evals)
+    if data is not None and labelled.missing(data.splits) is None:
+        _check_smallest_class(entries, data)
+    for entry in entries:
         options = entry.options
         of_trained = entry.representations is None or TRAINED in entry.representations
         if method is not None and of_trained:
@@ -52,11 +56,21 @@ def check(
             entry.evaluation.check_splits(data.splits)
         if options.get("views") is not None:
             features.check_views(options["views"])
-        per_class = options.get("labels_per_class")
-        if data is not None and per_class is not None and labelled.missing(data.splits) is None:
-            labels = data.splits["train"].labels
-            subsets = options.get("subsets", entry.evaluation.defaults["subsets"])
-            labelled.label_subsets(labels[labels >= 0], per_class, subsets, seed=0)
+
+
+def _check_smallest_class(entries: Iterable[plan.Entry], data: dataset.Dataset) -> None:
+    """Raises UserError if entries ask for more labels per class than the smallest class has."""
+    labels = data.splits["train"].labels
+    present, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    least, label = sizes.min(), present[sizes.argmin()]
+    few = [one.key for one in entries if (one.options.get("labels_per_class") or 0) > least]
+    if few:
+        name = data.facts.classes[label] if data.facts.classes else label
+        keys = " ".join(f"--config.evals.{key}.labels_per_class={least}" for key in few)
+        raise contracts.UserError(
+            f"the class {name} has only {least} training images, fewer than the labels_per_class "
+            f"of evals.{few[0]}: use at most {least} labels per class, with {keys}"
+        )
 
 
 def check_representations(
@@ -163,7 +177,7 @@ def _finish(
     earlier = [store.find(*identity) for identity in identities]
     remaining = [step for step, finished in zip(steps, earlier, strict=True) if finished is None]
     # One representation at a time: the features of a large split fill gigabytes.
-    frozen = features.FeatureCache(frozen, _requests(remaining))
+    frozen = features.FeatureCache(frozen, _requests(remaining), name)
     shapes = features.shapes(frozen, data.splits["test"])
     for step, identity, finished in zip(steps, identities, earlier, strict=True):
         if finished is not None:

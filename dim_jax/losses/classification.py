@@ -2,6 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from dim_jax import contracts
 
 
 def soft_clip(x: jax.Array, limit: float | None) -> jax.Array:
@@ -24,7 +27,11 @@ def classification_loss(
 
     Returns:
       (f32[], f32[]): both 0 for a batch without any label.
+
+    Raises:
+      UserError: a label that the logits have no class for; labels that are traced are not checked.
     """
+    _check_labels(labels, logits.shape[-1])
     labelled = labels >= 0
     count = jnp.maximum(jnp.sum(labelled), 1)
     logits = logits.astype(jnp.float32)
@@ -39,6 +46,16 @@ def classification_loss(
         jnp.sum(entropies, where=labelled) / count,
         jnp.sum(right, where=labelled).astype(jnp.float32) / count,
     )
+
+
+def _check_labels(labels: jax.Array, classes: int) -> None:
+    """Without it the loss of such a label would be NaN."""
+    largest = -1 if isinstance(labels, jax.core.Tracer) else np.max(np.asarray(labels), initial=-1)
+    if largest >= classes:
+        raise contracts.UserError(
+            f"a label is {largest} and the classifier has {classes} classes; set its argument "
+            f"classes, outputs or features to {largest + 1} or more"
+        )
 
 
 def surrogate_split(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

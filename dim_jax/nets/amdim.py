@@ -120,9 +120,6 @@ def _encoder(side: int, ndf: int, n_rkhs: int, n_depth: int, norm: str) -> pure.
     name, channels = f"amdim{side}", ndf * (4 if side == 32 else 8)
     if norm not in _NORMS:
         raise contracts.unknown("norm", norm, _NORMS)
-    for key, value in (("ndf", ndf), ("n_depth", n_depth)):
-        if value < 1:
-            raise contracts.UserError(f"{key} of the encoder '{name}' is {value}; set 1 or more")
     if n_rkhs < channels:
         raise contracts.UserError(
             f"n_rkhs={n_rkhs} and the maps of the encoder '{name}' have {channels} channels with "

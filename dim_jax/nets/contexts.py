@@ -12,7 +12,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dim_jax import contracts
 from dim_jax.nets import layers, products
 
 
@@ -92,9 +91,7 @@ def row_gru(*, width: int | None) -> nn.Module:
     Source: section 4.2 of Hjelm et al. 2019 has "a GRU-based PixelRNN" with as many hidden units
       as features; the connections between rows are not published, and these are ours. The unit is
       that of PyTorch (Cho et al. 2014, with the reset gate after the product).
-    Raises: contracts.UserError: a width that is not positive.
     """
-    _check(width=width)
     return _RowGru(width)
 
 
@@ -107,16 +104,5 @@ def masked_conv(*, width: int | None, depth: int) -> nn.Module:
 
     Differs: one stack of layers. The original has two, to hide what is to the right of a context
       in its own row, which is not needed to predict the rows below.
-    Raises: contracts.UserError: a width or depth that is not positive.
     """
-    _check(width=width, depth=depth)
     return _MaskedConv(width, depth)
-
-
-def _check(**sizes: int | None) -> None:
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise contracts.UserError(
-                f"encoder.context.{name} is {size}; set it to 1 or more"
-                + (", or to none for the width of the local features" if name == "width" else "")
-            )

@@ -149,7 +149,7 @@ def _dot_of_normed(
     the standard deviation divides the scores. So the large array is read only for these two and
     for the product.
     """
-    normed = rows * scale
+    normed = rows * scale[None]
     normed = normed - normed.mean(-1, keepdims=True)
     # Scores do not depend on the means; without them, large ones cause no rounding errors.
     centred = columns - jax.lax.stop_gradient(_column_means(columns))
@@ -172,7 +172,7 @@ def _column_means(columns: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _scale_columns(scores: jax.Array, factors: jax.Array) -> jax.Array:
     """Scores f[n,m,*l], each column times its factor f[m,*l]."""
-    return scores * factors
+    return scores * factors[None]
 
 
 def _scale_columns_forward(scores, factors):

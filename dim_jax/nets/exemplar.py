@@ -89,23 +89,18 @@ def exemplar(*, widths: Sequence[int], hidden: int, dropout: float, side: int = 
 
     Dropout applies to the hidden units, in training. Images are at least as large as a patch.
 
-    Raises: contracts.UserError: fewer than two convolutions, a side that is not a multiple of 4, a
-      dropout outside of [0, 1); on initialisation, smaller images.
+    Raises: contracts.UserError: fewer than two convolutions, a side that is not a multiple of 4;
+      on initialisation, smaller images.
     """
-    if len(widths) < _POOLED or min(*widths, hidden) < 1:
+    if len(widths) < _POOLED:
         raise contracts.UserError(
-            f"the encoder 'exemplar' has widths {tuple(widths)} and hidden {hidden}; give it at "
-            "least two widths, all of them positive, such as (64, 64) and 128"
+            f"the encoder 'exemplar' has widths {tuple(widths)}; give it at least two, such as "
+            "(64, 64)"
         )
     if side < _STRIDE or side % _STRIDE:
         raise contracts.UserError(
             f"the encoder 'exemplar' has side={side}; set it to a multiple of {_STRIDE}; the "
             "published value is 32"
-        )
-    if not 0 <= dropout < 1:
-        raise contracts.UserError(
-            f"the encoder 'exemplar' has dropout {dropout}; set it to a fraction of the units, "
-            "from 0 to less than 1"
         )
 
     def check(images: jax.Array) -> None:

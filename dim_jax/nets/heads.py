@@ -36,7 +36,8 @@ class _JointDiscriminator(nn.Module):
         while min(x.shape[1:3]) > _SMALLEST_MAP:
             width = self.width * 2 ** min(stage, 2)
             x = layers.Conv(width, 4, 2, 1, name=f"conv{stage}")(x)
-            x = nn.relu(x + self.param(f"conv{stage}_bias", nn.initializers.zeros, (width,)))
+            bias = self.param(f"conv{stage}_bias", nn.initializers.zeros, (width,))
+            x = nn.relu(x + layers.per_channel(bias, x))
             stage += 1
         x = nn.relu(layers.Linear(self.features, name="image")(x.reshape(len(x), -1)))
         x = x.reshape(len(x), *[1] * (codes.ndim - 2), self.features)

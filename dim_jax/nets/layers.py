@@ -40,6 +40,11 @@ def noisy_identity(rng: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
     return jnp.where(jnp.eye(*shape, dtype=bool), jnp.ones((), dtype), noise)
 
 
+def per_channel(numbers: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Numbers f[c] with as many axes as inputs f[..., c], where JAX is not to promote ranks."""
+    return lax.expand_dims(numbers, range(inputs.ndim - 1))
+
+
 class Kernel(nn.Module):
     """The kernel f[c, features] of a linear map of f[..., c], for products computed elsewhere."""
 
@@ -72,7 +77,8 @@ class Linear(nn.Module):
         if not self.use_bias:
             return outputs
         limit = 1 / math.sqrt(fan_in)
-        return outputs + self.param("bias", _uniform_within(limit), (self.features,))
+        bias = self.param("bias", _uniform_within(limit), (self.features,))
+        return outputs + per_channel(bias, outputs)
 
 
 def normed_linear(
@@ -121,15 +127,17 @@ class _NormOfLinear(nn.Module):
         if self.train:
             rows = inputs.reshape(-1, inputs.shape[-1])
             centre = rows.mean(0)
-            inputs, rows = inputs - centre, rows - centre
+            inputs, rows = inputs - per_channel(centre, inputs), rows - centre[None]
             covariance = _gram(rows) / len(rows)
             mean, var = centre @ kernel, jnp.sum(kernel * (covariance @ kernel), 0)
             for variable, value in zip(running, (mean, var), strict=True):
                 average = _MOMENTUM * variable.value + (1 - _MOMENTUM) * value
                 variable.value = lax.stop_gradient(average)
         factor = scale * lax.rsqrt(var + EPSILON)
-        outputs = products.dot(inputs, kernel * factor) + bias
-        return outputs if self.train else outputs - mean * factor
+        outputs = products.dot(inputs, kernel * factor[None])
+        bias, mean = (per_channel(numbers, outputs) for numbers in (bias, mean * factor))
+        outputs += bias
+        return outputs if self.train else outputs - mean
 
 
 class Conv(nn.Module):
@@ -152,7 +160,8 @@ class Conv(nn.Module):
         if not self.use_bias:
             return outputs
         limit = 1 / math.sqrt(math.prod(shape[:3]))
-        return outputs + self.param("bias", _uniform_within(limit), (self.features,))
+        bias = self.param("bias", _uniform_within(limit), (self.features,))
+        return outputs + per_channel(bias, outputs)
 
 
 class ConvTranspose(nn.Module):
@@ -210,14 +219,31 @@ def batch_norm(train: bool, name: str | None = None, groups: int | None = None) 
       groups: k; by default that of the context `norm_groups`, 1 outside of it. Evaluation mode,
         parameters and state are the same for every k.
 
-    Raises: contracts.UserError: when called, if the groups do not divide the examples.
+    Raises: contracts.UserError: when called, if the groups do not divide the examples, or if in
+      training they have one value of each channel only, which would become 0.
     """
     groups = norm_groups.value if groups is None else groups
     if train and groups > 1:
         return _GroupedBatchNorm(groups, name=name)
-    return nn.BatchNorm(
-        use_running_average=not train, momentum=_MOMENTUM, epsilon=EPSILON, name=name
-    )
+    return BatchNorm(use_running_average=not train, momentum=_MOMENTUM, epsilon=EPSILON, name=name)
+
+
+class BatchNorm(nn.BatchNorm):
+    """`nn.BatchNorm`, under its name, with the check of `batch_norm`."""
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        if not self.use_running_average:
+            _check_count(inputs, 1)
+        return super().__call__(inputs)
+
+
+def _check_count(inputs: jax.Array, groups: int) -> None:
+    if inputs.size <= groups * inputs.shape[-1]:
+        raise contracts.UserError(
+            "batch norm in training got one value of each channel, which it turns into 0; set "
+            "train.batch_size to a larger number, or fewer parts (norm_groups, microbatches, "
+            "accumulate)"
+        )
 
 
 class _GroupedBatchNorm(nn.Module):
@@ -232,6 +258,7 @@ class _GroupedBatchNorm(nn.Module):
                 f"batch norm got {len(inputs)} examples, which {self.groups} groups do not divide; "
                 "set train.norm_groups to a divisor of the batch"
             )
+        _check_count(inputs, self.groups)
         width = inputs.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, width)
         bias = self.param("bias", nn.initializers.zeros, width)
@@ -240,8 +267,8 @@ class _GroupedBatchNorm(nn.Module):
         variance = jnp.maximum(jnp.square(x).mean(axis=1) - jnp.square(mean), 0.0)
         self._update_average("mean", mean, jnp.zeros)
         self._update_average("var", variance, jnp.ones)
-        factor = scale * lax.rsqrt(variance + EPSILON)
-        outputs = (x - mean[:, None]) * factor[:, None] + bias
+        factor = scale[None] * lax.rsqrt(variance + EPSILON)
+        outputs = (x - mean[:, None]) * factor[:, None] + per_channel(bias, x)
         return outputs.reshape(inputs.shape)
 
     def _update_average(self, name: str, values: jax.Array, start: Callable) -> None:
@@ -254,7 +281,8 @@ class _GroupedBatchNorm(nn.Module):
 class _Bias(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        return inputs + self.param("bias", nn.initializers.zeros, inputs.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, inputs.shape[-1:])
+        return inputs + per_channel(bias, inputs)
 
 
 class ScaleAndBias(nn.Module):
@@ -271,6 +299,7 @@ def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Ar
     """Layer norm over the last axis."""
     centred = inputs - inputs.mean(-1, keepdims=True)
     variance = jnp.mean(centred**2, -1, keepdims=True)
+    scale, bias = (per_channel(numbers, inputs) for numbers in (scale, bias))
     return centred * lax.rsqrt(variance + EPSILON) * scale + bias
 
 
@@ -320,7 +349,7 @@ def moments(
         variance 0 has no density.
     """
     centre = positions.mean(axis=0)
-    offsets = positions - centre
+    offsets = positions - centre[None]
     both = jnp.concatenate([offsets, offsets**2], axis=1)
     # In full precision on every device and for every compute dtype: the variance is a difference
     # of nearly equal numbers, for which TF32 has errors of tens of percent at the sharpest
@@ -329,6 +358,7 @@ def moments(
     mean, square = jnp.split(sums, 2, axis=-1)
     spread = jnp.mean(offsets**2, axis=0)
     least = floor * jnp.where(spread > 0, spread, 1.0)
+    centre, least = (per_channel(numbers, mean) for numbers in (centre, least))
     return mean + centre, jnp.maximum(square - mean**2, 0.0) + least
 
 

@@ -46,8 +46,8 @@ class Manifold(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape[-1:])
         # The logarithm is learned, so that the gain stays positive.
         gain = jnp.exp(self.param("log_gain", nn.initializers.constant(jnp.log(self.gain)), ()))
-        matches = products.conv(inputs, filters, self.stride, 0) + bias
-        responses = nn.softmax(gain * matches)
+        matches = products.conv(inputs, filters, self.stride, 0)
+        responses = nn.softmax(gain * (matches + layers.per_channel(bias, matches)))
         positions = self.param(
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
         )
@@ -58,7 +58,7 @@ class Manifold(nn.Module):
 
 def _normalise_filters(kernel: jax.Array) -> jax.Array:
     """The filters of a kernel f[s,s,c,k], each divided by its norm."""
-    return kernel / jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2)) + 1e-12)
+    return kernel / jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2), keepdims=True) + 1e-12)
 
 
 class ManifoldEncoder(nn.Module):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import augment, contracts
-from dim_jax.nets import pure
+from dim_jax.nets import layers, pure
 
 
 class _Space(NamedTuple):
@@ -113,7 +113,11 @@ def _channels(space: str, view: str) -> tuple[int, ...]:
 def _split(space: str, channels: dict[str, tuple[int, ...]], images: jax.Array) -> contracts.Taps:
     """{view: f[n,h,w,number of its channels]}, with values within about [-1, 1]."""
     colours = SPACES[space]
-    pixels = (colours.convert(images) - jnp.array(colours.centre)) / jnp.array(colours.half_range)
+    centre, half_range = (
+        layers.per_channel(jnp.array(numbers, images.dtype), images)
+        for numbers in (colours.centre, colours.half_range)
+    )
+    pixels = (colours.convert(images) - centre) / half_range
     # Slices of single channels, which avoids a gather.
     return {
         view: jnp.stack([pixels[..., number] for number in numbers], axis=-1)

@@ -80,14 +80,21 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
 
     Its taps are those of the encoder and "logits"; params and stats are {"encoder": ..,
     "classifier": ..}. Without a classifier the tap itself is the logits.
+
+    Raises: contracts.UserError: on initialisation or use, an encoder without this tap.
     """
+
+    def read(taps):
+        if tap not in taps:
+            raise contracts.unknown("tap of the encoder", tap, taps)
+        return taps[tap]
 
     def init(rng, images):
         params, stats = encoder.init(rng, images)
         params, stats = {"encoder": params}, {"encoder": stats}
         if classifier is not None:
             taps, _ = encoder.apply(params["encoder"], stats["encoder"], images, train=False)
-            head = classifier.init(jax.random.fold_in(rng, 1), taps[tap])
+            head = classifier.init(jax.random.fold_in(rng, 1), read(taps))
             params["classifier"], stats["classifier"] = head
         return params, stats
 
@@ -97,7 +104,7 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
             params["encoder"], stats["encoder"], images, train=train, rng=encoder_rng
         )
         if classifier is None:
-            return {**taps, "logits": taps[tap]}, {"encoder": encoder_stats}
+            return {**taps, "logits": read(taps)}, {"encoder": encoder_stats}
         logits, head_stats = classifier.apply(
             params["classifier"], stats["classifier"], taps[tap], train=train, rng=head_rng
         )

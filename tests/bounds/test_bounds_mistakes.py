@@ -171,3 +171,37 @@ def test_integer_scores_of_a_critic():
 def test_a_mask_over_another_number_of_pairs():
     with pytest.raises(ValueError, match=r"\(3, 3\).*pass shape \(4, 4\)"):
         blockwise.infonce(np.zeros((4, 2)), np.zeros((4, 2)), positives=np.eye(3, dtype=bool))
+
+
+NO_POSITIVE = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 1]], bool)
+
+
+@pytest.mark.parametrize(
+    "positives", [TWO_POSITIVES, NO_POSITIVE, np.array([0, 1, 3]), np.array([0, -1, 2])]
+)
+def test_traced_positives_that_are_not_one_per_anchor_make_every_value_nan(positives):
+    scores = np.ones((3, 3), np.float32)
+
+    @jax.jit
+    def values(positives):
+        return {name: references.call(name, scores, positives) for name in references.ESTIMATORS}
+
+    for name, value in values(positives).items():
+        assert np.isnan(value), name
+
+
+@pytest.mark.parametrize("sharded", ["anchors", "candidates"])
+def test_devices_with_two_positives_of_an_anchor_or_none_all_hold_nan(sharded):
+    def value(positives):
+        axis = 0 if sharded == "anchors" else 1
+        blocks = np.stack(np.split(positives, 2, axis))
+        scores = np.ones(blocks.shape, np.float32)
+        f = partial(bounds.infonce, axis_name="data", sharded=sharded)
+        return jax.vmap(f, axis_name="data")(scores, blocks)
+
+    right = np.eye(4, dtype=bool)
+    assert np.isfinite(value(right)).all()
+    two, none = right.copy(), right.copy()
+    two[0, 3] = True  # on another device, if candidates are sharded
+    none[2, 2] = False
+    assert np.isnan(value(two)).all() and np.isnan(value(none)).all()

@@ -19,6 +19,7 @@ import pytest
 
 from dim_jax import build, contracts, data
 from dim_jax.methods import probe
+from dim_jax.rundir import tree_leaves
 from dim_jax.training import optimizers, preprocessing, train_step
 
 SEED, BATCH = 3, 16
@@ -105,6 +106,11 @@ def test_shapes_honour_the_contract(name):
     taps = jax.eval_shape(method.represent, params, state, batch["images"][0])
     assert set(contracts.PROBED_TAPS) <= taps.keys()
     assert all(tap.shape[0] == BATCH and tap.dtype == jnp.float32 for tap in taps.values())
+    # `load_encoder` compares the weights of an export with those of the encoder alone.
+    encoder = build.make("encoder", wrapped(config["method"])["encoder"])
+    alone = jax.eval_shape(encoder.init, jax.random.key(0), batch["images"][0, :1])
+    exported = (params["encoder"]["encoder"], state["encoder"])
+    assert tree_leaves.named_leaves(alone) == tree_leaves.named_leaves(exported)
 
 
 def record_gradients() -> optax.GradientTransformation:

@@ -89,6 +89,13 @@ def test_of_other_data_all_is_made_again(representations, digits, tmp_path):
         assert kept(run(pixels, other, tmp_path, evals)[2]) == 0
 
 
+def test_of_another_training_all_is_made_again(tmp_path):
+    """Also of pixels, which have no weights."""
+    cache.Store(tmp_path, "one").keep("knn-pixels", {}, cache.Finished([], [], 1.0))
+    assert cache.Store(tmp_path, "one").find("knn-pixels", {})
+    assert cache.Store(tmp_path, "another").find("knn-pixels", {}) is None
+
+
 @pytest.mark.parametrize("damage", ["json", "figure"])
 def test_a_damaged_one_is_made_again(representations, digits, whole, tmp_path, damage):
     run(representations, digits, tmp_path)
@@ -98,6 +105,13 @@ def test_a_damaged_one_is_made_again(representations, digits, whole, tmp_path, d
     *found, lines = run(representations, digits, tmp_path)
     same(found, whole)
     assert kept(lines) == len(lines) - 1
+
+
+def test_a_run_folder_that_is_gone_is_not_made_again(tmp_path):
+    store = cache.Store(tmp_path / "run" / "evaluations")
+    with pytest.raises(contracts.UserError, match=r"knn-trained could not be written .* No such"):
+        store.keep("knn-trained", {}, cache.Finished([], [], 0.0))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):

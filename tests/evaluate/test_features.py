@@ -191,3 +191,24 @@ def test_codes_of_a_deterministic_method_cannot_be_drawn(digits):
     frozen = contracts.Frozen(None, contracts.Method(None, None, None))
     with pytest.raises(contracts.UserError, match="where an image has one code; set drawn=False"):
         features.drawn_codes(frozen, digits.splits["test"], jax.random.key(0))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("batch", [2, 7])
+def test_features_that_are_not_finite_are_refused(split, number, batch):
+    def represent(images):
+        rows = jnp.asarray(images, jnp.float32)
+        broken = (rows.sum((1, 2, 3)) > 100)[:, None]  # images 3 to 6
+        return {"y": jnp.where(broken, number, rows[:, 0, :, 0]), "fc": rows}
+
+    named = split._replace(names=tuple(f"{index}.png" for index in range(7)))
+    cached = features.FeatureCache(contracts.Frozen(represent), name="untrained")
+    with pytest.raises(contracts.UserError) as caught:
+        features.extract(cached, named, ("y",), batch)
+    assert "features 'y' of the representation 'untrained' are not finite" in str(caught.value)
+    assert "image 3 (3.png) of 7" in str(caught.value)
+    with pytest.raises(
+        contracts.UserError, match=r"features .y. of the representation are not.*3 of"
+    ):
+        features.extract(contracts.Frozen(represent), split, ("y",), batch)
+    assert features.extract(cached, named, ("fc",), batch)["fc"].shape == (7, 6)

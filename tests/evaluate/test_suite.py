@@ -243,10 +243,22 @@ def test_mistakes_are_found_before_training(spec, message):
         ("a", {"name": "svm", "taps": "conv"}, r"evals.a.taps is 'conv'; set it to several names"),
         ("a", {"name": "svm", "taps": 3}, "evals.a.taps is 3; set it to several names"),
         ("a", {"name": "svm", "representations": "pca"}, "evals.a.representations is 'pca'; set"),
-        ("a", {"name": "svm", "protocol": 3}, "evals.a.protocol is 3; set it to a value of type"),
-        ("a", {"name": "svm", "labels_per_class": 5.0}, "is 5.0; .* of type int or None"),
-        ("a", {"name": "svm", "labels_per_class": True}, "is True; .* of type int or None"),
-        ("a", {"name": "svm", "permuted": "yes"}, "evals.a.permuted is 'yes'; .* of type bool"),
+        ("a", {"name": "svm", "protocol": 3}, "evals.a.protocol is 3; set it to a string"),
+        (
+            "a",
+            {"name": "svm", "labels_per_class": 5.0},
+            "is 5.0; set it to 1 or a larger integer, or to None",
+        ),
+        (
+            "a",
+            {"name": "svm", "labels_per_class": True},
+            "is True; set it to 1 or a larger integer",
+        ),
+        (
+            "a",
+            {"name": "svm", "permuted": "yes"},
+            "evals.a.permuted is 'yes'; set it to True or False",
+        ),
         ("a", {"name": "prior_fit", "prior": "x"}, "prior is 'x'; set it to 'uniform' or 'gaus"),
         ("a", {"name": "tsne", "classes": ["a"]}, "the evaluation 'tsne' has no option 'classes'"),
     ],
@@ -258,7 +270,7 @@ def test_specs_that_are_not_valid(key, spec, message):
 
 def test_the_number_of_label_subsets_is_checked_before_training(digits):
     spec = {"name": "knn", "labels_per_class": 5, "subsets": 0}
-    with pytest.raises(contracts.UserError, match="labels_per_class is 5 and subsets 0"):
+    with pytest.raises(contracts.UserError, match=r"evals\.few\.subsets is 0; set it to 1"):
         suite.check({"few": spec}, digits)
 
 
@@ -270,7 +282,12 @@ def test_two_pictures_of_one_kind_have_two_files(encoder, digits, rng):
 
 def test_too_few_labels_are_found_before_training(digits, unlabelled):
     evals = {"few": {"name": "svm", "labels_per_class": 500}}
-    with pytest.raises(contracts.UserError, match="labels_per_class=500, but class"):
+    evals["many"] = {"name": "knn", "labels_per_class": 300}
+    with pytest.raises(
+        contracts.UserError,
+        match=r"the class two has only 109 .* with --config\.evals\.few\.labels_per_class=109 "
+        r"--config\.evals\.many\.labels_per_class=109$",
+    ):
         suite.check(evals, digits)
     suite.check(evals)
     suite.check(evals, unlabelled)  # nothing will be drawn
@@ -279,7 +296,7 @@ def test_too_few_labels_are_found_before_training(digits, unlabelled):
     partly = digits._replace(splits={**digits.splits, "train": train._replace(labels=labels)})
     evals = {"few": {"name": "svm", "labels_per_class": 60}}
     suite.check(evals, digits)
-    with pytest.raises(contracts.UserError, match="labels_per_class=60, but class"):
+    with pytest.raises(contracts.UserError, match=r"labels per class, with --config\.evals\.few"):
         suite.check(evals, partly)
 
 
