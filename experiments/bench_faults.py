@@ -158,6 +158,32 @@ def sigkill(bench: Bench, kills: int = KILLS, longest: float = 0.6) -> dict:
     return {**row(bench, "killed", what, max(lost)), "killed_at_step": moments}
 
 
+def sigkill_anywhere(bench: Bench, kills: int = KILLS) -> dict:
+    """SIGKILL at random moments of commands: while they start, train, save and evaluate.
+
+    Of a run that ends before its moment, the rest of the kills are those of another run.
+    """
+    began = time.monotonic()
+    bench.end("timed")
+    seconds, draw, moments, equal = time.monotonic() - began, random.Random(1), [], []
+    while len(moments) < kills:
+        run, ended = f"anywhere_{len(equal)}", False
+        while not ended and len(moments) < kills:
+            process = bench.start(run)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=draw.uniform(0, seconds))
+            ended = process.poll() is not None
+            process.kill()
+            process.communicate()
+            if not ended:
+                moments.append(bench.reached(run))
+        bench.end(run)
+        equal.append(bench.bit_equal(run))
+    what = f"SIGKILL at {kills} random moments of commands"
+    result = {"fault": what, "runs": len(equal), "bit_equal": all(equal)}
+    return {**result, "killed_at_step": moments}
+
+
 def sigterm(bench: Bench) -> dict:
     bench.copy(bench.stopped, "terminated")
     lost = bench.reached("terminated") - bench.saved("terminated")
@@ -283,6 +309,7 @@ def row(bench: Bench, run: str, what: str, lost: int) -> dict:
 FAULTS: dict[str, Callable[[Bench], dict]] = {
     "rerun": rerun,
     "sigkill": sigkill,
+    "sigkill_anywhere": sigkill_anywhere,
     "sigterm": sigterm,
     "truncated": functools.partial(damaged, how=_truncate, what="truncated"),
     "flipped": functools.partial(damaged, how=_flip, what="flipped bit in a"),

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import quickstart
-from dim_jax import build, data, experiment, report, run_metadata, settings
+from dim_jax import build, data, outputs, report, run_metadata, settings
 from dim_jax.processes import memory_usage
 from dim_jax.rundir import checkpoint, workdir
 from dim_jax.training import preprocessing, trainer
@@ -33,7 +33,7 @@ WARM_UP = 0.2  # of the steps: allocators and caches fill first
 _RESET_PEAK = pathlib.Path("/proc/self/clear_refs")
 
 
-class Sampled(experiment.Outputs):
+class Sampled(outputs.Outputs):
     """The outputs of a command, noting the resident memory at every row."""
 
     def __init__(self, folder: workdir.Workdir, console: report.Console):
@@ -60,13 +60,14 @@ def growth(steps: int) -> dict:
     initial = trainer.initial_state(method, typed, split, prepared, durations)
     with tempfile.TemporaryDirectory() as name:
         folder = workdir.Workdir(name)
-        with contextlib.closing(Sampled(folder, report.Console(enabled=False))) as outputs:
+        folder.claim(config)
+        with contextlib.closing(Sampled(folder, report.Console(enabled=False))) as writers:
             checkpoints = checkpoint.Checkpoints(folder.checkpoints)
             one = jax.devices()[:1]
             trainer.Loop.of(
-                *(initial, typed, split, prepared, durations, checkpoints, outputs, one)
+                *(initial, typed, split, prepared, durations, checkpoints, writers, one)
             ).run()
-    return summary(outputs.samples, durations)
+    return summary(writers.samples, durations)
 
 
 def summary(samples: list[tuple[int, float]], durations: trainer.Plan) -> dict:

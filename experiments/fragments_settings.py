@@ -6,7 +6,12 @@ from dim_jax import settings
 from experiments import fragments
 
 # May a run folder be continued with another value?
-SCOPES = {"training": "no", "evaluation": "until there are results", "machine": "yes"}
+SCOPES = {
+    "training": "no",
+    "length": "to a longer training",
+    "evaluation": "until there are results",
+    "machine": "yes",
+}
 _HEADINGS = ("key", "type", "default", "may change", "meaning")
 BLOCKS = {
     "root": settings.Config,

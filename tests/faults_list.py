@@ -328,7 +328,7 @@ FAULTS = (
     ),
     Fault(
         "removed_config_keys_ignored",
-        "dim_jax/rundir/workdir.py",
+        "dim_jax/rundir/provenance.py",
         "for key in [*here, *(key for key in there if key not in here)]",
         "for key in here",
         "tests/test_workdir.py",

@@ -298,9 +298,10 @@ def test_a_signal_saves_and_the_rerun_continues(light, tmp_path, number):
         *(f"--workdir={tmp_path}/run", "--config.train.epochs=400"),
     ]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    options = dict(env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup the command would ignore it
+    process = subprocess.Popen(command, **options)
+    signal.signal(number, before)
     while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
         time.sleep(0.05)
     process.send_signal(number)

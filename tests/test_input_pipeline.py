@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 
 import jax
 import numpy as np
@@ -169,7 +168,6 @@ def test_a_whole_run_on_the_streaming_road_ends_with_report_and_encoder(
     tfds_dir, tmp_path, monkeypatch, pytestconfig
 ):
     monkeypatch.chdir(pytestconfig.rootpath)
-    sys.modules.pop("config_config", None)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "light.py").write_text(LIGHT)
     overrides = dict(road="streaming", data_dir=tfds_dir, eval_train_images=200)

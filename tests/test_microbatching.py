@@ -1,7 +1,6 @@
 """The division of a batch: what is refused, accumulated gradients, and whole runs by the config."""
 
 import json
-import sys
 
 import jax
 import numpy as np
@@ -135,7 +134,6 @@ def get_config():
 def command(tmp_path, monkeypatch, pytestconfig):
     """The function that runs a small config with more arguments in a new folder, on one device."""
     monkeypatch.chdir(pytestconfig.rootpath)
-    sys.modules.pop("config_config", None)
     one = jax.devices()[:1]
     monkeypatch.setattr(jax, "devices", lambda: one)
     (tmp_path / "configs").mkdir()
