@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dim_jax import build, contracts
-from dim_jax.nets import amdim, heads, layers, pure
+from dim_jax.nets import amdim, heads, pooling, pure
 
 RNG = jax.random.key(0)
 SIDES = (32, 64, 128)
@@ -128,13 +128,13 @@ def pooled(x: np.ndarray, window: int, stride: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(2, 9, 9, 3), (1, 12, 7, 2)])
 def test_average_pooling(shape, window, stride):
     x = np.random.default_rng(0).normal(size=shape)
-    found = jax.jit(lambda x: layers.average_pool(x, window, stride))(np.float32(x))
+    found = jax.jit(lambda x: pooling.average_pool(x, window, stride))(np.float32(x))
     np.testing.assert_allclose(found, pooled(x, window, stride), atol=1e-6)
 
 
 def test_average_pooling_where_the_stride_does_not_divide():
     with pytest.raises(ValueError, match="window 3 and stride 2"):
-        layers.average_pool(jnp.zeros((1, 8, 8, 1)), 3, 2)
+        pooling.average_pool(jnp.zeros((1, 8, 8, 1)), 3, 2)
 
 
 @pytest.mark.parametrize(("window", "stride", "features"), [(1, 1, 3), (4, 2, 5)])

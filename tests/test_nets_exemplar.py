@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dim_jax import build, contracts
-from dim_jax.nets import layers
+from dim_jax.nets import layers, pooling
 
 SPEC = dict(name="exemplar", widths=(3, 4, 5), hidden=6, dropout=0.5, side=8)
 IMAGES = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
@@ -201,7 +201,7 @@ def test_pooling_by_two_is_the_general_one_and_its_gradient():
         value, pull_back = jax.vjp(pool, x)
         return value, pull_back(jnp.cos(value))
 
-    value, gradient = value_and_gradient(lambda x: layers.max_pool(x, 2, 2), x)
+    value, gradient = value_and_gradient(lambda x: pooling.max_pool(x, 2, 2), x)
     expected, expected_gradient = value_and_gradient(loop, x)
     np.testing.assert_array_equal(value, expected)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)

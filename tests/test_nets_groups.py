@@ -47,17 +47,42 @@ def test_every_group_of_consecutive_examples_has_its_own_statistics(locations):
     close(averages["var"], 0.9 + 0.1 * variance.mean((0, 1)))
 
 
-def test_one_group_is_flax_batch_norm_and_all_have_its_parameters_and_state():
-    inputs = jax.random.normal(RNG, (12, 3, 5))
-    flax = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
+@pytest.mark.parametrize(("train", "groups"), [(True, 1), (True, 3), (False, 1), (False, 3)])
+def test_batch_norm_is_that_of_flax_for_each_group(train, groups):
+    """Values, running averages and gradients, of inputs whose mean is far from zero."""
+    random = np.random.default_rng(0)
+    inputs = np.float32(random.normal(3, 0.5, (12, 4, 5)))
+    weights, numbers = (np.float32(random.normal(size=shape)) for shape in ((12, 4, 5), (4, 5)))
+    flax = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)
     variables = jax.jit(flax.init)(RNG, inputs)
-    expected = applied(flax)(variables, inputs)
-    one = applied(layers.batch_norm(True))(variables, inputs)
-    jax.tree.map(np.testing.assert_array_equal, one, expected)
-    grouped = jax.jit(layers.batch_norm(True, groups=3).init)(RNG, inputs)
-    jax.tree.map(np.testing.assert_array_equal, grouped, variables)
-    # A group of everything, by the other module.
-    close(applied(layers._GroupedBatchNorm(1))(variables, inputs), expected)
+    ours = layers.batch_norm(train, groups=groups)
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(ours.init)(RNG, inputs), variables)
+    params = {"scale": numbers[0], "bias": numbers[1]}
+    stats = {"mean": numbers[2] + 3, "var": numbers[3] ** 2}
+
+    def run(layer, params, inputs, weights):
+        outputs, updates = layer.apply(
+            {"params": params, "batch_stats": stats}, inputs, mutable=["batch_stats"]
+        )
+        return jnp.sum(outputs * weights), (outputs, updates["batch_stats"])
+
+    def run_by_groups(params, inputs, weights):
+        parts = [np.s_[4 * group : 4 * group + 4] for group in range(groups if groups > 1 else 0)]
+        results = [run(flax, params, inputs[part], weights[part]) for part in parts or [np.s_[:]]]
+        outputs = jnp.concatenate([outputs for _, (outputs, _) in results])
+        averages = [averages for _, (_, averages) in results]
+        averages = jax.tree.map(lambda *each: sum(each) / len(each), *averages)
+        return sum(total for total, _ in results), (outputs, averages)
+
+    found, expected = (
+        jax.jit(jax.value_and_grad(form, (0, 1), has_aux=True))(params, inputs, weights)
+        for form in (functools.partial(run, ours), run_by_groups)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(b).max()),
+        found,
+        expected,
+    )
 
 
 @pytest.mark.parametrize(("shape", "groups"), [((1, 5), 1), ((4, 5), 4), ((2, 1, 1, 5), 2)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.nets import critics, layers, products
+from dim_jax.nets import convolutions, critics, layers, onednn, products
 
 RNG = np.random.default_rng(0)
 DTYPES = pytest.mark.parametrize("dtype", products.DTYPES)
@@ -73,19 +73,29 @@ SHAPES = [
     *((4, 2, 1, 16), (4, 2, 1, 9), (4, 2, 0, 11), (5, 2, 2, 14), (3, 1, 1, 9)),
     *((3, 2, 0, 9), (3, 2, 1, 8), (1, 1, 0, 5), (1, 2, 0, 8)),
 ]
+FORMS = [
+    *(("_conv_by_matmul", 5, *shape) for shape in SHAPES),
+    *(("_conv_by_lax", 5, *shape) for shape in SHAPES),
+    # The kernel's gradient has one form for few channels, another for many.
+    *(("_conv_by_onednn", 5, *shape) for shape in SHAPES[:2]),
+    *(("_conv_by_onednn", 17, *shape) for shape in SHAPES if shape[1] + shape[2] <= shape[0]),
+]
 
 
-@pytest.mark.parametrize(("size", "stride", "padding", "side"), SHAPES)
-@pytest.mark.parametrize("form", ["_conv_by_matmul", "_conv_by_lax"])
+@pytest.mark.parametrize(("form", "channels", "size", "stride", "padding", "side"), FORMS)
 @DTYPES
-def test_convolutions_sum_rounded_operands_in_float32(form, dtype, size, stride, padding, side):
-    """Both forms (private; the backend chooses) against the definition, in both passes."""
-    inputs, kernel = normal(3, side, side, 5), normal(size, size, 5, 7)
+def test_convolutions_sum_rounded_operands_in_float32(
+    form, channels, dtype, size, stride, padding, side
+):
+    """Each form (private; backend and size choose) against the definition, in both passes."""
+    if form == "_conv_by_onednn" and not onednn._works():
+        pytest.skip("this jaxlib has no oneDNN")
+    inputs, kernel = normal(3, side, side, channels), normal(size, size, channels, 7)
     count = (side + 2 * padding - size) // stride + 1
     cotangent = normal(3, count, count, 7)
 
     def ours(x, w):
-        return getattr(products, form)(dtype, stride, padding, x, w)
+        return getattr(convolutions, form)(dtype, stride, padding, x, w)
 
     value, (of_inputs, of_kernel) = pulled(ours, cotangent, inputs, kernel)
     x, w, g = (rounded(a, dtype) for a in (inputs, kernel, cotangent))
@@ -113,10 +123,10 @@ def dots(jaxpr):
 
 @pytest.mark.parametrize("form", ["_conv_by_matmul", "_conv_by_lax"])
 def test_every_product_of_both_passes_has_bfloat16_operands(form, monkeypatch):
-    monkeypatch.setattr(products, "_on_cpu", lambda: form == "_conv_by_matmul")
+    monkeypatch.setattr(products, "on_cpu", lambda: form == "_conv_by_matmul")
 
     def loss(x, w, v):
-        y = products.conv(x, w, 2, 1)
+        y = convolutions.conv(x, w, 2, 1)
         z = products.dot(y, v)
         return jnp.sum(products.dot_of_rows(z[:, 0, 0], z) ** 2)
 
@@ -131,7 +141,7 @@ def test_every_product_of_both_passes_has_bfloat16_operands(form, monkeypatch):
 
 def test_second_derivatives_pass_through():
     """A gradient penalty differentiates a derivative."""
-    w, x = normal(8, 1), normal(16, 8)
+    w, x = normal(8, 1) / 3, normal(16, 8)  # saturated tanh would magnify the rounding
 
     def penalty(w, dtype):
         def score(x):
@@ -195,7 +205,8 @@ def test_scores_of_normed_columns_are_those_of_a_layer_norm():
     scale, bias, weights = normal(16) + 1, normal(16), normal(6, 5, 3)
 
     def ours(*arguments):
-        return jnp.sum(critics._dot_of_normed(*arguments) * weights)
+        sides = critics._sides_of_normed(*arguments)
+        return jnp.sum(critics._dot_of_normed(*sides[0], *sides[1]) * weights)
 
     def defined(rows, columns, scale, bias):
         normed = nn.LayerNorm(epsilon=1e-5).apply(
@@ -210,3 +221,15 @@ def test_scores_of_normed_columns_are_those_of_a_layer_norm():
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
         close(gradient, slope)
+
+
+def test_what_is_forward_only_uses_the_convolution_of_xla_on_a_cpu():
+    images, kernel = jnp.ones((2, 6, 6, 3)), jnp.ones((4, 4, 3, 5))
+
+    def primitives() -> set[str]:
+        traced = jax.make_jaxpr(lambda *a: convolutions.conv(*a, 2, 1))(images, kernel)
+        return {equation.primitive.name for equation in dots(traced.jaxpr)}
+
+    assert primitives() == {"dot_general"}
+    with products.forward_only(True):
+        assert primitives() == {"conv_general_dilated"}

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pure
+from dim_jax.nets import layers, microbatches, pooling, pure
 
 _NORMS = ("none", "batch")
 
@@ -54,7 +54,7 @@ class _Layer(nn.Module):
             x = layers.batch_norm(train, name="conv_norm")(x)
         zeros = nn.initializers.zeros
         x = layers.Linear(self.features, use_bias=False, kernel_init=zeros, name="out")(nn.relu(x))
-        shortcut = layers.average_pool(inputs, self.window, self.stride)
+        shortcut = pooling.average_pool(inputs, self.window, self.stride)
         missing = self.features - inputs.shape[-1]
         return x + jnp.pad(shortcut, ((0, 0), (0, 0), (0, 0), (0, missing)))
 

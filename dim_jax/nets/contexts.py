@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dim_jax.nets import layers, products
+from dim_jax.nets import convolutions, layers
 
 
 class _Gru(nn.Module):
@@ -61,7 +61,7 @@ class _GatedConv(nn.Module):
         kernel = self.param("kernel", layers.fan_in_uniform, shape)
         # A 3x3 kernel with zeros for the row below.
         masked = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0)))
-        x = products.conv(inputs, masked, 1, 1)
+        x = convolutions.conv(inputs, masked, 1, 1)
         x = x + self.param("bias", nn.initializers.zeros, x.shape[-1:])
         value, gate = jnp.split(x, 2, axis=-1)
         outputs = jnp.tanh(value) * nn.sigmoid(gate)

@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pure
+from dim_jax.nets import layers, microbatches, pooling, pure
 
 _INPUTS = ("colour", "gradients")
 
@@ -58,7 +58,7 @@ class ConvEncoder(nn.Module):
             )(x)
             x = nn.relu(layers.norm(self.norm, train, f"conv{index}_norm")(x))
             if block.pool:
-                x = layers.max_pool(x, block.pool, 2)
+                x = pooling.max_pool(x, block.pool, 2)
             if index == self.local:
                 taps["local"] = x
         taps["conv"] = x

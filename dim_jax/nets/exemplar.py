@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pure
+from dim_jax.nets import layers, microbatches, pooling, pure
 
 _POOLED = 2  # number of convolutions followed by pooling
 _STRIDE = 2**_POOLED  # pixels per location of the last map, along a side
@@ -48,7 +48,7 @@ class _Exemplar(nn.Module):
         for index, conv in enumerate(self.convs):
             x = nn.relu(conv(x))
             if index < _POOLED:
-                x = layers.max_pool(x, 2, 2)
+                x = pooling.max_pool(x, 2, 2)
             maps.append(x)
         return [*maps, self.fc(x)]
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from dim_jax.nets import crops, layers, microbatches, pure
+from dim_jax.nets import crops, layers, microbatches, pooling, pure
 
 
 def _conv(x: jax.Array, features: int, kernel: int, stride: int, padding: int, *, norm, name):
@@ -44,7 +44,7 @@ class _AlexNet(nn.Module):
         for index, times in enumerate((1, 2, 4, 4, 2)):
             x = nn.relu(_conv(x, times * self.width, 3, 1, 1, norm=norm, name=f"conv{index}"))
             if index in self.pools:
-                x = layers.max_pool(x, 3, 2)
+                x = pooling.max_pool(x, 3, 2)
         return x
 
 

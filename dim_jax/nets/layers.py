@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from dim_jax import contracts
-from dim_jax.nets import products
+from dim_jax.nets import convolutions, products
 
 # `with norm_groups(k): ...`: batch norm traced inside it has k groups by default.
 norm_groups = jax.make_user_context(1)
@@ -156,7 +156,7 @@ class Conv(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         kernel = self.param("kernel", fan_in_uniform, shape)
-        outputs = products.conv(inputs, kernel, self.stride, self.padding)
+        outputs = convolutions.conv(inputs, kernel, self.stride, self.padding)
         if not self.use_bias:
             return outputs
         limit = 1 / math.sqrt(math.prod(shape[:3]))
@@ -185,7 +185,7 @@ class ConvTranspose(nn.Module):
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
         limit = 1 / math.sqrt(self.features * self.kernel**2)
         kernel = self.param("kernel", _uniform_within(limit), shape)
-        return products.conv_transposed(inputs, kernel, self.stride, self.padding)
+        return convolutions.conv_transposed(inputs, kernel, self.stride, self.padding)
 
 
 def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
@@ -223,59 +223,57 @@ def batch_norm(train: bool, name: str | None = None, groups: int | None = None) 
       training they have one value of each channel only, which would become 0.
     """
     groups = norm_groups.value if groups is None else groups
-    if train and groups > 1:
-        return _GroupedBatchNorm(groups, name=name)
-    return BatchNorm(use_running_average=not train, momentum=_MOMENTUM, epsilon=EPSILON, name=name)
+    return BatchNorm(train, groups, name=name)
 
 
-class BatchNorm(nn.BatchNorm):
-    """`nn.BatchNorm`, under its name, with the check of `batch_norm`."""
+class BatchNorm(nn.Module):
+    """`batch_norm`, with the names of `nn.BatchNorm`'s parameters and statistics."""
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        if not self.use_running_average:
-            _check_count(inputs, 1)
-        return super().__call__(inputs)
-
-
-def _check_count(inputs: jax.Array, groups: int) -> None:
-    if inputs.size <= groups * inputs.shape[-1]:
-        raise contracts.UserError(
-            "batch norm in training got one value of each channel, which it turns into 0; set "
-            "train.batch_size to a larger number, or fewer parts (norm_groups, microbatches, "
-            "accumulate)"
-        )
-
-
-class _GroupedBatchNorm(nn.Module):
-    """`nn.BatchNorm` in training mode, with the same parameters and state but group statistics."""
-
-    groups: int
+    train: bool
+    groups: int = 1
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
+        width = inputs.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, width)
+        bias = self.param("bias", nn.initializers.zeros, width)
+        running = [
+            self.variable("batch_stats", "mean", jnp.zeros, width),
+            self.variable("batch_stats", "var", jnp.ones, width),
+        ]
+        x = inputs.astype(jnp.float32)
+        if not self.train:
+            mean, variance = (per_channel(variable.value, x) for variable in running)
+        else:
+            self._check(inputs)
+            grouped = self.groups > 1
+            x = x.reshape(self.groups, -1, *width) if grouped else x
+            axes = tuple(range(grouped, x.ndim - 1))
+            mean = x.mean(axes, keepdims=True)
+            variance = jnp.square(x).mean(axes, keepdims=True) - jnp.square(mean)
+            variance = jnp.maximum(variance, 0.0)
+            if not self.is_initializing():
+                for variable, values in zip(running, (mean, variance), strict=True):
+                    values = values.reshape(-1, *width).mean(axis=0)
+                    average = _MOMENTUM * variable.value + (1 - _MOMENTUM) * values
+                    variable.value = lax.stop_gradient(average)
+        # Not (x - mean) * factor: its derivative would store x - mean.
+        factor = per_channel(scale, x) * lax.rsqrt(variance + EPSILON)
+        shift = per_channel(bias, x) - mean * factor
+        return (x * factor + shift).reshape(inputs.shape)
+
+    def _check(self, inputs: jax.Array) -> None:
         if len(inputs) % self.groups:
             raise contracts.UserError(
                 f"batch norm got {len(inputs)} examples, which {self.groups} groups do not divide; "
                 "set train.norm_groups to a divisor of the batch"
             )
-        _check_count(inputs, self.groups)
-        width = inputs.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, width)
-        bias = self.param("bias", nn.initializers.zeros, width)
-        x = inputs.astype(jnp.float32).reshape(self.groups, -1, *width)
-        mean = x.mean(axis=1)
-        variance = jnp.maximum(jnp.square(x).mean(axis=1) - jnp.square(mean), 0.0)
-        self._update_average("mean", mean, jnp.zeros)
-        self._update_average("var", variance, jnp.ones)
-        factor = scale[None] * lax.rsqrt(variance + EPSILON)
-        outputs = (x - mean[:, None]) * factor[:, None] + per_channel(bias, x)
-        return outputs.reshape(inputs.shape)
-
-    def _update_average(self, name: str, values: jax.Array, start: Callable) -> None:
-        """Updates a running average with the mean over groups of values f[groups,c]."""
-        running = self.variable("batch_stats", name, start, values.shape[1:])
-        if not self.is_initializing():
-            running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * values.mean(axis=0)
+        if inputs.size <= self.groups * inputs.shape[-1]:
+            raise contracts.UserError(
+                "batch norm in training got one value of each channel, which it turns into 0; set "
+                "train.batch_size to a larger number, or fewer parts (norm_groups, microbatches, "
+                "accumulate)"
+            )
 
 
 class _Bias(nn.Module):
@@ -301,41 +299,6 @@ def layer_normed(inputs: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Ar
     variance = jnp.mean(centred**2, -1, keepdims=True)
     scale, bias = (per_channel(numbers, inputs) for numbers in (scale, bias))
     return centred * lax.rsqrt(variance + EPSILON) * scale + bias
-
-
-def max_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
-    """Max pooling without padding, with output sizes rounded down.
-
-    For windows of 2 without overlap, equal maxima share the gradient, which takes a twentieth of
-    the time of the general gradient on a CPU.
-    """
-    if window == stride == 2:
-        rows, columns = (side // 2 * 2 for side in inputs.shape[1:3])
-        x = jnp.maximum(inputs[:, 0:rows:2], inputs[:, 1:rows:2])
-        return jnp.maximum(x[:, :, 0:columns:2], x[:, :, 1:columns:2])
-    return nn.max_pool(inputs, (window, window), (stride, stride), "VALID")
-
-
-def average_pool(inputs: jax.Array, window: int, stride: int) -> jax.Array:
-    """Average pooling without padding, with output sizes rounded down.
-
-    Computed from blocks of stride x stride pixels, then neighbouring blocks; the stride divides the
-    window.
-
-    Raises: ValueError: the stride does not divide the window.
-    """
-    if window % stride:
-        raise ValueError(
-            f"window {window} and stride {stride}: the stride has to divide the window"
-        )
-    n, height, width, channels = inputs.shape
-    rows, columns, blocks = height // stride, width // stride, window // stride
-    x = inputs[:, : rows * stride, : columns * stride]
-    if stride > 1:
-        x = x.reshape(n, rows, stride, columns, stride, channels).sum(axis=(2, 4))
-    x = sum(x[:, start : rows - blocks + 1 + start] for start in range(blocks))
-    x = sum(x[:, :, start : columns - blocks + 1 + start] for start in range(blocks))
-    return x / window**2
 
 
 def moments(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, products, pure
+from dim_jax.nets import convolutions, layers, microbatches, pooling, pure
 
 _FLOOR = 1e-3  # of the variance of a point, relative to the variance of the channels' positions
 PASSED = ("mean", "responses")
@@ -46,7 +46,7 @@ class Manifold(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape[-1:])
         # The logarithm is learned, so that the gain stays positive.
         gain = jnp.exp(self.param("log_gain", nn.initializers.constant(jnp.log(self.gain)), ()))
-        matches = products.conv(inputs, filters, self.stride, 0)
+        matches = convolutions.conv(inputs, filters, self.stride, 0)
         responses = nn.softmax(gain * (matches + layers.per_channel(bias, matches)))
         positions = self.param(
             "positions", nn.initializers.normal(1.0), (self.channels, self.dimensions)
@@ -88,7 +88,7 @@ class ManifoldEncoder(nn.Module):
             embedded.append(layer)
             x = getattr(layer, self.passed)
             if (pool := self.pools[index]) > 1:
-                x = layers.max_pool(x, pool, pool)
+                x = pooling.max_pool(x, pool, pool)
         taps = {"local": x, "conv": x, "embedded": tuple(embedded)}
         x = x.reshape(len(x), -1)
         for index, width in enumerate(self.hidden):
