@@ -25,12 +25,20 @@ Parts = dict[int, Any]  # of statistics
 class Blocks(Pairs):
     """The scores critic(anchors, candidates), in blocks of at most `block` rows and columns."""
 
-    def __init__(self, *features: Tree, critic: Critic, positives: Any, block: int, **devices: Any):
-        if block < 1:
+    def __init__(
+        self,
+        *features: Tree,
+        critic: Critic,
+        positives: Any,
+        block: int | tuple[int, int],
+        **devices: Any,
+    ):
+        sizes = block if isinstance(block, tuple) else (block, block)
+        if min(sizes) < 1:
             raise ValueError(f"block is {block}; a block has rows and columns; pass 1 or more")
         names = ("anchors", "candidates")
         n, m = (_length(*named) for named in zip(features, names, strict=True))
-        self.block = (min(block, n), min(block, m))
+        self.block = (min(sizes[0], n), min(sizes[1], m))
         features, self.types = zip(*map(_at_least_float32, features), strict=True)
         self.features = tuple(map(_split, features, self.block))
         self.critic = critic
@@ -41,11 +49,9 @@ class Blocks(Pairs):
     def _reduce_here(self, statistics, extra):
         n, m = self.shape[:2]
         rows, columns = self._rows(), self._columns(extra)
-        # Not from shapes: inside shard_map the empty statistics must vary over the same devices.
-        empty = self._parts(statistics, _first(rows), _first(columns), masked=True)
-        empty = lax.stop_gradient(empty)
         per_anchor = [i for i in statistics if 0 not in statistics[i].over]
         per_candidate = [i for i in statistics if 1 not in statistics[i].over]
+        empty = self._empty(statistics, _first(rows), _first(columns))
 
         def visit(row, merged, xs):
             column, of_candidates = xs
@@ -74,6 +80,18 @@ class Blocks(Pairs):
                 lambda x: x.swapaxes(0, 1).reshape(1, -1, x.shape[-1])[:, :m], of_candidates
             )
         )
+
+    def _empty(self, statistics: Statistics, row: Tree, column: Tree) -> Parts:
+        """The statistics of no pairs, as those of one row and of one column, with all masked.
+
+        Not from shapes: inside shard_map they must vary over the same devices. Not from a complete
+        block: XLA would compute its constants while it compiles.
+        """
+        one_row, one_column = _first_entry(row), _first_entry(column)
+        by_candidate = {i: each for i, each in statistics.items() if 1 not in each.over}
+        empty = self._parts(statistics, row, one_column, masked=True)
+        empty |= self._parts(by_candidate, one_row, column, masked=True)
+        return lax.stop_gradient(empty)
 
     def _rows(self) -> dict[str, Tree]:
         """Per block of rows: its place, its anchors, the columns of their positives."""
@@ -157,6 +175,10 @@ def _split(tree: Tree, size: int) -> Tree:
 
 def _first(blocks: Tree) -> Tree:
     return jax.tree.map(lambda x: x[0], blocks)
+
+
+def _first_entry(block: Tree) -> Tree:
+    return jax.tree.map(lambda x: x[:1], block)
 
 
 def _swapped(tree: Tree) -> Tree:

@@ -35,7 +35,7 @@ def bound(*facts: Facts) -> Callable[[Function], Function]:
 
     def define(formula: Function) -> Function:
         dense = _dense(formula, takes=facts[0].takes)
-        dense.formula, dense.blockwise = formula, _blockwise(formula)
+        dense.formula, dense.blockwise = formula, over_blocks(formula)
         dense.blockwise.facts = facts
         _publish(dense.blockwise, formula.__module__)
         return estimator(*facts)(dense)
@@ -80,14 +80,16 @@ def _dense(formula: Function, takes: str) -> Function:
     return dense
 
 
-def _blockwise(formula: Function) -> Function:
-    def over_blocks(
+def over_blocks(formula: Function) -> Function:
+    """The form (anchors, candidates, critic, ...) of `bounds.blockwise`, of any formula."""
+
+    def estimate(
         anchors: Any,
         candidates: Any,
         critic: Critic = blockwise.dot,
         positives: jax.Array | None = None,
         *,
-        block: int | None = None,
+        block: int | tuple[int, int] | None = None,
         axis_name: AxisName | None = None,
         sharded: Sharded = "anchors",
         **options: Any,
@@ -98,13 +100,13 @@ def _blockwise(formula: Function) -> Function:
         pairs = Blocks(anchors, candidates, **given, axis_name=axis_name, sharded=sharded)
         return _value(formula, pairs, options)
 
-    *given, _ = inspect.signature(over_blocks).parameters.values()
+    *given, _ = inspect.signature(estimate).parameters.values()
     _, *options = inspect.signature(formula).parameters.values()
-    over_blocks.__signature__ = inspect.signature(formula).replace(parameters=[*given, *options])
-    over_blocks.__name__ = over_blocks.__qualname__ = formula.__name__
-    over_blocks.__module__ = blockwise.__name__
-    over_blocks.__doc__ = f"`bounds.{formula.__name__}` block by block; see this module.\n"
-    return over_blocks
+    estimate.__signature__ = inspect.signature(formula).replace(parameters=[*given, *options])
+    estimate.__name__ = estimate.__qualname__ = formula.__name__
+    estimate.__module__ = blockwise.__name__
+    estimate.__doc__ = f"`bounds.{formula.__name__}` block by block; see this module.\n"
+    return estimate
 
 
 def _value(formula: Function, pairs: Pairs, options: dict[str, Any]) -> Any:

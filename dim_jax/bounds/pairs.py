@@ -133,8 +133,17 @@ class Matrix(Pairs):
             columns = jnp.arange(len(columns), dtype=jnp.int32)
         positives = columns[:, None] == jnp.arange(self.shape[1], dtype=jnp.int32)[None]
         positives = positives[:, :, None]
-        block = Block(self.scores, positives, ~positives, extra)
+        # Not as they are: JAX counts negative numbers from the end.
+        here = jnp.where((columns >= 0) & (columns < self.shape[1]), columns, self.shape[1])
+        by_index = here if _has_fast_indices(self.scores) else None
+        block = Block(self.scores, positives, ~positives, extra, by_index)
         return {i: statistic.part(block) for i, statistic in statistics.items()}
+
+
+def _has_fast_indices(scores: jax.Array) -> bool:
+    """Whether positives are faster by index than by mask; not where the compiler splits scores."""
+    mesh = jax.typeof(scores).sharding.mesh
+    return jax.default_backend() == "cpu" and (mesh.size <= 1 or mesh.are_all_axes_manual)
 
 
 def as_block(scores: jax.Array, locations: int) -> jax.Array:

@@ -36,6 +36,9 @@ class Block(NamedTuple):
     positives: jax.Array  # b[n, m, 1]
     negatives: jax.Array  # b[n, m, 1]; both False where a block was padded
     extra: Any = ()
+    # i[n], the column of each row's positive, m where it has none here; None where only the masks
+    # know, or where the masks are as fast.
+    columns: Any = None
 
 
 Entry = Callable[[jax.Array, Any], jax.Array]  # (scores, extra) -> scores, entry by entry
@@ -121,6 +124,8 @@ class Positive(_Added):
 
     def part(self, block: Block) -> jax.Array:
         scores = self.of(block.scores, block.extra)
+        if block.columns is not None and self.over == Per.ANCHOR_AND_LOCATION:
+            return _at_columns(scores, block.positives, block.columns)
         return jnp.sum(scores, self.over, keepdims=True, where=block.positives)
 
 
@@ -154,6 +159,9 @@ class LogSumExp:
         return LogSum(part.peak, part.total / block.scores.shape[2]) if 2 in self.over else part
 
     def _scores(self, block: Block) -> jax.Array:
+        if block.columns is not None:
+            scores = self.of(block.scores, block.extra)
+            return _without_columns(scores, block.positives, block.columns)
         return jnp.where(block.negatives, self.of(block.scores, block.extra), -jnp.inf)
 
     def merge(self, a: LogSum, b: LogSum) -> LogSum:
@@ -196,6 +204,35 @@ class LeaveOneOut(LogSumExp):
 
 
 Statistic = Positive | Sum | LogSumExp
+
+
+# By index, these two read or write one number of a row, where XLA's CPU backend stores a copy of
+# the matrix for the mask. Their derivatives are by mask, fused into the rest of the backward pass.
+
+
+@jax.custom_jvp
+def _at_columns(scores: jax.Array, mask: jax.Array, columns: jax.Array) -> jax.Array:
+    """The score f[n,1,l] of each row at its column; 0 where that is outside."""
+    del mask
+    return jnp.take_along_axis(scores, columns[:, None, None], 1, mode="fill", fill_value=0.0)
+
+
+@_at_columns.defjvp
+def _(primals, tangents):
+    moved = jnp.sum(tangents[0], 1, keepdims=True, where=primals[1])
+    return _at_columns(*primals), moved
+
+
+@jax.custom_jvp
+def _without_columns(scores: jax.Array, mask: jax.Array, columns: jax.Array) -> jax.Array:
+    """The scores f[n,m,l] with -inf at the column of each row."""
+    del mask
+    return scores.at[jnp.arange(len(columns)), columns].set(-jnp.inf, mode="drop")
+
+
+@_without_columns.defjvp
+def _(primals, tangents):
+    return _without_columns(*primals), jnp.where(primals[1], 0.0, tangents[0])
 
 
 def _log_sum(scores: jax.Array, over: Axes) -> LogSum:

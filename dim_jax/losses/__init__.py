@@ -1,8 +1,9 @@
 """Losses other than the mutual information bounds: float32 scalars, minimised; and related parts.
 
 Holds cross-entropies, likelihoods, discrimination and coordinate tasks (re-exported here), priors,
-memory banks, assignments, the information of manifold layers and the metrics of score matrices.
-May import `contracts` and `bounds`, but no networks, data, optimizers or configs.
+memory banks, assignments, the information of manifold layers, metrics of score matrices, and
+bounds with these metrics in blocks. May import `contracts` and `bounds`, but no networks, data,
+optimizers or configs.
 """
 
 from dim_jax.losses.classification import (

@@ -23,7 +23,7 @@ import numpy as np
 
 from dim_jax import augment, bounds, contracts, losses
 from dim_jax.bounds import divergences
-from dim_jax.losses import priors, score_metrics
+from dim_jax.losses import priors, score_blocks, score_metrics
 from dim_jax.nets import pure
 
 # Purposes of the random keys of a step.
@@ -81,6 +81,7 @@ def make(
     sampled_locations: int | None = None,
     sampled_globals: int | None = None,
     negatives: int | None = None,
+    block: int | None = None,
     absolute: float = 0.0,
     relative: float = 0.0,
     coordinates: Callable[[int], pure.Net] | None = None,
@@ -104,6 +105,10 @@ def make(
       sampled_globals: number of globals per image and step, likewise; None = all of them, as in
         the official code. In the paper they are drawn.
       negatives: number of negatives per positive (`bounds.with_fewer_negatives`); None = all.
+      block: number of images whose features are scored at a time, in the forward and again in the
+        backward pass (`score_blocks`), for scores that do not fit: value and gradient are the same.
+        0 = all at once; None = all at once up to 64 MiB of scores on a device, blocks of 4 MiB
+        above, where bound and critic have that form and `negatives` is None.
       absolute, relative: weights of the coordinate tasks: predict the row and column of a local
         feature from y and this feature; predict the offset of two local features from y and both,
         one of which is the same for the entire image. Like the prior term they need one vector per
@@ -124,6 +129,8 @@ def make(
         critics["local"] = (beta, local_critic, "local", _flatten_map)
     tasks = {name: w for name, w in (("absolute", absolute), ("relative", relative)) if w}
     _check(critics, gamma, prior, discriminator, tasks, coordinates)
+    if block:
+        _check_block(block, bound, critics, negatives)
     sampled = dict(sampled_locations=sampled_locations, sampled_globals=sampled_globals)
 
     def init(rng, batch):
@@ -156,13 +163,17 @@ def make(
                 anchors = _sample(anchors, sampled_globals, keys[_GLOBALS])
             positives = np.repeat(np.arange(len(anchors)), anchors.shape[1])
             anchors = anchors.reshape(-1, anchors.shape[-1])
-            scores, stats[name] = critic.all_pairs(
-                modules[name], state[name], anchors, candidates, train=True
+            images = block
+            if block is None and not _missing(bound, critic, negatives):
+                images = score_blocks.images_per_block(len(anchors), candidates)
+            value, found, stats[name] = information(
+                *(name, bound, critic, modules[name], state[name]),
+                *(anchors, candidates, positives),
+                **dict(images=images, negatives=negatives),
+                rng=jax.random.fold_in(keys[_NEGATIVES], index),
             )
-            key = jax.random.fold_in(keys[_NEGATIVES], index)
-            value = _estimate(bound, scores, positives, negatives, key)
             total += weight * value
-            metrics |= {f"{name}/bound": value, **score_metrics.compute(name, scores, positives)}
+            metrics |= {f"{name}/bound": value, **found}
         return total, metrics, stats
 
     def coordinate_terms(modules, state, taps, keys):
@@ -223,6 +234,65 @@ def make(
         }
 
     return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+
+
+def information(
+    name: str,
+    bound: Callable[..., jax.Array],
+    critic: pure.Critic,
+    params: contracts.Tree,
+    stats: contracts.Tree,
+    anchors: jax.Array,
+    candidates: jax.Array,
+    positives: np.ndarray,
+    *,
+    images: int | None = None,
+    negatives: int | None = None,
+    rng: jax.Array | None = None,
+) -> tuple[jax.Array, contracts.Scalars, contracts.Tree]:
+    """(bound, metrics, batch statistics of the critic) of a term in training.
+
+    Args:
+      anchors: f[n,d], all of an image one after the other.
+      candidates: f[m,*l,c].
+      positives: i[n], the image of each anchor.
+      images: how many candidates are scored at a time; 0 or None = all.
+      negatives: `with_fewer_negatives`, drawn by `rng`; of all at a time only.
+    """
+    variables = (params, stats)
+    if not images:
+        scores, after = critic.all_pairs(*variables, anchors, candidates, train=True)
+        value = _estimate(bound, scores, positives, negatives, rng)
+        return value, score_metrics.compute(name, scores, positives), after
+    (rows, columns), after = critic.sides(*variables, anchors, candidates, train=True)
+
+    def score(variables, rows, columns):
+        return critic.scores(*variables, rows, columns, train=True)[0]
+
+    value, metrics = score_blocks.compute(
+        name, bound, score, variables, rows, columns, positives, images
+    )
+    # What one pair changes in the statistics is what each block would change.
+    pair = jax.tree.map(lambda x: x[:1], (rows, columns))
+    _, after = critic.scores(params, after, *pair, train=True)
+    return value, metrics, after
+
+
+def _missing(bound, critic: pure.Critic, negatives: int | None) -> str:
+    """What stands against scoring in blocks, "" if nothing."""
+    if negatives:
+        return f"method.negatives={negatives} draws from complete rows of scores"
+    if score_blocks.formula_of(bound) is None:
+        return "the bound takes a matrix of scores (`bounds.definition.bound` gives the other form)"
+    return "" if critic.scores else "the critic has no functions `sides` and `scores`"
+
+
+def _check_block(block: int, bound, critics, negatives) -> None:
+    for _, critic, _, _ in critics.values():
+        if missing := _missing(bound, critic, negatives):
+            raise contracts.UserError(
+                f"method.block is {block} and {missing}; set method.block to None, or change that"
+            )
 
 
 def _all_pairs(critic: pure.Critic, params, stats, anchors, candidates) -> jax.Array:

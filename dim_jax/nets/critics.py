@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from dim_jax.nets import layers, products, pure
 
+Sides = tuple[jax.Array, jax.Array]
+
 
 class _Concat(nn.Module):
     """MLP on [candidate, anchor]; the first layer is applied to each side and the results added.
@@ -38,8 +40,13 @@ class _Concat(nn.Module):
         return self.score(x)[..., 0]
 
     def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
-        rows, columns = self._first_layer(anchors, candidates, train)
-        rows = jnp.expand_dims(rows, range(1, candidates.ndim))
+        return self.scores(*self.sides(anchors, candidates, train=train), train=train)
+
+    def sides(self, anchors: jax.Array, candidates: jax.Array, *, train: bool):
+        return self._first_layer(anchors, candidates, train)
+
+    def scores(self, rows: jax.Array, columns: jax.Array, *, train: bool) -> jax.Array:
+        rows = jnp.expand_dims(rows, range(1, columns.ndim))
         return self._remaining_layers(nn.relu(rows + columns[None]), train)
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
@@ -126,8 +133,15 @@ class _EncodeAndDot(nn.Module):
         return layers.layer_normed(rows, scale, bias) if self.norm_anchors else rows
 
     def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        return self.scores(*self.sides(anchors, candidates, train=train), train=train)
+
+    def sides(self, anchors: jax.Array, candidates: jax.Array, *, train: bool):
         rows = self._rows(anchors, train)
-        return _dot_of_normed(rows, *self.candidate(candidates, train=train))
+        return _sides_of_normed(rows, *self.candidate(candidates, train=train))
+
+    def scores(self, rows: Sides, columns: Sides, *, train: bool) -> jax.Array:
+        del train
+        return _dot_of_normed(*rows, *columns)
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
         rows = self._rows(anchors, train)
@@ -140,10 +154,10 @@ class _EncodeAndDot(nn.Module):
         return products.dot_by_location(rows, columns)
 
 
-def _dot_of_normed(
+def _sides_of_normed(
     rows: jax.Array, columns: jax.Array, scale: jax.Array, bias: jax.Array
-) -> jax.Array:
-    """rows f[n,d] times layer-normed columns f[m,*l,d] -> f[n,m,*l], without storing the latter.
+) -> tuple[Sides, Sides]:
+    """Of rows f[n,d] and columns f[m,*l,d] that a layer norm follows, the sides of their scores.
 
     Layer norm needs two numbers per column. The mean has no effect, because the rows are centred;
     the standard deviation divides the scores. So the large array is read only for these two and
@@ -154,8 +168,15 @@ def _dot_of_normed(
     # Scores do not depend on the means; without them, large ones cause no rounding errors.
     centred = columns - jax.lax.stop_gradient(_column_means(columns))
     deviations = jnp.sqrt(jnp.mean(centred**2, -1) + layers.EPSILON)
-    scores = _scale_columns(products.dot_of_rows(normed, centred), 1 / deviations)
-    return scores + (rows @ bias)[(slice(None), *(None,) * deviations.ndim)]
+    return (normed, rows @ bias), (centred, 1 / deviations)
+
+
+def _dot_of_normed(
+    normed: jax.Array, offsets: jax.Array, centred: jax.Array, factors: jax.Array
+) -> jax.Array:
+    """Rows f[n,d] times layer-normed columns f[m,*l,d] -> f[n,m,*l], without storing the latter."""
+    scores = _scale_columns(products.dot_of_rows(normed, centred), factors)
+    return scores + jnp.expand_dims(offsets, range(1, scores.ndim))
 
 
 # The next two functions sum by a product with ones. XLA's CPU backend fuses a plain sum with the
@@ -195,8 +216,15 @@ class _Bilinear(nn.Module):
         return layers.Linear(features, use_bias=False, name="matrix")(anchors)
 
     def all_pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
+        return self.scores(*self.sides(anchors, candidates, train=train), train=train)
+
+    def sides(self, anchors: jax.Array, candidates: jax.Array, *, train: bool):
         del train
-        return products.dot_of_rows(self._rows(anchors, candidates.shape[-1]), candidates)
+        return self._rows(anchors, candidates.shape[-1]), candidates
+
+    def scores(self, rows: jax.Array, columns: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        return products.dot_of_rows(rows, columns)
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
         del train

@@ -12,9 +12,8 @@ norm uses the statistics of each microbatch, like `layers.batch_norm` with `coun
 reordered batch, and its running averages move by their mean.
 
 Memory that grows with the square of the batch is not the encoder's: scores of local features are
-n x n x l numbers, and an MLP critic stores that many hidden vectors. `sampled_locations` in the
-config of DIM reduces it; programs that use the library can use `bounds.blockwise`, which never
-stores all scores.
+n x n x l numbers, and an MLP critic stores that many hidden vectors. DIM makes them in blocks
+(`block`, by itself for many); programs that use the library can use `bounds.blockwise`.
 
 Source: Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup".
 Differs: the second pass is that of `jax.checkpoint` in a loop, not a second explicit loop.

@@ -33,12 +33,18 @@ class Critic(NamedTuple):
         anchor i with its m candidates
     same_location(params, stats, anchors f[n,*l,d], candidates f[m,*l,c], train) -> (f[n,m,*l],
         stats): the anchors of each location with the candidates of that location
+    sides(params, stats, anchors f[n,d], candidates f[m,*l,c], train) -> ((rows, columns), stats):
+        what depends on one side only, with the batch statistics; trees of f[n,...] and f[m,...]
+    scores(params, stats, rows, columns, train) -> (f[n,m,*l], stats): of any of them, so that
+        `all_pairs` is scores(sides); a critic without these two is not scored in blocks
     """
 
     init: Callable[..., tuple[Tree, Tree]]
     all_pairs: Callable[..., tuple[jax.Array, Tree]]
     pairs: Callable[..., tuple[jax.Array, Tree]]
     same_location: Callable[..., tuple[jax.Array, Tree]]
+    sides: Callable[..., tuple[tuple[Tree, Tree], Tree]] | None = None
+    scores: Callable[..., tuple[jax.Array, Tree]] | None = None
 
 
 def _initialise(module: nn.Module, method: Callable | None, rng, *inputs) -> tuple[Tree, Tree]:
@@ -139,19 +145,19 @@ def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
 
 
 def critic(module: nn.Module) -> Critic:
-    """The pure functions of a Linen module with the methods all_pairs, pairs and same_location."""
+    """The pure functions of a Linen module with methods of the same names, from all_pairs on."""
     cls = type(module)
 
     def init(rng, anchors, candidates):
         return _initialise(module, cls.all_pairs, rng, anchors, candidates)
 
-    def all_pairs(params, stats, anchors, candidates, *, train: bool):
-        return _run(module, cls.all_pairs, params, stats, anchors, candidates, train=train)
+    def pure(method):
+        if method is None:
+            return None
 
-    def pairs(params, stats, anchors, candidates, *, train: bool):
-        return _run(module, cls.pairs, params, stats, anchors, candidates, train=train)
+        def apply(params, stats, anchors, candidates, *, train: bool):
+            return _run(module, method, params, stats, anchors, candidates, train=train)
 
-    def same_location(params, stats, anchors, candidates, *, train: bool):
-        return _run(module, cls.same_location, params, stats, anchors, candidates, train=train)
+        return apply
 
-    return Critic(init, all_pairs, pairs, same_location)
+    return Critic(init, *(pure(getattr(cls, name, None)) for name in Critic._fields[1:]))

@@ -133,6 +133,28 @@ def test_bfloat16_features_add_up_in_float32():
         assert error < 2**-8  # one rounding to bfloat16
 
 
+def test_derivatives_of_bfloat16_features_are_products_of_bfloat16():
+    """In the backward pass; forward mode and second derivatives stay."""
+    x, y = (jnp.asarray(part, jnp.bfloat16) for part in features(6, (3,)))
+    wide = tuple(part.astype(jnp.float32) for part in (x, y))
+
+    def value(x, y):
+        return bounds.infonce(bounds.dot(x, y))
+
+    def products(*parts):
+        text = str(jax.make_jaxpr(jax.grad(value, (0, 1)))(*parts))
+        return text.count("preferred_element_type=bfloat16")
+
+    assert products(x, y) == 2 and products(*wide) == 0
+    ours, expected = (jax.jit(jax.grad(value, (0, 1)))(*parts) for parts in ((x, y), wide))
+    for a, b in zip(ours, expected, strict=True):
+        assert a.dtype == jnp.bfloat16
+        assert np.abs(a.astype(np.float32) - b).max() / np.abs(b).max() < 2**-6
+    moved, still = (jax.jvp(value, parts, parts) for parts in ((x, y), wide))
+    np.testing.assert_allclose(moved, still, rtol=1e-2)
+    assert jax.eval_shape(jax.hessian(value), x, y).shape == (6, 5, 6, 5)
+
+
 def test_vmap_over_several_globals():
     x = np.random.default_rng(3).standard_normal((7, 5, 2)).astype(np.float32)
     _, y = features(7, (3,))

@@ -9,6 +9,7 @@ also over eight devices and against one `jax.grad` per player.
 
 import functools
 import math
+import re
 
 import config_files
 import jax
@@ -19,6 +20,7 @@ import pytest
 
 from dim_jax import build, contracts, data
 from dim_jax.methods import probe
+from dim_jax.nets import products
 from dim_jax.rundir import tree_leaves
 from dim_jax.training import optimizers, preprocessing, train_step
 
@@ -260,7 +262,10 @@ def test_eight_devices_equal_one(case):
     whose gradient is rounding noise moves either way. Clipped: a loss that is a sum over pixels
     has gradients in the thousands.
     """
-    split = data.Split(*images_of(*shape_of(case.config)))
+    images, labels = images_of(*shape_of(case.config))
+    # Not flat anywhere: of equal maxima in a pooling window, rounding would choose.
+    noise = np.random.default_rng(0).integers(0, 64, images.shape, np.uint8)
+    split = data.Split(images // 4 * 3 + noise, labels)
     descent = optax.chain(optax.clip_by_global_norm(10.0), optax.sgd(0.01))
     initial = case.initial.replace(tx=descent, opt_state=descent.init(case.initial.params))
 
@@ -272,16 +277,71 @@ def test_eight_devices_equal_one(case):
         whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         state = jax.device_put(jax.tree.map(jnp.copy, initial), whole)
         arrays = jax.device_put((split.images, split.labels), whole)
-        state, first = dispatch(state, *arrays, count=1)
+        program = dispatch.lower(state, *arrays, count=1).compile()
+        state, first = program(state, *arrays)
         between = jax.device_get((state.params, state.state))
-        return between, (first, dispatch(state, *arrays, count=1)[1])
+        return between, (first, program(state, *arrays)[1]), program
 
-    one, one_metrics = run(jax.devices()[:1])
-    eight, eight_metrics = run(jax.devices()[:8])
+    one, one_metrics, _ = run(jax.devices()[:1])
+    eight, eight_metrics, program = run(jax.devices()[:8])
+    check_compiled(program, initial, wrapped(case.config["method"])["name"])
     for ours, theirs in zip(one_metrics, eight_metrics, strict=True):
         for metric, value in ours.items():
             np.testing.assert_allclose(value, theirs[metric], rtol=1e-4, atol=1e-4, err_msg=metric)
     jax.tree.map(same_but_for_rounding, one, eight)
+
+
+# Arrays that devices gather in a step: of DIM the anchors and the bias of their scores, of CPC the
+# predictions and two numbers of each for three offsets, of the others one side of each matrix.
+GATHERS = {"dim": 2, "amdim": 4, "cpc": 9, "cmc": 2}
+TEMPORARY_MIB = 16  # of each device; the smoke configs take 0.4 to 5
+
+
+def check_compiled(program, initial, method) -> None:
+    """What must hold on any accelerator: see `test_a_step_on_a_gpu`."""
+    text = program.as_text()
+    assert "f64[" not in text
+    donated = re.findall(r"\(\d+, \{\}, (?:may|must)-alias\)", text)
+    assert len(donated) == len(jax.tree.leaves(initial))
+    if method not in GATHERS:
+        return
+    gathered = re.findall(r"= \(?\w+\[([\d,]*)\]\S* all-gather(?:-start)?\(", text)
+    assert 1 <= len(gathered) <= GATHERS[method]
+    assert all(len(shape.split(",")) <= 2 for shape in gathered)  # no maps of features
+    assert not re.search(r" (all-to-all|collective-permute|reduce-scatter)(-start)?\(", text)
+    assert program.memory_analysis().temp_size_in_bytes < TEMPORARY_MIB * 2**20
+
+
+def lowered_for_gpu(name, monkeypatch) -> str:
+    """The StableHLO of a config's step, with the convolutions that a GPU runs."""
+    monkeypatch.setattr(products, "on_cpu", lambda: False)
+    config = configs()[name]
+    method = build.make("method", wrapped(config["method"]))
+    batch = jax.eval_shape(lambda: batch_of(config))
+    step = jax.jit(functools.partial(train_step.player_gradients, method.loss))
+    params, state = jax.eval_shape(method.init, jax.random.key(0), batch)
+    return step.lower(params, state, batch, jax.random.key(0), 0).as_text()
+
+
+ON_GPU = {"dim": "dim_cifar10", "amdim": "amdim_cifar10", "cpc": "cpc_strided", "cmc": "cmc"}
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["dim", *(pytest.param(name, marks=pytest.mark.slow) for name in ("amdim", "cpc", "cmc"))],
+)
+def test_a_step_on_a_gpu(method, monkeypatch):
+    """No float64; convolutions of images as they lie, and no transposed copies of them.
+
+    What the matrix products of the CPU take instead, patches and their blocks of pixels, has the
+    batch as its first axis, as maps of features have; kernels have not.
+    """
+    text = lowered_for_gpu(ON_GPU[method], monkeypatch)
+    assert "f64" not in text
+    assert text.count("stablehlo.convolution") >= 6
+    encoded = BATCH * 49 if method == "cpc" else BATCH  # crops, or images
+    for shape in re.findall(r"stablehlo\.transpose.*: \(tensor<([^>]*)>\)", text):
+        assert shape.count("x") < 4 or not shape.startswith(f"{encoded}x"), shape
 
 
 def same_but_for_rounding(one, eight) -> None:
