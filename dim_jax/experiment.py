@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
-from dim_jax.evaluate import cache, reference_representations, suite
+from dim_jax.evaluate import cache, reference_representations, shared_results, suite
 from dim_jax.nets import products
-from dim_jax.processes import distributed, memory_usage
+from dim_jax.processes import distributed, memory_usage, user_cache
 from dim_jax.rundir import checkpoint, lock, writing
 from dim_jax.rundir.workdir import Workdir
 from dim_jax.training import continuation, microbatching, preprocessing, train_step, trainer
@@ -99,7 +99,12 @@ class Experiment:
 
 
 def train_and_evaluate(
-    config: Mapping[str, Any], workdir: str, source: str, *, profile: bool = False
+    config: Mapping[str, Any],
+    workdir: str,
+    source: str,
+    *,
+    profile: bool = False,
+    patience: float | None = None,
 ) -> dict[str, Any]:
     """Runs, or continues, the experiment of a resolved config; returns the content of results.json.
 
@@ -111,6 +116,8 @@ def train_and_evaluate(
       workdir: the run folder.
       source: the config file with its arguments, for the record.
       profile: record one dispatch in the run folder (`profiling`).
+      patience: seconds after a signal in the evaluation in which the process ends, whatever it
+        waits for; None = it is not ended, and the exception may come late.
 
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged; another
@@ -129,10 +136,10 @@ def train_and_evaluate(
         writing.explain_failed_write("the run", folder.path, only_there=True),
         lock.Lock(folder.lock, console.log, enabled=first) as held,
     ):
-        return _run(config, source, folder, console, held, recorder)
+        return _run(config, source, folder, console, held, recorder, patience)
 
 
-def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorder):
+def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorder, patience):
     with distributed.together():
         typed = settings.Config.of(config)
         folder.check(config)
@@ -157,7 +164,7 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
-        with trainer.Ends(loop.deadline) as ends:
+        with trainer.Ends(loop.deadline, patience) as ends:
             if best:
                 _export_best(experiment, folder, console, facts, *best)
             return _evaluate(experiment, folder, console, final, facts, ends)
@@ -263,11 +270,14 @@ def _evaluate(
     _export(experiment, folder.encoder, trained, facts)
     began = time.perf_counter()
     pca = reference_representations.pca(dataset.splits["train"].images, _width(trained, dataset))
-    store = cache.Store(folder.evaluations, facts["training"])
+    store, shared = cache.Store(folder.evaluations, facts["training"]), _shared(config)
     rows, figures = suite.run(
         *(config.evals, _representations(untrained, trained, pca), dataset),
-        *(jax.random.key(config.seed), console.log, store, ends.check),
+        *(jax.random.key(config.seed), console.log, store, ends.check, shared),
     )
+    if shared.reused:
+        reused = ", ".join(shared.reused)
+        facts["notes"] += [f"Results of earlier runs with equal data, weights and code: {reused}."]
     facts["eval_seconds"] = time.perf_counter() - began + store.seconds
     facts["peak_mib"] = memory_usage.peaks()
     published = run_metadata.published(config)
@@ -288,6 +298,14 @@ def _evaluate(
     console.log(f"report: {folder.report}")
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
     return results
+
+
+def _shared(config: settings.Config) -> shared_results.Results:
+    """The results that runs share, with all that an untrained encoder follows from but weights."""
+    home = user_cache.folder()
+    blocks = dataclasses.asdict(config)
+    described = {name: blocks[name] for name in ("method", "augment")}
+    return shared_results.Results(home and home / "controls", described)
 
 
 def _write_figures(folder: Workdir, figures) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 # Many tests compile the same training step; workers and subprocesses share what is compiled.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dim_jax_xla_"))
+os.environ["DIM_JAX_CACHE"] = ""  # no results of the user's other runs
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 # Tests wait for compilation, hardly for the programs. A flag that jaxlib lacks ends the process.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"

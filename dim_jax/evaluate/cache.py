@@ -77,12 +77,17 @@ class Store:
             return
         with contextlib.suppress(OSError):
             for path in self._folder.glob("*.json"):
-                for file in _files(path):
-                    file.unlink(missing_ok=True)
+                remove_files(path)
             self._folder.rmdir()
 
     def _all(self, depends: Mapping[str, Any]) -> Any:
         return json.loads(json.dumps({"training": self._training, **depends}))
+
+
+def remove_files(path: Path) -> None:
+    """Removes the evaluation that a JSON file describes, unless it describes none."""
+    for file in _files(path):
+        file.unlink(missing_ok=True)
 
 
 def _files(path: Path) -> list[Path]:

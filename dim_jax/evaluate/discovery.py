@@ -14,7 +14,12 @@ _ROOMS = ("probes", "measures", "figures")
 
 def names() -> list[str]:
     """The names of all evaluations."""
-    return sorted(_modules())
+    return sorted(filter(exists, _places()))
+
+
+def exists(name: str) -> bool:
+    """Whether this is the present name of an evaluation."""
+    return name in _places() and hasattr(_module(name), "EVALUATION")
 
 
 def current(name: str) -> str:
@@ -24,23 +29,27 @@ def current(name: str) -> str:
       UserError: no evaluation has or had the name.
     """
     name = settings.RENAMED_EVALUATIONS.get(name, name)
-    if name not in _modules():
+    if not exists(name):
         raise contracts.unknown("evaluation", name, names())
     return name
 
 
 def load(name: str) -> Evaluation:
     """The evaluation of a name, present or former; errors as `current`."""
-    return _modules()[current(name)].EVALUATION
+    return _module(current(name)).EVALUATION
+
+
+def _module(name: str) -> ModuleType:
+    # That of the given name only: some import libraries that take a second.
+    return importlib.import_module(_places()[name])
 
 
 @functools.cache
-def _modules() -> Mapping[str, ModuleType]:
-    modules = {}
+def _places() -> Mapping[str, str]:
+    """The full names of all modules of the rooms, by their names in them."""
+    places = {}
     for room in _ROOMS:
         package = importlib.import_module(f"{__package__}.{room}")
         for entry in pkgutil.iter_modules(package.__path__):
-            module = importlib.import_module(f"{package.__name__}.{entry.name}")
-            if hasattr(module, "EVALUATION"):
-                modules[entry.name] = module
-    return modules
+            places[entry.name] = f"{package.__name__}.{entry.name}"
+    return places

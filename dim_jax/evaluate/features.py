@@ -12,6 +12,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
+from dim_jax.nets import products
 
 Features = dict[str, np.ndarray]
 _DRAWN = 512  # images at a time
@@ -90,6 +91,9 @@ def shapes(
     frozen: contracts.Frozen, split: dataset.Split, views: int | None = None
 ) -> dict[str, tuple[int, ...]]:
     """{tap: shape of one example's features}, without computing any; `views` as of `extract`."""
+    known = getattr(frozen.represent, "shapes", None)
+    if known is not None:
+        return known
     images = jax.ShapeDtypeStruct((2, *split.images.shape[1:]), split.images.dtype)
     encode = _encoder(frozen, views, jax.random.key(0))
     return {name: tap.shape[1:] for name, tap in jax.eval_shape(encode, images, 0).items()}
@@ -99,7 +103,7 @@ def extract(
     frozen: contracts.Frozen | FeatureCache,
     split: dataset.Split,
     taps: Iterable[str],
-    batch: int = 512,
+    batch: int | None = None,
     *,
     views: int | None = None,
     rng: jax.Array | None = None,
@@ -108,6 +112,8 @@ def extract(
 
     Args:
       batch: images encoded at a time; the last, smaller batch is padded and the padding dropped.
+        None: 512, or on a CPU 128, whose maps stay in its caches; the draws of views follow from
+        the batches, so that these are of 512.
       views: None = of the images as they are; k = the mean of the features of k copies of each
         image, changed at random as in training, by `rng`.
 
@@ -119,6 +125,8 @@ def extract(
     if views is not None:
         check_views(views)
         _check_prepares(frozen, views)
+    if batch is None:
+        batch = 128 if views is None and jax.default_backend() == "cpu" else 512
     if isinstance(frozen, FeatureCache):
         return frozen.features(split, taps, batch, views, rng)
     return _encode(frozen, split, taps, batch, views, rng)
@@ -182,15 +190,25 @@ def _encode(
             raise contracts.unknown("tap", tap, sizes)
     count = len(split.images)
     features = {tap: np.empty((count, math.prod(sizes[tap])), np.float32) for tap in taps}
-    for start, images in zip(range(0, count, batch), _parts(split, batch), strict=True):
-        size = len(images)
-        if size < batch:
-            images = np.concatenate([images, np.repeat(images[:1], batch - size, axis=0)])
-        encoded = encode(images, start)
+
+    def store(start: int, size: int, encoded) -> None:
         for tap, rows in features.items():
             rows[start : start + size] = np.asarray(encoded[tap]).reshape(batch, -1)[:size]
             what = f"features '{tap}' of the representation" + (f" '{name}'" if name else "")
             _check_finite(rows[start : start + size], what, split, start)
+
+    ahead = None  # a batch is stored while the device encodes the next one
+    with products.forward_only(True):
+        for start, images in zip(range(0, count, batch), _parts(split, batch), strict=True):
+            size = len(images)
+            if size < batch:
+                images = np.concatenate([images, np.repeat(images[:1], batch - size, axis=0)])
+            encoded = start, size, encode(images, start)
+            if ahead is not None:
+                store(*ahead)
+            ahead = encoded
+        if ahead is not None:
+            store(*ahead)
     return features
 
 

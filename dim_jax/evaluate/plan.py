@@ -72,7 +72,7 @@ def _check_key(key: str, name: str) -> None:
     """A key that begins like an evaluation is of that one: reports and tables go by the key."""
     for other in (key, key.partition("_")[0]):
         other = settings.RENAMED_EVALUATIONS.get(other, other)
-        if other in discovery.names() and other != name:
+        if other != name and discovery.exists(other):
             raise contracts.UserError(
                 f"evals.{key} is the evaluation '{name}' and its key is that of '{other}', as "
                 f"which it would be reported; use another key, such as {name}_{key}"

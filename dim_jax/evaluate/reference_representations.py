@@ -1,10 +1,12 @@
 """The representations that a trained encoder has to beat: raw pixels and their PCA."""
 
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import threadpoolctl
-from scipy.sparse import linalg
 
 from dim_jax import contracts
 from dim_jax.evaluate import gram
@@ -24,22 +26,35 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     """The first principal components of the pixels: {"pca": f32[n, dim]}, fitted on train_images.
 
     The best linear autoencoder with a code of that dimension. Components are not whitened. Where
-    there are fewer than `dim` (few pixels or few images), all of them.
+    there are fewer than `dim` (few pixels or few images), all of them. They are fitted when the
+    first image is represented.
 
     Args:
       train_images: u8[n,h,w,c].
       dim: that of the representation to be compared with, usually y.
     """
-    rows = _flat(jnp.asarray(train_images))
-    mean = jnp.mean(rows, axis=0)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.quadratic_bound
-        components = _components(rows - mean, min(dim, *rows.shape))
+    return contracts.Frozen(_Components(train_images, dim))
 
-    @jax.jit
-    def represent(images):
-        return {"pca": (_flat(images) - mean) @ components}
 
-    return contracts.Frozen(represent)
+class _Components:
+    """The function `represent` of `pca`, and the shapes of its taps, known without the fit."""
+
+    def __init__(self, train_images: np.ndarray, dim: int):
+        self._images = train_images
+        count, *image = train_images.shape
+        self._dim = min(dim, count, math.prod(image))
+        self.shapes = {"pca": (self._dim,)}
+
+    def __call__(self, images) -> contracts.Taps:
+        return self._represent(images)
+
+    @functools.cached_property
+    def _represent(self):
+        rows = _flat(jnp.asarray(self._images))
+        mean = jnp.mean(rows, axis=0)
+        with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.solve
+            components = _components(rows - mean, self._dim)
+        return jax.jit(lambda images: {"pca": (_flat(images) - mean) @ components})
 
 
 def _components(rows: jax.Array, count: int) -> np.ndarray:
@@ -57,6 +72,8 @@ def _leading(matrix: np.ndarray, count: int) -> np.ndarray:
     matrix = matrix.astype(np.float64)
     if len(matrix) < 4 * count or not matrix.any():
         return np.linalg.eigh(matrix)[1][:, : -count - 1 : -1].astype(np.float32)
+    from scipy.sparse import linalg  # takes a sixth of a second to import
+
     # Lanczos for a few of many; a fixed start, so that two runs agree.
     start = np.random.default_rng(0).normal(size=len(matrix))
     return linalg.eigsh(matrix, count, v0=start)[1][:, ::-1].astype(np.float32)

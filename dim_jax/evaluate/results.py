@@ -69,8 +69,11 @@ def figures(entry: plan.Entry, representation: str, results: Mapping[str, Any]) 
         yield Figure(file, title, caption, image)
 
 
-def line(entry: plan.Entry, representation: str, finished: cache.Finished, cached: bool) -> str:
-    """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s"."""
+def line(entry: plan.Entry, representation: str, finished: cache.Finished, origin: str) -> str:
+    """Such as "mlp      trained    conv 53.1  fc 51.0  y 50.2   12.3 s".
+
+    `origin` says where results come from that were not computed now.
+    """
     shown = [
         f"{row['tap']} {100 * row['value']:.1f}"
         if row["metric"] == "accuracy"
@@ -79,5 +82,5 @@ def line(entry: plan.Entry, representation: str, finished: cache.Finished, cache
     ]
     # The name that the evaluation gave it, without the representation.
     shown += [figure["file"].removeprefix(f"{representation}_") for figure in finished.figures]
-    took = f"{finished.seconds:.1f} s{', kept from before' if cached else ''}"
+    took = f"{finished.seconds:.1f} s{', ' if origin else ''}{origin}"
     return f"{entry.key:12} {representation:10} {'  '.join(shown)}  ({took})"

@@ -13,7 +13,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset
-from dim_jax.evaluate import cache, features, plan, results
+from dim_jax.evaluate import cache, features, plan, results, shared_results
 from dim_jax.evaluate.evaluation import Splits
 from dim_jax.evaluate.probes import labelled
 
@@ -105,11 +105,13 @@ def run(
     log: Callable[[str], None] = print,
     store: cache.Store | None = None,
     between: Callable[[], None] = lambda: None,
+    shared: shared_results.Results | None = None,
 ) -> tuple[list[results.Row], list[results.Figure]]:
     """Runs every evaluation on every representation that it is meant for.
 
     Each representation is encoded once; all evaluations get the same `rng`, so they draw the same
-    label subsets for every representation.
+    label subsets for every representation. What is drawn to fit probes on all labels of pixels and
+    PCA is that of seed 0, so that runs of several seeds share these results.
 
     Args:
       evals: {key: {"name": evaluation, **options}}. `taps` and `representations` (names of them)
@@ -118,6 +120,7 @@ def run(
         tap is measured on that one.
       log: called with one line for each finished evaluation.
       store: of finished evaluations, which are not run again; none by default.
+      shared: results of controls that runs share; none by default.
       between: called after each evaluation that was run; what it raises ends the run.
 
     Returns:
@@ -134,14 +137,16 @@ def run(
         for name, frozen in representations.items()
     }
     only_labelled = labelled.labelled(data.splits)
-    rows, figures, store = [], [], store or cache.Store()
+    rows, figures = [], []
+    stores = store or cache.Store(), shared or shared_results.Results()
     for name, pairs in planned.items():
         steps = [_step(entry, taps, data, only_labelled) for entry, taps in pairs]
-        for step, finished, cached in _finish(steps, name, representations[name], data, rng, store):
+        frozen = representations[name]
+        for step, finished, origin in _finish(steps, name, frozen, data, rng, *stores):
             rows += finished.rows
             figures += _with_other_files(finished.figures, figures, step.entry.key)
-            log(results.line(step.entry, name, finished, cached))
-            if not cached:
+            log(results.line(step.entry, name, finished, origin))
+            if not origin:
                 between()
     return sorted(rows, key=lambda row: order[row["eval"]]), figures
 
@@ -170,28 +175,71 @@ def _finish(
     data: dataset.Dataset,
     rng: jax.Array,
     store: cache.Store,
-) -> Iterator[tuple[_Step, cache.Finished, bool]]:
-    """Every step of one representation, finished, and whether an earlier run finished it."""
-    depends = cache.depends(frozen, data, rng)
-    identities = [_identity(step, name, depends) for step in steps]
-    earlier = [store.find(*identity) for identity in identities]
-    remaining = [step for step, finished in zip(steps, earlier, strict=True) if finished is None]
+    shared: shared_results.Results,
+) -> Iterator[tuple[_Step, cache.Finished, str]]:
+    """Every step of one representation, finished, and where it comes from if not from here."""
+    keys = [_key(step, frozen, rng) for step in steps]
+    identities = [
+        _identity(step, name, cache.depends(frozen, data, key))
+        for step, key in zip(steps, keys, strict=True)
+    ]
+    contents = _contents(steps, keys, name, frozen, data, shared)
+    earlier = []
+    for identity, content in zip(identities, contents, strict=True):
+        finished, origin = store.find(*identity), "kept from before"
+        if finished is None and content is not None:
+            finished, origin = shared.find(content), "of an earlier run"
+        earlier.append((finished, origin))
+    remaining = [
+        step for step, (finished, _) in zip(steps, earlier, strict=True) if finished is None
+    ]
     # One representation at a time: the features of a large split fill gigabytes.
     frozen = features.FeatureCache(frozen, _requests(remaining), name)
     shapes = features.shapes(frozen, data.splits["test"])
-    for step, identity, finished in zip(steps, identities, earlier, strict=True):
+    for index, (step, (finished, origin)) in enumerate(zip(steps, earlier, strict=True)):
         if finished is not None:
-            yield step, finished, True
+            yield step, finished, origin
             continue
         began = time.monotonic()
-        values = _evaluate(step, frozen, data.facts.classes, rng)
+        values = _evaluate(step, frozen, data.facts.classes, keys[index])
         finished = cache.Finished(
             list(results.rows(step.entry, name, values, shapes)),
             [figure._asdict() for figure in results.figures(step.entry, name, values)],
             time.monotonic() - began,
         )
-        store.keep(*identity, finished)
-        yield step, finished, False
+        store.keep(*identities[index], finished)
+        if contents[index] is not None:
+            shared.keep(contents[index], finished)
+        yield step, finished, ""
+
+
+def _key(step: _Step, frozen: contracts.Frozen, rng: jax.Array) -> jax.Array:
+    """The key of a step: that of the run, or of seed 0 where controls without weights allow it."""
+    options = step.entry.options
+    draws = options.get("labels_per_class") is not None or options.get("permuted")
+    fixed = step.entry.evaluation.draws_fits_only and not draws and frozen.method is None
+    return jax.random.key(0) if fixed and cache.weights(frozen) is None else rng
+
+
+def _contents(steps, keys, name, frozen, data, shared) -> list[dict[str, Any] | None]:
+    """All that each step follows from, as `shared` keeps it; None where it is not shared."""
+    depends = None
+    if name != TRAINED:
+        depends = shared.depends(frozen, data, features.shapes(frozen, data.splits["test"]))
+    if depends is None:
+        return [None] * len(steps)
+    return [
+        {
+            **depends,
+            "representation": name,
+            "rng": np.asarray(jax.random.key_data(key)).tolist(),
+            "entry": shared_results.entry(
+                *(step.entry.key, step.entry.name, step.entry.evaluation),
+                *(step.entry.options, step.taps),
+            ),
+        }
+        for step, key in zip(steps, keys, strict=True)
+    ]
 
 
 def _identity(step: _Step, representation: str, depends: Mapping[str, Any]):

@@ -71,7 +71,8 @@ def test_what_changed_is_made_again(representations, digits, tmp_path):
     params = jax.tree.map(lambda leaf: leaf + 1, encoder.params)
     moved = {**representations, "trained": encoder._replace(params=params)}
     assert kept(run(moved, digits, tmp_path, other)[2]) == COUNT - 4
-    assert kept(run(moved, digits, tmp_path, other, seed=1)[2]) == 0
+    # That of pixels with all labels draws nothing that results of other seeds would not have.
+    assert kept(run(moved, digits, tmp_path, other, seed=1)[2]) == 1
 
 
 def test_of_other_data_all_is_made_again(representations, digits, tmp_path):

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -57,3 +58,28 @@ def test_unknown_protocol(digits, rng):
             protocol="knn-v2",
             taps=("pixels",),
         )
+
+
+@pytest.mark.parametrize("columns", [7, 700, 1000])
+def test_the_largest_are_those_of_top_k_also_among_equal_ones(columns):
+    scores = np.random.default_rng(0).integers(-90, 5, (40, columns)).astype(np.float32)
+    expected = jax.lax.top_k(jnp.asarray(scores), 6)
+    for found, exact in zip(
+        jax.jit(knn.largest, static_argnums=1)(scores, 6), expected, strict=True
+    ):
+        np.testing.assert_array_equal(found, exact)
+
+
+def test_candidates_of_wide_features_give_the_exact_neighbours():
+    random = np.random.default_rng(0)
+    mixed = random.normal(size=(12, 600))  # neighbours are close, as those of images are
+    rows, queries = (
+        jnp.asarray(random.normal(size=(n, 12)) @ mixed + 1, jnp.float32) for n in (900, 60)
+    )
+    rows, queries = knn._unit(rows), knn._unit(queries)
+    exact, nearest = jax.lax.top_k(queries @ rows.T, 20)
+    found = jax.jit(knn._by_candidates, static_argnums=3)(
+        queries, rows, rows.astype(jnp.bfloat16), 20
+    )
+    np.testing.assert_array_equal(found[1], nearest)
+    np.testing.assert_allclose(found[0], exact, atol=1e-6)

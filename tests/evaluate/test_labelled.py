@@ -86,11 +86,17 @@ def test_results_carry_mean_deviation_and_number_of_fits(digits, encoder, rng):
 
 
 def test_standardised_by_training_images_only(digits, encoder, rng):
-    options = {"taps": ("conv",), "labels_per_class": 2, "subsets": 1}
-    task = recorded(encoder, digits.splits, rng, standardise=True, **options)
+    options = {"taps": ("conv",), "standardise": True}
+    task = recorded(encoder, digits.splits, rng, **options)
     np.testing.assert_allclose(task.train.features.mean(0), 0, atol=1e-4)
     assert abs(task.test.features.mean(0)).max() > 1e-3
-    assert task.classes == 10 and task.subsets.shape == (1, 20)
+    few = recorded(encoder, digits.splits, rng, labels_per_class=2, subsets=2, **options)
+    assert few.classes == 10 and few.subsets.shape == (2, 20)
+    # By all training images, whether their labels are used or not.
+    members = labelled.label_subsets(task.train.labels, 2, 2, 0)
+    full = np.asarray(task.train.features)[members]
+    np.testing.assert_array_equal(np.asarray(few.train.features)[few.subsets], full)
+    np.testing.assert_array_equal(few.train.labels[few.subsets], task.train.labels[members])
 
 
 @pytest.mark.parametrize("per_class", [None, 3])
@@ -103,7 +109,7 @@ def test_portions_are_all_examples_or_those_of_each_subset(digits, encoder, rng,
     assert len(portions) == 2
     for members, (rows, labels) in zip(task.subsets, portions, strict=True):
         np.testing.assert_array_equal(rows, np.asarray(task.train.features)[members])
-        np.testing.assert_array_equal(labels, digits.splits["train"].labels[members])
+        np.testing.assert_array_equal(labels, task.train.labels[members])
 
 
 def test_permuted_labels_keep_features_counts_and_test_labels(digits, encoder, rng):

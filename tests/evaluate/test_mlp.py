@@ -163,3 +163,23 @@ def test_evaluate_names_taps_and_refuses_an_unknown_protocol(digits, rng):
     assert found["pixels/accuracy_fits"] == 2 and 0.5 < found["pixels/accuracy"] < 1
     with pytest.raises(contracts.UserError, match="did you mean 'mlp-v1'"):
         mlp.evaluate(frozen, digits.splits, rng, protocol="mlp-1", taps=("pixels",))
+
+
+def test_rounded_products_are_as_good(digits):
+    """Of mlp-v2: the loss is that of rounded features and weights, and the result is as good."""
+    params, state = one(64, 30, 10)
+    ours = task(digits)
+    rows, labels = ours.train.features[:100], ours.train.labels[:100]
+    rounded = [
+        jnp.asarray(leaf, "bfloat16").astype("float32")
+        for leaf in (rows, params["hidden"]["weight"])
+    ]
+    exact = {**params, "hidden": {**params["hidden"], "weight": rounded[1]}}
+    key = jax.random.key(0)
+    expected = mlp._loss(0.0)(exact, state, rounded[0], labels, key)[0]
+    assert mlp._loss(0.0, rounded=True)(params, state, rows, labels, key)[0] == pytest.approx(
+        float(expected), rel=1e-6
+    )
+    short = FAST._replace(epochs=2, min_steps=0, fits=1, rounded=True)
+    assert mlp.accuracies(short, ours)[0] > 0.5
+    assert mlp.PROTOCOLS["mlp-v2"] == FAST._replace(rounded=True)

@@ -127,8 +127,8 @@ def test_each_representation_is_encoded_once(encoder, digits):
 
     counting = encoder._replace(represent=represent)
     suite.run(EVALS, {"trained": counting}, digits, jax.random.key(0), lambda line: None)
-    # 1,200 + 597 images in batches of 512
-    assert sum(sizes) == 512 * (3 + 2)
+    # 1,200 + 597 images in batches of 128
+    assert sum(sizes) == 128 * (10 + 5)
 
 
 def test_partly_labelled_images_are_encoded_for_those_who_see_them(encoder, digits):
@@ -149,8 +149,8 @@ def test_partly_labelled_images_are_encoded_for_those_who_see_them(encoder, digi
     assert [row["eval"] for row in rows if row["metric"] == "accuracy"] == (
         ["few"] * 3 + ["knn"] * 2 + ["svm"]
     )
-    assert len(batches) == 1 + 2  # 300 labelled ones and the test images, each once
-    assert all((batches[0][:300] == train.images[:300]).ravel())
+    assert len(batches) == 3 + 5  # 300 labelled ones and the test images, each once
+    assert all((np.concatenate(batches[:3])[:300] == train.images[:300]).ravel())
     # What needs no labels still sees every training image.
     batches.clear()
     both = {"knn": EVALS["knn"], "ndm": {"name": "ndm", "protocol": "ndm-v1"}}
@@ -159,7 +159,7 @@ def test_partly_labelled_images_are_encoded_for_those_who_see_them(encoder, digi
             ndm, "EVALUATION", dataclasses.replace(ndm.EVALUATION, evaluate=_reading_train)
         )
         suite.run(both, *arguments, lambda line: None)
-    assert len(batches) == 1 + 2 + 3
+    assert len(batches) == 3 + 5 + 10
 
 
 def _reading_train(frozen, splits, rng, *, protocol="ndm-v1", taps=("y",)):

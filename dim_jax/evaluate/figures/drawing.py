@@ -1,12 +1,13 @@
-"""The style of all drawn figures, and figures as pixels. No pyplot, no global state."""
+"""The style of all drawn figures, and figures as pixels. No pyplot, no global state.
+
+matplotlib is imported where a figure is drawn: before the first step of a run it would take time.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends import backend_agg
-from matplotlib.figure import Figure
 
 INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
 MATCH = "#2a9d6f"
@@ -25,17 +26,22 @@ def colours(count: int) -> list:
     """A colour for each of `count` classes: ten chosen ones, for more than ten hues all around."""
     if count <= len(_TEN):
         return list(_TEN[:count])
+    import matplotlib
+
     return list(matplotlib.colormaps["hsv"](np.linspace(0, 1, count, endpoint=False)))
 
 
-def new(width: float, height: float) -> Figure:
-    """An empty white figure, sizes in inches."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+def new(width: float, height: float) -> Any:
+    """An empty white figure of matplotlib, sizes in inches."""
+    from matplotlib import figure as figures
+    from matplotlib.backends import backend_agg
+
+    figure = figures.Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     backend_agg.FigureCanvasAgg(figure)
     return figure
 
 
-def pixels(figure: Figure) -> np.ndarray:
+def pixels(figure: Any) -> np.ndarray:
     """The figure as u8[h,w,3]."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in scripts that the font lacks

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 import threadpoolctl
-from sklearn import manifold
 
 from dim_jax import contracts
 from dim_jax.data import dataset
@@ -55,6 +54,8 @@ def plane(y: np.ndarray) -> np.ndarray:
     if len(y) < 4 or np.ptp(y, axis=0).max() == 0:
         return np.zeros((len(y), 2))
     perplexity = min(_PERPLEXITY, (len(y) - 1) / 3)
+    from sklearn import manifold  # takes a second to import
+
     embedding = manifold.TSNE(perplexity=perplexity, max_iter=_STEPS, random_state=0)
     with threadpoolctl.threadpool_limits(1):  # so few points keep one thread busy, not two
         return embedding.fit_transform(y)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from dim_jax import contracts
 from dim_jax.data import dataset
@@ -74,6 +74,8 @@ def p_values(rows: np.ndarray, prior: str) -> np.ndarray:
 
 
 def _tests(rows: np.ndarray, prior: str):
+    from scipy import stats  # takes a quarter of a second to import
+
     heights = _CUMULATIVE[prior](rows.astype(np.float64))
     # If F is the distribution of x then F(x) is uniform: one test for every continuous prior.
     return [stats.ks_1samp(column, stats.uniform.cdf, method="asymp") for column in heights.T]

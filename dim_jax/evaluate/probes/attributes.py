@@ -19,7 +19,7 @@ import numpy as np
 from dim_jax import contracts
 from dim_jax.data import dataset, random_streams
 from dim_jax.data.random_streams import Stream
-from dim_jax.evaluate import features
+from dim_jax.evaluate import features, gram
 from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.probes import labelled, svm, svm_solver
 from dim_jax.evaluate.protocols import Protocols
@@ -145,10 +145,10 @@ def fitted(
     count, attributes = truth.shape
     targets = jnp.asarray(np.where(truth, 1.0, -1.0), jnp.float32)
     costs = np.asarray(settings.strengths, np.float32) / count
-    bound = svm_solver.quadratic_bound(rows)
+    squares = gram.gram(rows)
 
     def solved(cost, used, start):
-        problem = svm_solver.Problem(rows, targets, bound, cost, used)
+        problem = svm_solver.Problem(rows, targets, squares, cost, used)
         return svm_solver.solve(
             problem, start, tolerance=settings.tolerance, steps=settings.max_steps
         )

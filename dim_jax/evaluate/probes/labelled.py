@@ -109,16 +109,21 @@ def probe(
         settings = protocols.find(protocol)
         check_labels(splits)
         splits = labelled(splits)
-        labels = drawn(splits, rng, labels_per_class, subsets, permuted)
+        labels, members = _chosen(drawn(splits, rng, labels_per_class, subsets, permuted))
         results = {}
         for tap in taps:
-            rows = _features(frozen, splits, tap, settings.standardise, views, rng)
+            rows = _features(frozen, splits, tap, settings.standardise, views, rng, members)
             task = _task(rows, splits, labels)
             results |= summary(f"{tap}/accuracy", accuracies(settings, task))
         return results
 
     return Evaluation(
-        evaluate, representations="all", taps=TAPS, needs_labels=True, protocols=protocols
+        evaluate,
+        representations="all",
+        taps=TAPS,
+        needs_labels=True,
+        protocols=protocols,
+        draws_fits_only=True,
     )
 
 
@@ -151,18 +156,33 @@ def drawn(
     return Labels(train, chosen, classes, seed)
 
 
+def _chosen(labels: Labels) -> tuple[Labels, np.ndarray | None]:
+    """The labels of examples in a subset alone, and the positions of these; None = of all."""
+    if labels.subsets is None:
+        return labels, None
+    members, places = np.unique(labels.subsets, return_inverse=True)
+    subsets = places.reshape(labels.subsets.shape).astype(np.int32)
+    return labels._replace(train=labels.train[members], subsets=subsets), members
+
+
 def _features(
-    frozen, splits, tap: str, standardise: bool, views: int | None, rng: jax.Array
+    frozen, splits, tap: str, standardise: bool, views: int | None, rng: jax.Array, members
 ) -> dict[str, jax.Array]:
-    """One tap of both splits on the device, standardised by the training images if asked for."""
+    """One tap of both splits on the device, standardised by the training images if asked for.
+
+    Of the training images those at the positions `members`, None = all.
+    """
     key = jax.random.fold_in(rng, Stream.LABELLED_VIEWS.number)
     rows = {}
     for index, name in enumerate(("train", "test")):
         drawn = dict(views=views, rng=jax.random.fold_in(key, index))
-        rows[name] = jnp.asarray(features.extract(frozen, splits[name], (tap,), **drawn)[tap])
+        rows[name] = features.extract(frozen, splits[name], (tap,), **drawn)[tap]
+    every = rows["train"]
+    if members is not None:
+        rows["train"] = every[members]
     if not standardise:
-        return rows
-    shift, scale = statistics(rows["train"])
+        return {name: jnp.asarray(part) for name, part in rows.items()}
+    shift, scale = statistics(every)
     return {name: scaled(part, shift, scale) for name, part in rows.items()}
 
 

@@ -12,6 +12,7 @@ import threadpoolctl
 
 from dim_jax.data import random_streams
 from dim_jax.data.random_streams import Stream
+from dim_jax.evaluate import gram
 from dim_jax.evaluate.probes import labelled, svm_solver
 from dim_jax.evaluate.protocols import Protocols
 
@@ -156,11 +157,11 @@ def rotated(
 
 def _solver(settings: Protocol, rows: jax.Array, targets: jax.Array):
     """(cost, used, start) -> machines."""
-    bound = svm_solver.quadratic_bound(rows)
+    squares = gram.gram(rows)
 
     def solved(cost, used, start):
         return svm_solver.minimise(
-            svm_solver.Problem(rows, targets, bound, cost, used, settings.width),
+            svm_solver.Problem(rows, targets, squares, cost, used, settings.width),
             start,
             tolerance=settings.tolerance,
             steps=settings.max_steps,
@@ -186,7 +187,7 @@ def compact(rows: jax.Array, centred: bool):
     mean = 0.0 if centred else jnp.mean(rows, axis=0)
     if rows.shape[1] <= len(rows):
         return (rows, lambda others: others) if centred else (rows - mean, lambda o: o - mean)
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.quadratic_bound
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.solve
         basis = jax.block_until_ready(jnp.linalg.qr((rows - mean).T)[0])
     return (rows - mean) @ basis, lambda others: (others - mean) @ basis
 
