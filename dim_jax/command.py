@@ -11,10 +11,15 @@ from dim_jax.processes import distributed, stop_signals, supervisor, xla_flags
 from dim_jax.rundir import checkpoint, workdir
 
 _IN_ALL = " in all processes"
+_PATIENCE_SECONDS = 3.0  # job schedulers kill a process some seconds after they asked it to end
 
 
-def run(argv: Sequence[str], usage: str) -> int:
-    """Runs the command of the arguments (argv[0] is the program); returns the exit code."""
+def run(argv: Sequence[str], usage: str, *, alone: bool = False) -> int:
+    """Runs the command of the arguments (argv[0] is the program); returns the exit code.
+
+    Args:
+      alone: the process does nothing else, so that a signal may end it.
+    """
     if commandline.asks_for_usage(argv[1:]):
         print(usage)
         return 0
@@ -28,7 +33,7 @@ def run(argv: Sequence[str], usage: str) -> int:
             xla_flags.ask_for_determinism()
         job = distributed.find(command.distributed)
         if job is None:
-            return _train_and_evaluate(command)
+            return _train_and_evaluate(command, alone)
         if not supervisor.is_child():
             return supervisor.run(argv[1:], job, lambda: _continues(command, _IN_ALL))
         distributed.start(job)
@@ -37,10 +42,10 @@ def run(argv: Sequence[str], usage: str) -> int:
         return 2
     except KeyboardInterrupt:
         return _interrupted(command)
-    return _one_of_several(command)
+    return _one_of_several(command, alone)
 
 
-def _train_and_evaluate(command: commandline.Command) -> int:
+def _train_and_evaluate(command: commandline.Command, alone: bool) -> int:
     # Figures are drawn to files; a notebook's backend may be missing here.
     os.environ["MPLBACKEND"] = "agg"
     # JAX starts here, after the command line has been checked.
@@ -54,7 +59,9 @@ def _train_and_evaluate(command: commandline.Command) -> int:
     try:
         with backend.explain_out_of_memory():
             experiment.train_and_evaluate(
-                command.config, command.workdir, command.source, profile=command.profile
+                *(command.config, command.workdir, command.source),
+                profile=command.profile,
+                patience=_PATIENCE_SECONDS if alone else None,
             )
     except (trainer.Stopped, distributed.Ended) as ended:
         print(f"dim_jax: {ended}", file=sys.stderr)
@@ -62,10 +69,10 @@ def _train_and_evaluate(command: commandline.Command) -> int:
     return 0
 
 
-def _one_of_several(command: commandline.Command) -> int:
+def _one_of_several(command: commandline.Command, alone: bool) -> int:
     """The same where others take part: however it ends, they are not left waiting."""
     try:
-        code = _train_and_evaluate(command)
+        code = _train_and_evaluate(command, alone)
         if code == 0:
             distributed.end()
             return code

@@ -18,6 +18,7 @@ again: stopped (and saved) by train.max_minutes, or another process of the run w
 stopped (and saved) by signal n.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,11 +26,19 @@ from dim_jax.processes import standard_streams, stop_signals
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Runs one command; returns the exit code.
+
+    Without arguments it is that of this process, which ends here if the run was stopped: at its
+    usual end it would wait for all work that is queued on the device.
+    """
     with standard_streams.guarded():
         with stop_signals.ending_at_once():
             from dim_jax import command  # and JAX, which takes a second
-        return command.run(sys.argv if argv is None else argv, usage=__doc__)
+        alone = argv is None
+        code = command.run(sys.argv if alone else argv, usage=__doc__, alone=alone)
+    if alone and code not in (0, 1, 2):
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

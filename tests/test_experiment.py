@@ -13,6 +13,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import waiting
 from PIL import Image
 
 import dim_jax
@@ -310,6 +311,37 @@ def test_a_signal_saves_and_the_rerun_continues(light, tmp_path, number):
     assert "saved; run the same command to continue" in error
     step = int(error.split("stopped at step ")[1].split(",")[0])
     assert (tmp_path / "run" / "checkpoints" / str(step)).is_dir()
+
+
+@pytest.mark.slow
+def test_a_signal_ends_an_evaluation_that_waits_and_the_rerun_continues(light, finished, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    (workdir / "results.json").unlink()
+    code = (
+        "import dataclasses\n"
+        "from dim_jax import main\n"
+        "from dim_jax.evaluate.measures import prior_fit as measure\n"
+        "waits = lambda frozen, splits, rng, *, taps=(): wait()\n"
+        "measure.EVALUATION = dataclasses.replace(measure.EVALUATION, evaluate=waits)\n"
+        "sys.exit(main.main())\n"
+    )
+    arguments = [f"--config={light}/light_quickstart.py", f"--workdir={workdir}"]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+    status, error, seconds = waiting.end(code, arguments, env=environment)
+    sentence = (
+        "stopped in the evaluation; finished parts are kept; run the same command to continue"
+    )
+    assert (status, error) == (143, f"dim_jax: {sentence}\n")
+    assert seconds < 10
+    done = subprocess.run(
+        [sys.executable, "-m", "dim_jax.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "kept from before" in done.stdout
 
 
 @pytest.mark.slow

@@ -1,11 +1,7 @@
-"""One dispatch is recorded, and its table names the operations of the model; the kept programs."""
+"""One dispatch is recorded, and its table names the operations of the model."""
 
 import gzip
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -95,28 +91,3 @@ def test_the_flag_is_parsed(pytestconfig):
     config = pytestconfig.rootpath / "configs" / "quickstart.py"
     assert commandline.parse(["main.py", f"--config={config}", "--profile"]).profile
     assert not commandline.parse(["main.py", f"--config={config}"]).profile
-
-
-@pytest.mark.parametrize("given", ["", "/elsewhere", None])
-def test_compiled_programs_are_kept_unless_told_otherwise(given, tmp_path):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    if given is not None:
-        environment["JAX_COMPILATION_CACHE_DIR"] = given
-    code = (
-        "import jax; from dim_jax.processes import compilation_cache; compilation_cache.keep(); "
-        "print(jax.config.jax_compilation_cache_dir or '')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=pathlib.Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = done.stdout.strip()
-    if given is None:
-        assert pathlib.Path(found).parent == tmp_path / "dim_jax"
-    else:
-        assert found == given

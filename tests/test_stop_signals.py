@@ -6,8 +6,10 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+import waiting
 
 from dim_jax import experiment, main
 from dim_jax.data import streaming
@@ -66,6 +68,29 @@ def test_ctrl_c_while_jax_is_imported_is_one_sentence():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr == "dim_jax: stopped by Ctrl-C before training\n"
+
+
+def test_a_signal_ends_a_process_that_waits_for_the_device():
+    code = (
+        "from dim_jax.processes import stop_signals\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "with stop_signals.ending_process(0.1, 'stopped here'):\n"
+        "    wait()\n"
+    )
+    assert waiting.end(code)[:2] == (143, "dim_jax: stopped here\n")
+
+
+def test_a_signal_after_the_context_ends_nothing():
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with stop_signals.ending_process(0.0, "stopped"):
+        pass
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+    deadline = time.monotonic() + 10  # the thread closes the pipe
+    while len(os.listdir("/proc/self/fd")) > descriptors and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_another_handler_of_ctrl_c_stays():

@@ -1,5 +1,8 @@
 """The embedded data set: scikit-learn's 1,797 handwritten digits, without a download."""
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from dim_jax.data import dataset, facts, fingerprint, holdout, pixels
@@ -14,12 +17,10 @@ def load(image_size: int | None, test_fraction: float) -> dataset.Dataset:
     Source: E. Alpaydin, C. Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI: the
     test part, as `sklearn.datasets.load_digits`.
     """
-    from sklearn import datasets  # takes a second to import
-
-    bunch = datasets.load_digits()
-    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    rows = _rows()
+    images = np.round(rows[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     images = pixels.fit_all(images, image_size)
-    labels = bunch.target.astype(np.int32)
+    labels = rows[:, -1].astype(np.int32)
     train, test = holdout.hold_out(labels, test_fraction, seed=0)
     mean, std = facts.statistics("digits", channels=1)
     classes = tuple(str(digit) for digit in range(10))
@@ -31,3 +32,15 @@ def load(image_size: int | None, test_fraction: float) -> dataset.Dataset:
         },
         fingerprint=fingerprint.of("digits", classes, {"train": len(train), "test": len(test)}),
     )
+
+
+def _rows() -> np.ndarray:
+    """The 64 levels of each image and its label, f64[n,65]."""
+    package = pathlib.Path(importlib.util.find_spec("sklearn").origin).parent
+    file = package / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",")  # to import the package takes a second
+    from sklearn import datasets
+
+    data, labels = datasets.load_digits(return_X_y=True)
+    return np.column_stack([data, labels])

@@ -1,8 +1,9 @@
-"""The devices that JAX starts on, and their memory: what fails there as one sentence."""
+"""The devices that JAX starts on, their memory and their compiler; failures as one sentence."""
 
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -20,6 +21,17 @@ def start() -> None:
             f"JAX cannot start with JAX_PLATFORMS={wanted!r}: {reason}; set it to cpu, or unset it "
             "to use the devices that there are"
         ) from error
+
+
+def options_of_one_run(argument: jax.Array) -> dict[str, Any] | None:
+    """Compiler options of a program that runs once: CPUs would optimise it for longer than that.
+
+    Args:
+      argument: of the program; where it is traced, the options of that other program apply.
+    """
+    nested = isinstance(argument, jax.core.Tracer)
+    unoptimised = jax.default_backend() == "cpu" and not nested
+    return {"xla_backend_optimization_level": 0} if unoptimised else None
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import math
 import numbers
 import os
 import pathlib
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dim_jax.rundir import writing
@@ -95,8 +96,9 @@ class TensorBoardWriter:
         if not enabled:
             return
         # Imported here, so that a report does not need to load protobuf.
-        from tensorboardX import event_file_writer
-        from tensorboardX.proto import event_pb2, summary_pb2
+        with _torch_hidden():
+            from tensorboardX import event_file_writer
+            from tensorboardX.proto import event_pb2, summary_pb2
 
         self._event_pb2, self._summary_pb2 = event_pb2, summary_pb2
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
@@ -139,6 +141,19 @@ class TensorBoardWriter:
     def _write(self, step: int, **what: Any) -> None:
         event = self._event_pb2.Event(step=int(step), wall_time=time.time(), **what)
         self._events.write_event(event)
+
+
+@contextlib.contextmanager
+def _torch_hidden() -> Iterator[None]:
+    """Lets tensorboardX be imported without PyTorch, which takes seconds and is not needed."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # an import raises ImportError, as where it is not installed
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["torch"]
 
 
 def read_rows(path: str | os.PathLike) -> list[dict[str, Any]]:

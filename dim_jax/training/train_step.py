@@ -18,7 +18,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dim_jax import contracts
 from dim_jax.data import resident
-from dim_jax.training import method_contract, preprocessing
+from dim_jax.processes import backend
+from dim_jax.training import initial_draws, method_contract, preprocessing
 
 # Random streams, each a function of (seed, step).
 _INIT, _LOSS, _AUGMENT = 0, 1, 2
@@ -95,14 +96,6 @@ def initial_state(
     """
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
-    # One program, because otherwise each small operation would be compiled separately. It runs only
-    # once: on a CPU, optimising its many random draws would take longer than running them. Inside
-    # another program, the options of that program apply.
-    nested = isinstance(rng, jax.core.Tracer)
-    unoptimised = jax.default_backend() == "cpu" and not nested
-    options = {"xla_backend_optimization_level": 0} if unoptimised else None
-
-    @functools.partial(jax.jit, compiler_options=options)
     def create(rng):
         params, state = method_contract.initialise(method, rng, batch)
         return TrainState.create(
@@ -113,7 +106,7 @@ def initial_state(
             accumulate=accumulate,
         ).replace(step=jnp.zeros((), jnp.int32))
 
-    return create(rng)
+    return initial_draws.evaluate(create, rng, backend.options_of_one_run(rng))
 
 
 def _key(seed: int | jax.Array, stream: int, step: jax.Array) -> jax.Array:

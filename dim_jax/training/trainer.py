@@ -21,7 +21,7 @@ import numpy as np
 
 from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
-from dim_jax.processes import distributed, stop_signals
+from dim_jax.processes import backend, distributed, stop_signals
 from dim_jax.rundir import checkpoint, tree_leaves
 from dim_jax.training import input_pipeline, optimizers, preprocessing, train_step
 
@@ -92,7 +92,7 @@ def initial_state(
     if not data.is_streamed(split):  # of a stream all would be read from disk
         labels[0] = np.max(split.labels)  # so that too few classes are noticed
     batch = contracts.Batch(
-        images=prepared.training_views(jax.random.key(0), images),
+        images=_first_views(prepared, images),
         labels=jnp.asarray(labels),
         index=jnp.arange(durations.batch_size),
     )
@@ -101,6 +101,13 @@ def initial_state(
     if name := config.train.keep_best:
         _check_metric(name, method, initial, batch)
     return initial
+
+
+def _first_views(prepared: preprocessing.Preprocessing, images: jax.Array) -> jax.Array:
+    # One program, because otherwise each small operation would be compiled separately.
+    options = backend.options_of_one_run(images)
+    views = jax.jit(prepared.training_views, compiler_options=options)
+    return views(jax.random.key(0), images)
 
 
 def _check_examples(method: contracts.Method, examples: int) -> None:
@@ -168,8 +175,19 @@ class Ends(_Signals):
 
     _WHERE = "in the evaluation; finished parts are kept"
 
-    def __init__(self, deadline: float):
+    def __init__(self, deadline: float, patience: float | None = None):
+        """`patience`: of `stop_signals.ending_process`."""
         self._deadline = deadline
+        self._process = stop_signals.ending_process(patience, str(Stopped(self._WHERE, 0)))
+
+    def __enter__(self):
+        super().__enter__()
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self._process.__exit__(None, None, None)
+        super().__exit__(*exception)
 
     def check(self) -> None:
         """Raises Stopped after a signal or the deadline."""
@@ -186,11 +204,6 @@ class Ends(_Signals):
 @jax.jit
 def _copy(tree):
     return jax.tree.map(jnp.copy, tree)
-
-
-@jax.jit
-def _all_finite(tree) -> jax.Array:
-    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
 class Loop:
@@ -374,12 +387,11 @@ class Loop:
 
     def _save(self, row: Mapping[str, Any]) -> None:
         fields, notes = checkpointed(self.train_state), self._source.position()
-        # Not the optimizers' numbers, of which there are most: each leaf takes time to compile.
+        # Not the optimizers' numbers, which are the most and follow from gradients.
         evaluated = {name: fields[name] for name in ("params", "state")}
-        if not bool(_all_finite(evaluated)):
-            leaves = tree_leaves.named_leaves(evaluated).items()
-            name = next(name for name, leaf in leaves if not bool(_all_finite(leaf)))
-            self._refuse(f"{name} is not finite after step {self.step}")
+        for name, leaf in tree_leaves.named_leaves(evaluated).items():
+            if not np.isfinite(np.asarray(leaf)).all():
+                self._refuse(f"{name} is not finite after step {self.step}")
         self._checkpoints.save(self.step, fields, metrics=row, notes=notes)
 
 
