@@ -12,8 +12,9 @@ import functools
 import os
 import stat
 import sys
+import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import build, contracts, data
+from dim_jax.data import folder_layout
 from dim_jax.nets import pure
 from dim_jax.processes import backend, standard_streams
 from dim_jax.rundir import encoder_card, exported_encoder, paths, tree_leaves, writing
 
 FORMAT = 1
+BATCH, AHEAD = 256, 2  # images that are encoded together, and batches decoded meanwhile
+_PROGRESS_SECONDS = 10.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -158,14 +162,52 @@ def embed(encoder: Encoder, images: np.ndarray, tap: str = "y", batch: int = 256
     _check_tap(encoder, tap)
     images = np.asarray(images)
     batch = max(1, min(batch, len(images)))
-    features = np.empty((len(images), *encoder.card["taps"][tap]), np.float32)
-    for start in range(0, len(images), batch):
-        chunk = images[start : start + batch]
-        # The last chunk is padded, so that the function compiles once.
-        padding = np.zeros((batch - len(chunk), *chunk.shape[1:]), chunk.dtype)
-        taps = encoder.encode(np.concatenate([chunk, padding]))
-        features[start : start + batch] = np.asarray(taps[tap])[: len(chunk)]
+    parts = (images[start : start + batch] for start in range(0, len(images), batch))
+    return _embed_parts(encoder, parts, len(images), tap, batch)
+
+
+def _embed_parts(
+    encoder: Encoder,
+    parts: Iterable[np.ndarray],
+    count: int,
+    tap: str,
+    batch: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """`embed` of `count` images that come in parts of `batch` images, the last one smaller."""
+    features, done = np.empty((count, *encoder.card["taps"][tap]), np.float32), 0
+    for part in parts:
+        size = len(part)
+        if size < batch:  # padded, so that the function compiles once
+            part = np.pad(part, [(0, batch - size), (0, 0), (0, 0), (0, 0)])
+        features[done : done + size] = np.asarray(encoder.encode(part)[tap])[:size]
+        done += size
+        progress(done)
     return features
+
+
+class Meter:
+    """The images per second of an embedding: printed while it takes long, and kept for its end."""
+
+    def __init__(self, total: int):
+        self._total = total
+        self._ticks: list[tuple[int, float]] = []
+        self._printed = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        self._ticks.append((done, now))
+        if now > self._printed + _PROGRESS_SECONDS and (rate := self.rate()):
+            print(f"{done:,} of {self._total:,} images, {rate:,.0f} per second", flush=True)
+            self._printed = now
+
+    def rate(self) -> float | None:
+        """Without compiling, and without the images decoded meanwhile; None of too few images."""
+        ticks = self._ticks[AHEAD + 1 :]
+        if len(ticks) < 2:
+            return None
+        (first, began), (last, ended) = ticks[0], ticks[-1]
+        return (last - first) / (ended - began)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -186,7 +228,8 @@ def _embed_to_file(options: argparse.Namespace) -> int:
     try:
         out = _check_output(options.out)
         backend.start()
-        embedded = _embed_folder(load_encoder(options.run), options.folder, options.tap)
+        encoder = load_encoder(options.run)
+        embedded, rate = _embed_folder(encoder, options.folder, options.tap)
         _write(out, embedded)
     except contracts.UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -194,7 +237,10 @@ def _embed_to_file(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     features = embedded["features"]
-    print(f"wrote {options.out}: {options.tap} of {len(features)} images, {features.shape[1:]}")
+    speed = f"; {rate:,.0f} images per second" if rate else ""
+    print(
+        f"wrote {options.out}: {options.tap} of {len(features)} images, {features.shape[1:]}{speed}"
+    )
     return 0
 
 
@@ -231,24 +277,29 @@ def _pixels(images: Any, shape: tuple[int, ...]) -> Any:
     return images.astype(np.float32)
 
 
-def _embed_folder(encoder: Encoder, folder: str, tap: str) -> dict[str, np.ndarray]:
-    """Features, file names, and labels with class names where there are any, in name order."""
+def _embed_folder(
+    encoder: Encoder, folder: str, tap: str
+) -> tuple[dict[str, np.ndarray], float | None]:
+    """Features, file names, and labels with class names where there are any, in name order.
+
+    Returns:
+      them, and the images per second after the start, None of a small folder.
+    """
     _check_tap(encoder, tap)
     loaded = _load_folder(encoder.card, folder)
     for note in loaded.notes:
         print(note)
-    splits = loaded.splits.values()
-    images, labels, names = (
-        np.concatenate([getattr(split, field) for split in splits])
-        for field in ("images", "labels", "names")
-    )
+    split = loaded.splits["all"]
+    count = len(split.images)
+    batch, meter = min(BATCH, count), Meter(count)
+    parts: Iterable[np.ndarray] = split.images.batches(batch, AHEAD)
     if encoder.card["image_shape"][-1] == 1:
-        images = np.rint(images @ _LUMA).astype(np.uint8)[..., None]
-    order = np.argsort(names)
-    embedded = {"features": embed(encoder, images, tap)[order], "names": names[order]}
+        parts = (np.rint(part @ _LUMA).astype(np.uint8)[..., None] for part in parts)
+    features = _embed_parts(encoder, parts, count, tap, batch, meter)
+    embedded = {"features": features, "names": np.array(split.names)}
     if loaded.facts.classes is not None:
-        embedded |= {"labels": labels[order], "classes": np.array(loaded.facts.classes)}
-    return embedded
+        embedded |= {"labels": split.labels, "classes": np.array(loaded.facts.classes)}
+    return embedded, meter.rate()
 
 
 def _load_folder(card: Mapping[str, Any], folder: str) -> data.Dataset:
@@ -260,7 +311,12 @@ def _load_folder(card: Mapping[str, Any], folder: str) -> data.Dataset:
         )
     # Cards of version 0.1.0 do not say how: the complete images are resized.
     resize = card.get("resize", card["image_shape"][0])
-    images = data.load(f"folder:{path}", image_size=resize, bits=card.get("bits"))
+    try:
+        images = data.load_all(path, image_size=resize, bits=card.get("bits"))
+    except folder_layout.UnclearSplitsError as error:
+        raise contracts.UserError(
+            f"{error.held}, and it is not clear which are classes: give --folder one of them"
+        ) from error
     return data.centre(images, card.get("crop"))
 
 

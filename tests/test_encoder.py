@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -282,11 +283,49 @@ def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
     encoder = encoder_module.load_encoder(_export(tmp_path / "encoder", channels=1))
     seen = []
     monkeypatch.setattr(
-        encoder_module, "embed", lambda _, images, tap: seen.append(images) or images
+        encoder_module, "_embed_parts", lambda _, parts, *more: seen.extend(parts) or seen[0]
     )
-    embedded = encoder_module._embed_folder(encoder, str(tmp_path / "images"), "y")
+    embedded, _ = encoder_module._embed_folder(encoder, str(tmp_path / "images"), "y")
     assert seen[0].shape == (5, 28, 28, 1) and seen[0].dtype == np.uint8
     np.testing.assert_array_equal(embedded["features"][:, 0, 0, 0], wanted)
+
+
+def test_a_long_folder_is_embedded_in_order_and_its_speed_is_printed(
+    run, encoder, tmp_path, capsys, monkeypatch
+):
+    names = sorted(f"{number}.png" for number in range(40))
+    images = _write_folder(tmp_path / "images", names)
+    monkeypatch.setattr(encoder_module, "BATCH", 6)
+    monkeypatch.setattr(encoder_module, "_PROGRESS_SECONDS", 0.0)
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
+    assert encoder_module.main([*arguments, str(tmp_path / "all.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^36 of 40 images, [\d,]+ per second$", printed, re.M)
+    assert re.search(r"of 40 images, \(5,\); [\d,]+ images per second$", printed, re.M)
+    with np.load(tmp_path / "all.npz") as arrays:
+        assert arrays["names"].tolist() == names
+        np.testing.assert_allclose(arrays["features"], encoder.encode(images)["y"], atol=1e-5)
+    (tmp_path / "images" / names[33]).write_bytes(b"broken")
+    assert encoder_module.main([*arguments, str(tmp_path / "none.npz")]) == 2
+    assert f"{names[33]} is not a readable image" in capsys.readouterr().err
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_a_single_image_is_embedded(run, encoder, tmp_path, capsys):
+    images = _write_folder(tmp_path / "images", ["one.png"])
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
+    assert encoder_module.main([*arguments, str(tmp_path / "one.npz")]) == 0
+    assert capsys.readouterr().out.endswith("y of 1 images, (5,)\n")
+    with np.load(tmp_path / "one.npz") as arrays:
+        np.testing.assert_allclose(arrays["features"], encoder.encode(images)["y"], atol=1e-5)
+
+
+def test_unclear_splits_of_a_folder_have_advice_that_fits_the_command(run, tmp_path, capsys):
+    _write_folder(tmp_path / "images", ["train/1.png", "training/2.png"])
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
+    assert encoder_module.main([*arguments, str(tmp_path / "features.npz")]) == 2
+    message = capsys.readouterr().err
+    assert message.endswith("it is not clear which are classes: give --folder one of them\n")
 
 
 @pytest.mark.parametrize(

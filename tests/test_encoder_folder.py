@@ -49,7 +49,7 @@ def _export(typed: settings.Config, folder):
 
 
 def _embed(run, folder) -> np.ndarray:
-    return encoder._embed_folder(encoder.load_encoder(run), str(folder), "y")["features"]
+    return encoder._embed_folder(encoder.load_encoder(run), str(folder), "y")[0]["features"]
 
 
 @pytest.mark.parametrize(("name", "words"), CROPPED)

@@ -22,6 +22,7 @@ __all__ = [
     "evaluated",
     "is_streamed",
     "load",
+    "load_all",
     "load_configured",
     "normalise",
     "scaling",
@@ -48,6 +49,20 @@ def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Data
         each message gives the remedy.
     """
     return load_configured(settings.Data.of(dict(options, name=name, road=road)), seed)
+
+
+def load_all(folder: str, **options) -> Dataset:
+    """All images of a folder, read when indexed, as the one split "all" in the order of names.
+
+    Args:
+      options: settings of a config's block `data`.
+
+    Raises:
+      UserError: as `load`.
+    """
+    from dim_jax.data import folder as folders
+
+    return folders.open_all(settings.Data.of(dict(options, name=f"folder:{folder}")))
 
 
 def load_configured(block: settings.Data, seed: int = 0) -> Dataset:

@@ -5,17 +5,20 @@ import os
 import pathlib
 import unicodedata
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts, settings
 from dim_jax.data import (
+    dataset,
     facts,
     fingerprint,
     folder_layout,
     folder_listing,
     holdout,
     image_files,
+    lazy,
     pixels,
     sources,
 )
@@ -62,6 +65,28 @@ class Files:
         return image
 
 
+class _Listing(NamedTuple):
+    """The images of a folder before any is read: those of the training folder, then of the other.
+
+    counts: of the images of each folder. sizes: of the files, in bytes.
+    """
+
+    files: np.ndarray
+    names: np.ndarray
+    labels: np.ndarray
+    sizes: np.ndarray
+    counts: tuple[int, ...]
+    facts: facts.Facts
+    notes: tuple[str, ...]
+
+    def rows(self, rows: np.ndarray, image_size: int | None) -> Files:
+        """The source of the images at some positions."""
+        paths, names = self.files[rows].tolist(), tuple(self.names[rows].tolist())
+        return Files(
+            *(paths, names, self.labels[rows], self.facts.shape, image_size, self.facts.bits)
+        )
+
+
 def open_(block: settings.Data, seed: int) -> sources.Opened:
     """The images below a folder, which become u8[n,h,w,3]; see `data.load` for the layouts.
 
@@ -71,6 +96,38 @@ def open_(block: settings.Data, seed: int) -> sources.Opened:
         refuse. Reading raises it for a broken image, and without image_size for one of another
         size.
     """
+    listing = _list(block)
+    if len(listing.files) < 2:
+        name = listing.files[0].name
+        raise contracts.UserError(f"{_root(block)} holds a single image, {name}: add more")
+    if len(listing.counts) == 2:
+        parts = np.split(np.arange(len(listing.files)), listing.counts[:1])
+    else:
+        parts = holdout.hold_out_by_name(listing.names, listing.labels, block.test_fraction, seed)
+    rows = dict(zip(("train", "test"), parts, strict=True))
+    opened = {role: listing.rows(part, block.image_size) for role, part in rows.items()}
+    listed = {
+        role: (opened[role].names, listing.sizes[part].tolist()) for role, part in rows.items()
+    }
+    bits, classes = listing.facts.bits, listing.facts.classes
+    identity = fingerprint.of_files(block.name, classes, listed, bits)
+    return sources.Opened(listing.facts, opened, identity, listing.notes)
+
+
+def open_all(block: settings.Data) -> dataset.Dataset:
+    """All images below a folder, lazily, as the one split "all" in the order of their names.
+
+    Raises:
+      UserError: as `open_`, but for a single image.
+    """
+    listing = _list(block)
+    source = listing.rows(np.argsort(listing.names.astype(str)), block.image_size)
+    images = lazy.Images(source, block.worker_threads)
+    splits = {"all": dataset.Split(images, source.labels, source.names)}
+    return dataset.Dataset(listing.facts, splits, notes=listing.notes)
+
+
+def _list(block: settings.Data) -> _Listing:
     root, size = _root(block), block.image_size
     layout = folder_layout.layout(root, block.train_split, block.test_split)
     ignored = folder_listing.Ignored()
@@ -78,31 +135,20 @@ def open_(block: settings.Data, seed: int) -> sources.Opened:
     listings = [folder_listing.images(folder, ignored) for folder in folders]
     classes = _class_names(folders, listings)
     images = [image for listing in listings for image in listing]
-    if len(images) < 2:
-        raise contracts.UserError(f"{root} holds a single image, {images[0].path.name}: add more")
     files = np.array([image.path for image in images])
-    names = np.array([file.relative_to(root).as_posix() for file in files], object)
-    sizes = np.array([image.size for image in images])
-    codes = {name: code for code, name in enumerate(classes or ())}
-    labels = np.array([codes.get(image.label, -1) for image in images], np.int32)
-    if len(listings) == 2:
-        rows = np.split(np.arange(len(images)), [len(listings[0])])
-    else:
-        rows = holdout.hold_out_by_name(names, labels, block.test_fraction, seed)
     bits, notes = _survey(files, block)
     if classes is None and images[0].label is not None:
         only = facts.printable(images[0].label)
         notes.append(f"All images are of one class ({only}), so they have no labels.")
     shape = (size, size, 3) if size else image_files.decode(files[0], None, bits).shape
-    opened, listed = {}, {}
-    for role, part in zip(("train", "test"), rows, strict=True):
-        paths, named = files[part].tolist(), tuple(names[part].tolist())
-        opened[role] = Files(paths, named, labels[part], shape, size, bits)
-        listed[role] = (named, sizes[part].tolist())
-    return sources.Opened(
+    codes = {name: code for code, name in enumerate(classes or ())}
+    return _Listing(
+        files,
+        np.array([file.relative_to(root).as_posix() for file in files], object),
+        np.array([codes.get(image.label, -1) for image in images], np.int32),
+        np.array([image.size for image in images]),
+        tuple(map(len, listings)),
         facts.Facts(block.name, shape, classes, None, None, bits=bits),
-        opened,
-        fingerprint.of_files(block.name, classes, listed, bits),
         (*layout.notes, *ignored.describe(root), *notes),
     )
 

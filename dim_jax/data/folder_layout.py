@@ -32,6 +32,18 @@ class Layout(NamedTuple):
     notes: tuple[str, ...]
 
 
+class UnclearSplitsError(contracts.UserError):
+    """Folders of which it is not clear whether they are splits or classes; `held` names them."""
+
+    def __init__(self, held: str):
+        super().__init__(
+            f"{held}, and it is not clear which are the training and the test images: set "
+            "data.train_split and data.test_split to the sub-folders, or data.train_split to . if "
+            "each sub-folder is a class"
+        )
+        self.held = held
+
+
 class _Folder(NamedTuple):
     """A sub-folder with images or with sub-folders, whose names these are (none if it is flat)."""
 
@@ -49,8 +61,8 @@ def layout(root: pathlib.Path, train: str | None, test: str | None) -> Layout:
     A sub-folder that is alone and has sub-folders itself takes the place of the folder around it.
 
     Raises:
-      UserError: a name that is not that of a sub-folder; folders of which it is not clear whether
-        they are splits or classes.
+      UserError: a name that is not that of a sub-folder.
+      UnclearSplitsError: folders of which it is not clear whether they are splits or classes.
     """
     scan = functools.cache(folder_listing.scan)  # a folder may hold millions of images
     base = _unwrap(root, scan)
@@ -162,7 +174,7 @@ def _usual_train(base: pathlib.Path, folders: list[_Folder], test: str | None) -
         if not tests and (unlike or not train.inner):
             return base
     beside = f" beside {_join(others)}" if others else ""
-    raise _unclear(base, f"{_join(trains + tests)}{beside}")
+    raise UnclearSplitsError(f"{base} holds {_join(trains + tests)}{beside}")
 
 
 def _usual_test(train: pathlib.Path, folders: list[_Folder]) -> pathlib.Path | None:
@@ -200,16 +212,9 @@ def _check_classes(base: pathlib.Path, scan: _Scan) -> None:
     if len(folders) > 1:
         first = scan(folders[0].path)
         inner = contracts.abridged([one.name for one in first.folders + first.links], 4)
-        raise _unclear(base, f"{_join(folders)}, all with sub-folders (such as {inner})")
-
-
-def _unclear(base: pathlib.Path, held: str) -> contracts.UserError:
-    """The error that asks for the splits; `held` are the sub-folders of `base`."""
-    return contracts.UserError(
-        f"{base} holds {held}, and it is not clear which are the training and the test "
-        "images: set data.train_split and data.test_split to the sub-folders, or data.train_split "
-        "to . if each sub-folder is a class"
-    )
+        raise UnclearSplitsError(
+            f"{base} holds {_join(folders)}, all with sub-folders (such as {inner})"
+        )
 
 
 def _join(folders: list[_Folder]) -> str:

@@ -1,11 +1,16 @@
 """Lazy arrays for streamed splits: images and labels on disk that are decoded when indexed."""
 
+import collections
 import math
+from collections.abc import Callable, Iterator
+from concurrent import futures
 
 import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import memory, sources
+
+_PER_TASK = 16  # images that a thread decodes at a time
 
 
 class Images:
@@ -51,6 +56,44 @@ class Images:
             raise ValueError("images on disk have to be decoded into a new array")
         images = self._decode(self.rows)
         return images if dtype is None else images.astype(dtype)
+
+    def batches(self, size: int, ahead: int = 2) -> Iterator[np.ndarray]:
+        """The images in order, u8[size,h,w,c] and a smaller last array.
+
+        Threads decode the next `ahead` arrays while the caller uses one; no more are in memory.
+
+        Raises:
+          UserError: the first damaged image.
+        """
+        waiting: collections.deque[Callable[[], np.ndarray]] = collections.deque()
+        with futures.ThreadPoolExecutor(sources.thread_count(self.worker_threads)) as pool:
+            try:
+                for start in range(0, len(self), size):
+                    waiting.append(self._submit(pool, self.rows[start : start + size]))
+                    if len(waiting) > ahead:
+                        yield waiting.popleft()()
+                while waiting:
+                    yield waiting.popleft()()
+            finally:  # also when the caller stops early
+                pool.shutdown(cancel_futures=True)
+
+    def _submit(self, pool: futures.Executor, rows: np.ndarray) -> Callable[[], np.ndarray]:
+        """A function that waits for the images at some positions of the source."""
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+
+        def read(start: int) -> None:
+            part = slice(start, start + _PER_TASK)
+            decoded = self.source.read(rows[part].tolist()).images
+            images[part] = decoded[(slice(None), *self._window)]
+
+        tasks = [pool.submit(read, start) for start in range(0, len(rows), _PER_TASK)]
+
+        def wait() -> np.ndarray:
+            for task in tasks:
+                task.result()
+            return images
+
+        return wait
 
     def select(self, rows: np.ndarray) -> "Images":
         """The lazy images at some positions."""

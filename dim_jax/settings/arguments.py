@@ -40,7 +40,7 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_WEIGHTS.split(), _WEIGHT),
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
-    **dict.fromkeys(("local", "warmup_steps"), at_least(0)),
+    **dict.fromkeys(("block", "local", "warmup_steps"), at_least(0)),
     **dict.fromkeys(("candidates", "group"), at_least(2)),
     "interpolated.alpha": Check(
         lambda value: is_number(value) and 0 <= value <= 1, "set it to a number from 0 to 1"

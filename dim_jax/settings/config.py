@@ -218,8 +218,8 @@ class Config(Block):
         "float32",
         one_of("float32", "bfloat16"),
         "dtype of the operands of matrix products and convolutions in training: `float32` or "
-        "`bfloat16`. Parameters, sums, norms, scores and losses stay float32; evaluations are "
-        "float32 altogether.",
+        "`bfloat16`. Parameters, sums, norms, scores and losses stay float32; evaluations do not "
+        "depend on it.",
     )
     data: Data = setting(REQUIRED, _IS_BLOCK, "The images.")
     augment: Augment = setting(Augment(), _IS_BLOCK, "Random augmentation.")

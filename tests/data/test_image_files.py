@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dim_jax import contracts, data
-from dim_jax.data import image_files
+from dim_jax.data import image_files, pixels
 
 
 def picture(seed: int, *shape: int, bits: int = 8) -> np.ndarray:
@@ -37,6 +37,25 @@ def test_kinds(tmp_path, suffix):
     with Image.open(tmp_path / f"0{suffix}") as image:
         expected = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(load(tmp_path)[f"0{suffix}"], expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_decoded_at_half_its_size_and_upright(tmp_path, mode):
+    rows, columns = np.mgrid[0:224, 0:300]
+    waves = [128 + 100 * np.sin(rows / a + columns / b) for a, b in ((20, 40), (30, 25), (15, 35))]
+    picture = Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "0.jpg", quality=95, exif=exif)
+    picture.convert("L" if mode == "L" else "RGB").save(tmp_path / "0.png", exif=exif)
+    complete, half, other = (
+        image_files.decode(tmp_path / name, size, None)
+        for name, size in (("0.jpg", None), ("0.jpg", 64), ("0.png", 64))
+    )
+    assert complete.shape == other.shape == (300, 224, 3) and half.shape == (150, 112, 3)
+    assert image_files.decode(tmp_path / "0.jpg", 65, None).shape == complete.shape
+    wanted, found = (pixels.fit(image, 64).astype(int) for image in (complete, half))
+    assert np.abs(found - wanted).mean() < 1.5
 
 
 @pytest.mark.parametrize("form", ["gif", "tif", "png", "webp"])

@@ -45,6 +45,22 @@ def test_they_are_indexed_like_arrays(roads):
         images[32]
 
 
+def test_batches_are_the_images_in_order_and_few_are_decoded_ahead(roads, monkeypatch):
+    arrays, images = (loaded.splits["train"].images for loaded in roads)
+    cut = images.select(np.arange(31, -1, -1))[:, 1:5, 2:7]
+    batches = list(cut.batches(5, ahead=1))
+    assert [len(batch) for batch in batches] == [5] * 6 + [2]
+    np.testing.assert_array_equal(np.concatenate(batches), arrays[::-1, 1:5, 2:7])
+    read, decoded = images.source.read, []
+    monkeypatch.setattr(
+        type(images.source), "read", lambda _, rows: decoded.extend(rows) or read(rows)
+    )
+    iterator = images.batches(5, ahead=1)
+    next(iterator)
+    iterator.close()  # waits for the threads
+    assert {*range(5)} <= {*decoded} <= {*range(10)}
+
+
 def test_labels_are_read_when_they_are_indexed(roads):
     resident, streamed = (loaded.splits["test"].labels for loaded in roads)
     assert len(streamed) == len(resident) and streamed.dtype == resident.dtype
