@@ -26,7 +26,7 @@ import dim_jax
 from configs import amdim_cifar10
 from dim_jax import augment, run_metadata
 from dim_jax.training import preprocessing
-from experiments import bench_train_step, table, table_text
+from experiments import bench_train_step, table, table_text, train_step_cases
 
 UNITS = {
     "milliseconds": "of one batch, median over the rounds",
@@ -67,19 +67,17 @@ SPACES = {"to Lab": augment.rgb_to_lab, "to YCbCr": augment.rgb_to_ycbcr}
 class Case:
     """The step, whose batch and side are the changes' too, and how often all are measured."""
 
-    step: bench_train_step.Case
+    step: train_step_cases.Case
     calls: int  # of a change in one round
     rounds: int
 
 
-_SMALL = dict(encoder=bench_train_step._dcgan(4, 16), side=32)
-_LARGE = dict(encoder=bench_train_step._dcgan(64, 1024), side=32)
+_LARGE = train_step_cases.dcgan(64, 1024)
+_step = train_step_cases.local_infomax
 BUDGETS = {
-    "smoke": Case(bench_train_step.Case("", **_SMALL, critic=16, batch=16, steps=1), 1, 1),
-    "cpu": Case(bench_train_step.Case("", **_LARGE, critic=256, batch=256, steps=2), 5, 7),
-    "accelerator": Case(
-        bench_train_step.Case("", **_LARGE, critic=2048, batch=256, steps=50), 100, 9
-    ),
+    "smoke": Case(_step("", train_step_cases.dcgan(4, 16), 32, 16, 16, 1), 1, 1),
+    "cpu": Case(_step("", _LARGE, 32, 256, 256, 2), 5, 7),
+    "accelerator": Case(_step("", _LARGE, 32, 2048, 256, 50), 100, 9),
 }
 
 

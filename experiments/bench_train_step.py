@@ -2,14 +2,16 @@
 
     python -m pip install -e '.[bench]'
     python -m experiments.bench_train_step --budget=cpu           or accelerator, or smoke
+    python -m experiments.bench_train_step --case=AMDIM           prints cases with this name alone
 
-A step is DIM(L) with InfoNCE: encoder, encode-and-dot critic, gradients, Adam; the images stay on
-the device. All variants run in turns in one process, and the median of their rounds counts, so
-that a slow minute slows all of them. Ours are dispatches of several steps, as in training, and
-also log the bound in nats and the mean scores. Without PyTorch ours run alone.
+A step is DIM(L) with InfoNCE, AMDIM, supervised or a VAE: networks, gradients, Adam; the images
+stay on the device. There is a result file for each kind of machine (`machine.kind`), because the
+time of products in bfloat16 depends on a matrix unit. All variants run in turns in one process, and
+the median of their rounds counts, so that a slow minute slows all of them. Ours are dispatches of
+several steps, as in training, and also log metrics. Without PyTorch ours run alone.
 """
 
-import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -29,16 +31,15 @@ import rich.table
 
 import dim_jax
 from configs import common
-from configs.common import infomax
 from dim_jax import build, data, run_metadata, settings
 from dim_jax.nets import products
 from dim_jax.rundir import checkpoint
 from dim_jax.training import preprocessing, train_step, trainer
-from experiments import table
+from experiments import machine, table, train_step_cases
 
 CEILING = 2048  # side of the matrices whose product is the ceiling
 IMAGES = 2048
-TRAINER_ROUNDS = 3
+TRAINER_ROUNDS = 1
 UNITS = {
     "seconds": "of one step, median over the rounds",
     "images_per_second": "batch / seconds",
@@ -46,6 +47,7 @@ UNITS = {
     "gflop_per_second": "gflop / seconds",
     "fraction_of_matmul": "gflop_per_second / that of the product of two 2048 x 2048 matrices in "
     "the same dtype, stored in float32, by JAX in the same rounds",
+    "floor_seconds": "of gflop at the rate of that product",
     "over_best_pytorch": "images_per_second / the largest of PyTorch's, of any precision",
     "over_pytorch_same_dtype": "images_per_second / the larger of PyTorch's in the same dtype",
     "trainer_over_bare": "seconds of the compiled dispatches alone / of a whole run of the trainer "
@@ -53,46 +55,10 @@ UNITS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One size of the step. `encoder` is a config's block; `local` its local features' channels."""
-
-    name: str
-    encoder: dict
-    side: int
-    critic: int
-    batch: int
-    steps: int = 10  # of one round, and of one dispatch
-    rounds: int = 7
-
-
-def _dcgan(width: int, hidden: int) -> dict:
-    return dict(name="dcgan32", width=width, hidden=hidden, features=64)
-
-
-def _alexnet(width: int, hidden: int) -> dict:
-    return dict(name="alexnet64", width=width, hidden=hidden, features=64)
-
-
-BUDGETS = {
-    "smoke": (Case("dcgan32", _dcgan(4, 16), 32, 16, batch=8, steps=2, rounds=2),),
-    "cpu": (
-        Case("dcgan32, critic 2048, batch 64", _dcgan(64, 1024), 32, 2048, 64),
-        Case("dcgan32, critic 256, batch 256", _dcgan(64, 1024), 32, 256, 256),
-        Case("alexnet64 / 3, critic 256, batch 64", _alexnet(32, 1024), 64, 256, 64, 3, 5),
-    ),
-    "accelerator": (
-        Case("dcgan32, critic 2048, batch 64", _dcgan(64, 1024), 32, 2048, 64, 100, 9),
-        Case("dcgan32, critic 256, batch 256", _dcgan(64, 1024), 32, 256, 256, 100, 9),
-        Case("alexnet64, critic 2048, batch 64", _alexnet(96, 4096), 64, 2048, 64, 50, 9),
-    ),
-}
-
-
 class Ours:
     """Dispatches of the trainer's own step in one compute dtype; `seconds()` is of one step."""
 
-    def __init__(self, case: Case, dtype: str):
+    def __init__(self, case: train_step_cases.Case, dtype: str):
         self._case = case
         self.config = settings.Config.of(_config(case))
         method = build.make("method", self.config.method)
@@ -107,10 +73,13 @@ class Ours:
         self._mesh = train_step.mesh(jax.devices()[:1])
         self._arrays = jax.device_put(tuple(self.dataset.splits["train"][:2]))
         self._dispatch = train_step.make_dispatch(self._prepared, 0, case.batch, IMAGES, self._mesh)
-        lowered = self._dispatch.lower(self.initial, *self._arrays, count=case.steps)
-        self._program = lowered.compile()
         self._state = jax.tree.map(jnp.copy, self.initial)
         self.metrics: dict[str, Any] = {}
+
+    @functools.cached_property
+    def _program(self) -> Callable[..., tuple]:
+        lowered = self._dispatch.lower(self.initial, *self._arrays, count=self._case.steps)
+        return lowered.compile()
 
     def gflop(self) -> float:
         """Of one step, before XLA optimises it."""
@@ -124,8 +93,9 @@ class Ours:
         return lowered.cost_analysis()["flops"] / 1e9
 
     def __call__(self) -> float:
+        program = self._program  # compiled in the first round, which does not count
         began = time.perf_counter()
-        self._state, self.metrics = self._program(self._state, *self._arrays)
+        self._state, self.metrics = program(self._state, *self._arrays)
         jax.block_until_ready((self._state.params, self.metrics))
         return (time.perf_counter() - began) / self._case.steps
 
@@ -157,18 +127,13 @@ class _Silent:
         del line
 
 
-def _config(case: Case) -> dict:
-    method = infomax.dim(
-        encoder=case.encoder,
-        critic_width=case.critic,
-        concat_width=16,
-        with_prior=False,
-    )
+def _config(case: train_step_cases.Case) -> dict:
     dispatches = 5
     blocks = common.config(
+        augment=common.augment(views=case.views, flip=case.views > 1),
         data=common.data("random"),
-        method=method,
-        players=dict(encoder=common.adam(1e-4)),
+        method=case.method,
+        players=dict(encoder=case.adam),
         train=common.train(
             batch_size=case.batch,
             epochs=dispatches * case.steps * case.batch / IMAGES,
@@ -180,15 +145,17 @@ def _config(case: Case) -> dict:
     return blocks.to_dict()
 
 
-def _images(case: Case) -> data.Dataset:
+def _images(case: train_step_cases.Case) -> data.Dataset:
     random = np.random.default_rng(0)
     shape = (case.side, case.side, 3)
     images = random.integers(0, 256, (IMAGES, *shape), np.uint8)
-    split = data.Split(images, np.zeros(IMAGES, np.int32))
-    return data.Dataset(data.Facts("random", shape, None, None, None), {"train": split})
+    labels = random.integers(0, 10, IMAGES).astype(np.int32)
+    classes = tuple(map(str, range(10)))
+    facts = data.Facts("random", shape, classes, None, None)
+    return data.Dataset(facts, {"train": data.Split(images, labels)})
 
 
-def _theirs(case: Case) -> dict[tuple[str, str], Callable[[], float]]:
+def _theirs(case: train_step_cases.Case) -> dict[tuple[str, str], Callable[[], float]]:
     """PyTorch's steps by (form, dtype); {} where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed: ours alone (python -m pip install -e '.[bench]')")
@@ -199,12 +166,13 @@ def _theirs(case: Case) -> dict[tuple[str, str], Callable[[], float]]:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = torch.rand(case.batch, 3, case.side, case.side, device=device) * 2 - 1
+    labels = torch.randint(10, (case.batch,), device=device)
     found = {}
     for form in ("eager", "compiled"):
         for dtype in products.DTYPES:
-            model = torch_steps.local_infomax(case.encoder, case.critic)
             step = torch_steps.Step(
-                model, images, compiled=form == "compiled", bfloat16=dtype == "bfloat16"
+                *(torch_steps.model(case.method), images, labels, case.adam),
+                **dict(compiled=form == "compiled", bfloat16=dtype == "bfloat16"),
             )
             found[f"pytorch {form}", dtype] = lambda step=step: step.seconds(case.steps)
     return found
@@ -227,7 +195,7 @@ def _ceiling(dtype: str) -> Callable[[], float]:
     return seconds
 
 
-def compare(case: Case) -> list[dict]:
+def compare(case: train_step_cases.Case) -> list[dict]:
     """One row per variant of the step, and one of the trainer."""
     ours = {("dim_jax", dtype): Ours(case, dtype) for dtype in products.DTYPES}
     ceilings = {("matmul", dtype): _ceiling(dtype) for dtype in products.DTYPES}
@@ -248,7 +216,7 @@ def compare(case: Case) -> list[dict]:
     return [_row(case, key, seconds, gflop) for key in variants if key[0] != "matmul"]
 
 
-def _row(case: Case, key: tuple[str, str], seconds: dict, gflop: float) -> dict:
+def _row(case: train_step_cases.Case, key: tuple[str, str], seconds: dict, gflop: float) -> dict:
     (form, dtype), mine = key, seconds[key]
     matmul = 2 * CEILING**3 / 1e9 / seconds["matmul", dtype]
     theirs = {other: s for other, s in seconds.items() if other[0].startswith("pytorch")}
@@ -261,6 +229,7 @@ def _row(case: Case, key: tuple[str, str], seconds: dict, gflop: float) -> dict:
         "gflop": gflop,
         "gflop_per_second": gflop / mine,
         "matmul_gflop_per_second": matmul,
+        "floor_seconds": gflop / matmul,
         "fraction_of_matmul": gflop / mine / matmul,
         "over_best_pytorch": min(theirs.values()) / mine if compared else None,
         "over_pytorch_same_dtype": min(same) / mine if compared else None,
@@ -269,18 +238,27 @@ def _row(case: Case, key: tuple[str, str], seconds: dict, gflop: float) -> dict:
     }
 
 
-def run(budget: str, results=table.RESULTS) -> None:
-    """Runs every case of the budget, writes bench_train_step_<budget>.json, prints the table."""
-    rows = []
-    for case in BUDGETS[budget]:
+def run(budget: str, results=table.RESULTS, only: str | None = None) -> None:
+    """Runs the cases of the budget, prints the table and writes a file for this kind of machine.
+
+    It is bench_train_step_<kind>.json, or bench_train_step_smoke.json.
+
+    Args:
+      only: run the cases that have this in their names, and write nothing.
+    """
+    rows, kind = [], machine.kind()
+    cases = [case for case in train_step_cases.BUDGETS[budget] if (only or "") in case.name]
+    for case in cases:
         print(f"== {case.name}", flush=True)
         rows += compare(case)
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
     installed = {name: _version(name) for name in packages}
+    name = f"bench_train_step_{budget if budget == 'smoke' else kind.name}"
     content = {
-        "experiment": f"bench_train_step_{budget}",
+        "experiment": name,
         **{
             "device": run_metadata.device(),
+            "machine": kind.text,
             "cores": os.cpu_count(),
             "commit": run_metadata.commit(),
         },
@@ -289,8 +267,9 @@ def run(budget: str, results=table.RESULTS) -> None:
         "units": UNITS,
         "rows": rows,
     }
-    results.mkdir(exist_ok=True)
-    (results / f"bench_train_step_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
+    if only is None:
+        results.mkdir(exist_ok=True)
+        (results / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     report(content)
 
 
@@ -302,12 +281,13 @@ def report(content: dict) -> None:
     """Prints every row; what the columns mean is in `UNITS`."""
     columns = {
         **dict.fromkeys(("case", "step", "dtype"), ""),
+        **{"seconds": ".3f", "floor_seconds": ".3f"},
         **{"images_per_second": ",.0f", "gflop_per_second": ",.0f", "fraction_of_matmul": ".2f"},
         **{"over_best_pytorch": ".2f", "over_pytorch_same_dtype": ".2f"},
         "trainer_over_bare": ".2f",
     }
     printed = rich.table.Table(*(key.replace("_", " ") for key in columns), padding=0)
-    printed.title = f"{content['experiment']}, {content['device']}"
+    printed.title = " and ".join(filter(None, (content["device"], content["machine"])))
     for row in content["rows"]:
         cells = [(row[key], form) for key, form in columns.items()]
         printed.add_row(*("" if x is None else format(x, form) for x, form in cells))
@@ -315,4 +295,7 @@ def report(content: dict) -> None:
 
 
 if __name__ == "__main__":
-    run(table.budget(BUDGETS))
+    chosen = table.options(
+        train_step_cases.BUDGETS, case="run the cases whose name contains this, and only print"
+    )
+    run(chosen.budget, only=chosen.case)

@@ -1,5 +1,7 @@
 """The benchmarks as Markdown, from experiments/results/bench_*.json."""
 
+from collections.abc import Iterable
+
 from experiments.fragments import markdown
 
 
@@ -44,8 +46,12 @@ def _bound(row: dict) -> tuple[str, ...]:
     )
 
 
-def steps(content: dict) -> str:
-    """Training steps beside PyTorch's."""
+def steps(contents: Iterable[dict]) -> str:
+    """Training steps beside PyTorch's, a table for each kind of machine."""
+    return "\n".join(map(_steps, contents))
+
+
+def _steps(content: dict) -> str:
     cases: dict[str, dict] = {}
     for row in content["rows"]:
         cases.setdefault(row["case"], {})[row["step"], row["dtype"]] = row
@@ -55,8 +61,9 @@ def steps(content: dict) -> str:
     )
     rows = [_step(case, rows) for case, rows in cases.items()]
     return (
-        "Images per second of DIM(L) InfoNCE training steps; of PyTorch the faster of eager and "
-        f"compiled. {facts(content, 'bench_train_step')}\n\n{markdown(headings, rows)}\n"
+        f"**A machine with {content['machine'] or content['device']}**: images per second of "
+        "training steps, of DIM(L) with InfoNCE where no method is named; of PyTorch the faster of "
+        f"eager and compiled. {facts(content, 'bench_train_step')}\n\n{markdown(headings, rows)}\n"
     )
 
 
@@ -93,6 +100,31 @@ def inputs(content: dict) -> str:
     absent = sorted({row["reader"] for row in content["rows"] if not row["images_per_second"]})
     note = f" Not installed, so not measured: {', '.join(absent)}." if absent else ""
     return f"{facts(content, 'bench_input')}{note}\n\n{markdown(headings, rows)}\n"
+
+
+def embedding(content: dict) -> str:
+    """Images per second of embedding a folder, beside its parts alone."""
+    headings = (
+        *("encoder", "pixels", "images per second", "decoder alone", "encoder alone"),
+        *("over decoder", "CPU time, ms", "of the decoder", "of the encoder"),
+    )
+    rows = [
+        (
+            *(f"`{row['encoder_name']}`", f"{row['side']}"),
+            *(f"{row[key]:,.0f}" for key in ("images_per_second", "decoder", "encoder")),
+            f"{row['over_decoder']:.2f}",
+            *(f"{row['cpu_milliseconds'][part]:.2f}" for part in ("command", "decoder", "encoder")),
+        )
+        for row in content["rows"]
+    ]
+    first = content["rows"][0]
+    return (
+        f"{facts(content, 'bench_embed')} {content['images']:,} JPEGs of {content['width']} x "
+        f"{content['height']} pixels. For images of {first['side']} pixels a thread decodes "
+        f"{first['decoded_per_cpu_second']:,.0f} a second, and "
+        f"{first['complete_per_cpu_second']:,.0f} in their complete size.\n\n"
+        f"{markdown(headings, rows)}\n"
+    )
 
 
 def microbatches(content: dict) -> str:
@@ -137,7 +169,8 @@ def _remark(row: dict) -> str:
 
 def memory(content: dict) -> str:
     """Memory over a long run, and what checkpoints take."""
-    saving, growth = content["saving"], content["growth"]
+    saving, growth, scores = (content[part] for part in ("saving", "growth", "scores"))
+    term = f"local InfoNCE of {scores['batch']:,} images, {scores['locations']} locations"
     rows = [
         ("size of the training state", f"{saving['state_mib']:,.0f}"),
         ("extra memory while a checkpoint is saved", f"{saving['save_extra_peak_mib']:,.0f}"),
@@ -147,12 +180,38 @@ def memory(content: dict) -> str:
             f"{growth['checkpoints_saved']} checkpoints",
             f"{growth['growth_mib']:.1f}",
         ),
+        (f"{term}: all scores", f"{scores['scores_mib']:,.0f}"),
+        (f"{term}: temporary memory, scores held", f"{scores['held_temp_mib']:,.0f}"),
+        (
+            f"{term}: in blocks of {scores['images_per_block']} images, "
+            f"{scores['blocks_over_held_cpu_seconds']:.2f} times the CPU time",
+            f"{scores['blocks_temp_mib']:,.0f}",
+        ),
     ]
     tenths = ", ".join(f"{value:,.0f}" for value in growth["mib_by_tenth"])
     return (
-        f"{facts(content, 'bench_memory')}\n\n{markdown(('', 'MiB'), rows)}\n\n"
+        f"{facts(content, 'bench_memory')} The rows of local InfoNCE: "
+        f"{facts(scores, 'bench_memory --parts scores')}\n\n{markdown(('', 'MiB'), rows)}\n\n"
         f"Resident memory after each tenth of the run, in MiB: {tenths}.\n"
     )
+
+
+def starts(content: dict) -> str:
+    """Time of a command to its first step and to its end."""
+    headings = (
+        *("command", "cache", "first step, s", "processor time, s", "whole command, s"),
+        *("processor time, s", "programs"),
+    )
+    rows = [
+        (
+            *(row["command"], row["cache"], f"{row['first_step_seconds']:.1f}"),
+            f"{row['first_step_cpu_seconds']:.1f}",
+            *(f"{row[key]:.1f}" if row[key] else "" for key in ("seconds", "cpu_seconds")),
+            f"{row['programs']}" if row["seconds"] else "",
+        )
+        for row in content["rows"]
+    ]
+    return f"{facts(content, 'bench_start')}\n\n{markdown(headings, rows)}\n"
 
 
 def _text(value) -> str:
@@ -161,9 +220,9 @@ def _text(value) -> str:
 
 BENCHMARKS = {
     "bench_bounds_cpu": bounds,
+    "bench_embed_cpu": embedding,
     "bench_faults_cpu": faults,
     "bench_input_cpu": inputs,
     "bench_memory_cpu": memory,
     "bench_microbatches_cpu": microbatches,
-    "bench_train_step_cpu": steps,
 }

@@ -15,6 +15,8 @@ import sys
 from dim_jax import bounds
 from experiments import fragments, fragments_methods, fragments_settings, fragments_speed, table
 
+STEPS = "bench_train_step_"  # and the kind of a machine
+
 
 def write(folder: pathlib.Path) -> None:
     """Writes all fragments and copies the figures they show."""
@@ -45,7 +47,9 @@ def texts() -> dict[str, str]:
     return {
         "bounds_table": bounds.table() + "\n",
         "bounds_speed": fragments_speed.bounds(contents["bench_bounds_cpu"]),
-        "steps_speed": fragments_speed.steps(contents["bench_train_step_cpu"]),
+        "steps_speed": fragments_speed.steps(
+            content for name, content in contents.items() if name.startswith(STEPS)
+        ),
         **{f"settings/{name}": text for name, text in fragments_settings.tables().items()},
         **{f"results/{name}": _result(name, content) for name, content in contents.items()},
         **{
@@ -56,6 +60,8 @@ def texts() -> dict[str, str]:
 
 
 def _result(name: str, content: dict) -> str:
+    if name.startswith(STEPS):
+        return fragments_speed.steps([content])
     if name in fragments_speed.BENCHMARKS:
         return fragments_speed.BENCHMARKS[name](content)
     if name == "dim_a1_jsd_vs_mi":

@@ -80,7 +80,15 @@ def main(
 
 def budget(budgets: Iterable[str]) -> str:
     """The budget that the command line asks for, `--budget=cpu`."""
-    return _parser(budgets).parse_args().budget
+    return options(budgets).budget
+
+
+def options(budgets: Iterable[str], **more: str) -> argparse.Namespace:
+    """The command line of a benchmark: `--budget=cpu`, and more options by name with their help."""
+    parser = _parser(budgets)
+    for name, text in more.items():
+        parser.add_argument(f"--{name}", help=text)
+    return parser.parse_args()
 
 
 def _parser(budgets: Iterable[str]) -> argparse.ArgumentParser:

@@ -101,7 +101,7 @@ def check_experiment(path: pathlib.Path, arguments: list[str], monkeypatch) -> N
     text = path.read_text()
     if "table.main(" in text:
         monkeypatch.setattr(table, "run", parsed)
-    elif "argparse" in text or "table.budget(" in text:
+    elif any(call in text for call in ("argparse", "table.budget(", "table.options(")):
         monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
     else:
         assert len(arguments) <= text.count("sys.argv[")

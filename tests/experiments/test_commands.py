@@ -10,7 +10,7 @@ FOLDER = pathlib.Path(__file__).parent.parent.parent / "experiments"
 WITH_BUDGETS = sorted(
     path.stem
     for path in FOLDER.glob("*.py")
-    if any(call in path.read_text() for call in ("table.main(", "table.budget("))
+    if any(call in path.read_text() for call in ("table.main(", "table.budget(", "table.options("))
 )
 
 
