@@ -82,5 +82,6 @@ def dim(
         **dict(absolute=coordinates, relative=coordinates),
         coordinates=dict(name="coordinates", widths=(concat_width, concat_width)),
         **dict(sampled_locations=placeholder(int), negatives=placeholder(int)),
+        block=placeholder(int),  # of images, for scores that do not fit: value and gradient stay
     )
     return block if with_prior else {**block, "gamma": 0.0}
