@@ -104,14 +104,8 @@ def encoding(case: Case) -> list[dict]:
 
     frozen = contracts.Frozen(functools.partial(represent, params, stats))
 
-    def before():
-        for start in range(0, case.images, 512):
-            for tap in frozen.represent(images[start : start + 512]).values():
-                np.asarray(tap)
-
     variants: dict = {
         ("dim_jax", "float32"): lambda: features.extract(frozen, split, contracts.PROBED_TAPS),
-        ("dim_jax, by products of patches", "float32"): before,
         **_theirs(case, images),
     }
     taken = _in_turns(variants, case.rounds)
@@ -141,7 +135,7 @@ def _theirs(case: Case, images: np.ndarray) -> dict[tuple[str, str], Callable[[]
 
     model, _ = torch_steps.make_encoder(case.encoder)
     model = model.eval().to(memory_format=torch.channels_last)
-    found = {}
+    passes = {}
     for form, network in (("eager", model), ("compiled", torch.compile(model))):
         for dtype in products.DTYPES:
 
@@ -151,8 +145,8 @@ def _theirs(case: Case, images: np.ndarray) -> dict[tuple[str, str], Callable[[]
                         batch = torch.from_numpy(images[start : start + 128])
                         network(batch.permute(0, 3, 1, 2).float() / 255)
 
-            found[f"pytorch {form}", dtype] = encode
-    return found
+            passes[f"pytorch {form}", dtype] = encode
+    return passes
 
 
 def probes(case: Case) -> list[dict]:
@@ -169,8 +163,8 @@ def probes(case: Case) -> list[dict]:
     def plain_knn():
         unit = knn._unit(train.features)
         parts = [test.features[start : start + 500] for start in range(0, case.tests, 500)]
-        found = np.concatenate([_plain_votes(unit, train.labels, part) for part in parts])
-        return np.mean(found == test.labels)
+        predicted = np.concatenate([_plain_votes(unit, train.labels, part) for part in parts])
+        return np.mean(predicted == test.labels)
 
     def of(module, protocol, task=task):
         return lambda: module.accuracies(module.PROTOCOLS[protocol], task)
@@ -186,10 +180,10 @@ def probes(case: Case) -> list[dict]:
         ("knn_few", "knn-v1", "now"): of(knn, "knn-v1", few),
     }
     taken = _in_turns(variants, min(case.rounds, 2))
-    found = []
+    measured = []
     for (probe, protocol, form), (_, cpu_seconds, accuracies) in taken.items():
         earlier = [each[1] for key, each in taken.items() if key[0] == probe and "b" in key[2]]
-        found.append(
+        measured.append(
             {
                 **{"part": "probe", "probe": probe, "protocol": protocol, "form": form},
                 "cpu_seconds": cpu_seconds,
@@ -197,7 +191,7 @@ def probes(case: Case) -> list[dict]:
                 "accuracy": float(np.mean(accuracies)),
             }
         )
-    return found
+    return measured
 
 
 @jax.jit

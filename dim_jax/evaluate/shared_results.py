@@ -31,7 +31,7 @@ class Results:
     others, and the kind of device. A folder that cannot be read or written is no error: results
     are then computed, and not kept. None: neither read nor written.
 
-    reused: a line for each evaluation that was found.
+    reused: a line for each evaluation that was reused.
     """
 
     def __init__(self, folder: Path | None = None, described: Mapping[str, Any] | None = None):
@@ -67,13 +67,13 @@ class Results:
         """The evaluation as an earlier run finished it, None if none did."""
         name = _name(depends)
         store = cache.Store(self._folder)
-        found = store.find(name, depends)
-        if found is not None:
+        finished = store.find(name, depends)
+        if finished is not None:
             path = self._folder / f"{name}.json"
             with contextlib.suppress(OSError):
                 day = datetime.date.fromtimestamp(path.stat().st_mtime)
                 self.reused.append(f"{depends['entry'][0]} of {depends['representation']} ({day})")
-        return found
+        return finished
 
     def keep(self, depends: Mapping[str, Any], finished: cache.Finished) -> None:
         """Writes it down if it can, for later runs."""

@@ -279,7 +279,7 @@ def information(
 
 
 def _missing(bound, critic: pure.Critic, negatives: int | None) -> str:
-    """What stands against scoring in blocks, "" if nothing."""
+    """The reason why scores cannot be computed in blocks, "" if they can."""
     if negatives:
         return f"method.negatives={negatives} draws from complete rows of scores"
     if score_blocks.formula_of(bound) is None:

@@ -25,14 +25,12 @@ def rows(tmp_path_factory):
 
 def test_every_part_has_rows(rows):
     parts = {part: [row for row in rows if row["part"] == part] for part in ("encode", "probe")}
-    assert {"dim_jax", "dim_jax, by products of patches"} <= {
-        row["form"] for row in parts["encode"]
-    }
+    assert "dim_jax" in {row["form"] for row in parts["encode"]}
     of_knn = [row["accuracy"] for row in parts["probe"] if row["probe"] == "knn"]
     assert len(of_knn) == 2 and of_knn[0] == of_knn[1]
 
 
-def test_the_second_run_computes_less(rows):
+def test_both_runs_have_rows_of_every_representation(rows):
     runs = {}
     for row in rows:
         if row["part"] == "evaluations" and row["eval"] != "all":
