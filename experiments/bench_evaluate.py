@@ -44,7 +44,10 @@ UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Sizes. `encoder` is a config's block; `images` are encoded in a round; probes: examples."""
+    """Sizes. `encoder` is a config's block; `images` are encoded in a round; probes: examples.
+
+    evals: the keys of the config's evaluations that are timed; None = all.
+    """
 
     encoder: dict
     side: int
@@ -54,12 +57,13 @@ class Case:
     tests: int
     features: int
     config: str
+    evals: tuple[str, ...] | None = None
 
 
 BUDGETS = {
     "smoke": Case(
         *(dict(name="dcgan32", width=4, hidden=16, features=8), 32, 16, 1, 200, 50, 512),
-        "configs/dim_cifar10.py:local,budget=smoke",
+        *("configs/dim_cifar10.py:local,budget=smoke", ("knn",)),
     ),
     "cpu": Case(
         *(dict(name="dcgan32", width=64, hidden=1024, features=64), 32, 2048, 5),
@@ -209,6 +213,7 @@ def evaluations(case: Case) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         for seed, run in enumerate(("first", "second, another seed")):
             config = config_file.load(case.config).to_dict() | {"seed": seed}
+            config["evals"] = {key: config["evals"][key] for key in case.evals or config["evals"]}
             rows += [{"part": "evaluations", "run": run, **row} for row in _timed(config, folder)]
     return rows
 

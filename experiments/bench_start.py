@@ -59,14 +59,14 @@ BUDGETS = {
 
 def measure(case: Case) -> list[dict]:
     """The rows of one command: medians of its rounds, for an empty and for a warm cache."""
-    found: dict[str, list[dict]] = {"empty": [], "warm": []}
+    runs: dict[str, list[dict]] = {"empty": [], "warm": []}
     for _ in range(case.rounds):
         with tempfile.TemporaryDirectory() as name:
-            for cache, rows in found.items():
+            for cache, rows in runs.items():
                 rows.append(_run(case, pathlib.Path(name), cache))
     return [
         {"command": case.name, "cache": cache, **{key: _median(rows, key) for key in UNITS}}
-        for cache, rows in found.items()
+        for cache, rows in runs.items()
     ]
 
 

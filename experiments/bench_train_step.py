@@ -167,15 +167,15 @@ def _theirs(case: train_step_cases.Case) -> dict[tuple[str, str], Callable[[], f
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = torch.rand(case.batch, 3, case.side, case.side, device=device) * 2 - 1
     labels = torch.randint(10, (case.batch,), device=device)
-    found = {}
+    steps = {}
     for form in ("eager", "compiled"):
         for dtype in products.DTYPES:
             step = torch_steps.Step(
                 *(torch_steps.model(case.method), images, labels, case.adam),
                 **dict(compiled=form == "compiled", bfloat16=dtype == "bfloat16"),
             )
-            found[f"pytorch {form}", dtype] = lambda step=step: step.seconds(case.steps)
-    return found
+            steps[f"pytorch {form}", dtype] = lambda step=step: step.seconds(case.steps)
+    return steps
 
 
 def _ceiling(dtype: str) -> Callable[[], float]:
