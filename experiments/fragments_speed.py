@@ -6,11 +6,12 @@ from experiments.fragments import markdown
 
 
 def facts(content: dict, command: str) -> str:
-    """Device, versions, commit and command of a benchmark."""
+    """Device, versions, commit and command of a benchmark, and what else the machine did."""
     versions = content.get("versions", {})
     used = [f"{name} {versions[name]}" for name in ("jax", "torch", "grain") if name in versions]
     where = ", ".join([content["device"], *used, f"commit `{content['commit'][:10]}`"])
-    return f"{where} (`python -m experiments.{command}`)."
+    note = f" {content['note']}" if "note" in content else ""
+    return f"{where} (`python -m experiments.{command}`).{note}"
 
 
 def bounds(content: dict) -> str:
@@ -214,6 +215,58 @@ def starts(content: dict) -> str:
     return f"{facts(content, 'bench_start')}\n\n{markdown(headings, rows)}\n"
 
 
+def evaluations(content: dict) -> str:
+    """Time of encoding, of each probe, and of all evaluations of a run."""
+    encoding = [
+        (
+            *(row["form"], row["dtype"], f"{row['images_per_second']:,.0f}"),
+            f"{row['images_per_cpu_second']:,.0f}",
+            _ratio(row["over_pytorch_same_dtype"]),
+        )
+        for row in content["rows"]
+        if row["part"] == "encode"
+    ]
+    probes = [
+        (
+            *(row["probe"], f"`{row['protocol']}`", row["form"], f"{row['cpu_seconds']:.2f}"),
+            _ratio(row["before_over_now"]),
+        )
+        for row in content["rows"]
+        if row["part"] == "probe"
+    ]
+    columns = ("trained", "untrained", "pixels", "pca")
+    runs: dict[tuple[str, str], dict[str, float]] = {}
+    for row in content["rows"]:
+        if row["part"] == "evaluations":
+            seconds = runs.setdefault((row["run"], row["eval"]), {})
+            seconds[row["representation"]] = row["cpu_seconds"]
+    evaluated = [
+        (*(run, evaluation), *(f"{row[c]:.1f}" if c in row else "" for c in columns), _sum(row))
+        for (run, evaluation), row in runs.items()
+    ]
+    blocks = (
+        facts(content, "bench_evaluate"),
+        "**Encoding**\n\n"
+        + markdown(
+            ("program", "dtype", "images per second", "per CPU second", "over PyTorch's best"),
+            encoding,
+        ),
+        "**Probes**, CPU seconds\n\n"
+        + markdown(("probe", "protocol", "form", "CPU seconds", "before over now"), probes),
+        "**All evaluations of `dim_cifar10.py:local,budget=cpu`**, CPU seconds\n\n"
+        + markdown(("run", "evaluation", *columns, "sum"), evaluated),
+    )
+    return "\n\n".join(blocks) + "\n"
+
+
+def _sum(seconds: dict[str, float]) -> str:
+    return f"{sum(seconds.values()):.0f}"
+
+
+def _ratio(value: float | None) -> str:
+    return f"{value:.2f}" if value else ""
+
+
 def _text(value) -> str:
     return "" if value is None else str(value)
 
@@ -221,8 +274,10 @@ def _text(value) -> str:
 BENCHMARKS = {
     "bench_bounds_cpu": bounds,
     "bench_embed_cpu": embedding,
+    "bench_evaluate_cpu": evaluations,
     "bench_faults_cpu": faults,
     "bench_input_cpu": inputs,
     "bench_memory_cpu": memory,
     "bench_microbatches_cpu": microbatches,
+    "bench_start_cpu": starts,
 }
