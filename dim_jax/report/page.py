@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import curves, parts, probes, results, style, tables, verdict, writers
+from dim_jax.report import curves, parts, probes, results, tables, verdict, writers
 from dim_jax.rundir import writing
 
 
@@ -43,19 +43,15 @@ def _page(
     body = [
         _header(name, run, verdict.sentence(results)),
         _probe_sections(results),
-        _section("Training", _curve_lead(rows), parts.charts(rows)),
-        _section("Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))),
-        _section("What it has learned", "", figures),
-        _section("Notes", "", parts.notes(run.get("notes") or ())),
-        _section("Run", "", parts.facts(run) + parts.config(config)),
+        parts.section("Training", _curve_lead(rows), parts.charts(rows)),
+        parts.section(
+            "Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))
+        ),
+        parts.section("What it has learned", "", figures),
+        parts.section("Notes", "", parts.notes(run.get("notes") or ())),
+        parts.section("Run", "", parts.facts(run) + parts.config(config)),
     ]
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(name)}: report</title><link rel='icon' href='data:,'>"
-        f"<style>{style.CSS}</style></head><body><main>{''.join(body)}</main>"
-        f"<script>{style.SCRIPT}</script></body></html>\n"
-    )
+    return parts.document(f"{name}: report", body)
 
 
 def _header(name: str, run: Mapping[str, Any], sentence: str) -> str:
@@ -90,7 +86,7 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
         if chosen:
             published = note if tables.has_published(chosen) else ""
             sections.append(
-                _section(
+                parts.section(
                     title,
                     _probe_lead(chosen),
                     probes.table(chosen) + published,
@@ -119,14 +115,6 @@ def _probe_lead(groups: Sequence[tables.Group]) -> str:
 def _curve_lead(rows: Sequence[Mapping[str, Any]]) -> str:
     smooth = len(rows) >= curves.SMOOTH_FROM
     return "Thin lines: every logged value. Thick lines: running mean." if smooth else ""
-
-
-def _section(title: str, lead: str, content: str) -> str:
-    """A section with its heading; empty without content."""
-    if not content:
-        return ""
-    text = f"<p>{html.escape(lead)}</p>" if lead else ""
-    return f"<section><h2>{html.escape(title)}</h2>{text}{content}</section>"
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -8,10 +8,35 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import curves, formats, tables
+from dim_jax.report import curves, formats, style, tables
 
 _WIDE_FROM = 1.9  # width over height from which a picture takes the full width of the page
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def document(title: str, content: Iterable[str], generator: str = "dim_jax.report") -> str:
+    """A page with its style sheet and script, which needs no other file and no network.
+
+    Args:
+      content: HTML, in its order.
+      generator: the module that wrote the page.
+    """
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='generator' content='{generator}'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(title)}</title><link rel='icon' href='data:,'>"
+        f"<style>{style.CSS}</style></head><body><main>{''.join(content)}</main>"
+        f"<script>{style.SCRIPT}</script></body></html>\n"
+    )
+
+
+def section(title: str, lead: str, content: str) -> str:
+    """A section with its heading; empty without content."""
+    if not content:
+        return ""
+    text = f"<p>{html.escape(lead)}</p>" if lead else ""
+    return f"<section><h2>{html.escape(title)}</h2>{text}{content}</section>"
 
 
 def tiles(run: Mapping[str, Any]) -> str:
@@ -25,11 +50,15 @@ def tiles(run: Mapping[str, Any]) -> str:
         ("Images per second", _format_optional(run.get("images_per_second"), formats.count)),
         ("Seed", run.get("seed")),
     ]
-    available = [(name, str(value)) for name, value in facts if value is not None]
+    return facts_in_tiles({name: str(value) for name, value in facts if value is not None})
+
+
+def facts_in_tiles(facts: Mapping[str, str]) -> str:
+    """Facts in large letters, by their names."""
     cells = "".join(
-        f"<div><dt>{name}</dt><dd{' class=text' if len(value) > 11 else ''}>"
+        f"<div><dt>{html.escape(name)}</dt><dd{' class=text' if len(value) > 11 else ''}>"
         f"{html.escape(value)}</dd></div>"
-        for name, value in available
+        for name, value in facts.items()
     )
     return f"<dl class='tiles'>{cells}</dl>" if cells else ""
 
@@ -75,6 +104,25 @@ def pictures(folder: pathlib.Path, figures: Iterable[Mapping[str, str]]) -> str:
     """The figures of a run, embedded; missing files and files that are not PNG are named."""
     embedded = "".join(_picture(folder / figure["file"], figure) for figure in figures)
     return f"<div class='pictures'>{embedded}</div>" if embedded else ""
+
+
+def picture(data: bytes, title: str, caption: str = "", file: str = "the picture") -> str:
+    """A PNG file, embedded, with its caption; in the place of other data that `file` is missing."""
+    title = html.escape(title)
+    if data.startswith(_PNG) and len(data) > 24:
+        width, height = struct.unpack(">II", data[16:24])
+        source = base64.b64encode(data).decode("ascii")
+        image = (
+            f"<img src='data:image/png;base64,{source}' width='{width}' height='{height}' "
+            f"alt='{title}'>"
+        )
+        wide = " wide" if width >= _WIDE_FROM * height else ""
+    else:
+        image, wide = f"{html.escape(file)} is missing or not a PNG file", ""
+    return (
+        f"<figure class='picture{wide}'><div class='frame'>{image}</div>"
+        f"<figcaption><b>{title}</b>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 def config(resolved: Mapping[str, Any]) -> str:
@@ -129,23 +177,9 @@ def notes(lines: Iterable[str]) -> str:
 
 
 def _picture(path: pathlib.Path, figure: Mapping[str, str]) -> str:
-    title = html.escape(figure.get("title") or path.stem)
-    caption = html.escape(figure.get("caption") or "")
     data = path.read_bytes() if path.is_file() else b""
-    if data.startswith(_PNG) and len(data) > 24:
-        width, height = struct.unpack(">II", data[16:24])
-        source = base64.b64encode(data).decode("ascii")
-        image = (
-            f"<img src='data:image/png;base64,{source}' width='{width}' height='{height}' "
-            f"alt='{title}'>"
-        )
-        wide = " wide" if width >= _WIDE_FROM * height else ""
-    else:
-        image, wide = f"{html.escape(path.name)} is missing or not a PNG file", ""
-    return (
-        f"<figure class='picture{wide}'><div class='frame'>{image}</div>"
-        f"<figcaption><b>{title}</b>{caption}</figcaption></figure>"
-    )
+    title, caption = figure.get("title") or path.stem, figure.get("caption") or ""
+    return picture(data, title, caption, path.name)
 
 
 def _flatten(block: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

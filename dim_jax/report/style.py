@@ -155,6 +155,9 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
   vertical-align: top; font-weight: 400; overflow-wrap: anywhere; }
 .config th { width: 46%; padding-right: 14px; color: var(--soft); }
 
+.config.numbers { columns: auto; max-width: 60em; }
+.config.numbers th { width: 20%; }
+
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr));
   gap: 0 30px; margin: 16px 0 0; }
 .facts div { display: flex; justify-content: space-between; gap: 14px; padding: 5px 0;
