@@ -8,7 +8,7 @@ import numpy as np
 
 
 class CurvePoint(NamedTuple):
-    """Values in nats after some steps of one fold's network, from batches and on validation data."""
+    """Values in nats after some steps of a fold's network: of batches, and on validation data."""
 
     fold: int
     step: int
@@ -25,12 +25,14 @@ class Estimate:
     standard_error: of `nats` over draws of the samples, in nats.
     interval: (low, high) in nats, for I(x; y), at the level `confidence`. It is wider than the
       standard error says by the estimated bias of the critics, which can only be too low.
-    p_value: of independence, from `null`: the fraction of permutations at least as large.
-    null: f[permutations], the values of the same critics where y is permuted against x, in nats;
-      those of independent data of this shape. They are mostly below zero.
-    guaranteed: a lower bound of I(x; y) at the level `confidence`, one-sided, from held-out samples;
-      never below 0. None where the method has no such bound.
-    reliable: whether `nats` and `interval` may be reported; `why` says in one sentence why or why not.
+    p_value: of independence. Of the default method, twice the smaller of two p-values by permuting
+      y, which are exact: of ranks, and of the critics on the first fold. (Over all folds the test
+      would not be exact, because their critics share samples.)
+    null: f[permutations], the values of the same critics where y is permuted against x, in nats.
+      They are mostly below zero.
+    guaranteed: a lower bound of I(x; y) at the level `confidence`, one-sided, from held-out
+      samples; never below 0. None where the method has no such bound.
+    reliable: whether `nats` and `interval` may be reported; `why` gives the reason in one sentence.
     label: the standing of the value, such as "estimate" or "lower bound in expectation".
     method: the name of the estimator.
     samples: pairs that were used.
@@ -69,9 +71,16 @@ class Estimate:
         fields["curve"] = [point._asdict() for point in self.curve]
         return fields
 
+    def plot(self) -> Any:
+        """A matplotlib figure: the value with its interval beside the null, and its histogram."""
+        from dim_jax.mi import figures  # and matplotlib
+
+        return figures.summary(self)
+
     def __str__(self) -> str:
         low, high = self.interval
+        standing = "reliable" if self.reliable else "not reliable"
         return (
             f"{self.nats:.3f} nats ({self.confidence:.0%} interval {low:.3f} to {high:.3f}, "
-            f"p = {self.p_value:.2g}, {'reliable' if self.reliable else 'not reliable'}: {self.why})"
+            f"p = {self.p_value:.2g}, {standing}: {self.why})"
         )
