@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "processes": set(),
     "rundir": {"processes", "settings"},
     "report": {"rundir"},
+    "mi": {"bounds", "processes", "report", "rundir", "settings"},
     "profiling": set(),
     "training": {"augment", "data", "nets", "processes", "profiling", "rundir", "settings"},
     "evaluate": {
@@ -48,7 +49,7 @@ FRAMEWORKS = {
     "tensorflow_datasets": {"data"},
     "grain": {"data"},
     "sklearn": {"data", "evaluate"},
-    "matplotlib": {"evaluate", "report"},
+    "matplotlib": {"evaluate", "mi.figures", "report"},
 }
 
 
