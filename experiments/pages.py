@@ -13,7 +13,14 @@ import shutil
 import sys
 
 from dim_jax import bounds
-from experiments import fragments, fragments_methods, fragments_settings, fragments_speed, table
+from experiments import (
+    fragments,
+    fragments_methods,
+    fragments_mi,
+    fragments_settings,
+    fragments_speed,
+    table,
+)
 
 STEPS = "bench_train_step_"  # and the kind of a machine
 
@@ -64,6 +71,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_speed.steps([content])
     if name in fragments_speed.BENCHMARKS:
         return fragments_speed.BENCHMARKS[name](content)
+    if name.startswith("mi_benchmark_"):
+        return fragments_mi.benchmark(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     return fragments.experiment(name, content)
