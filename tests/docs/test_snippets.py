@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dim_jax import commandline, contracts, encoder, profiling
+from dim_jax.mi import command
 from experiments import table
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -87,6 +88,11 @@ def check(module: str, arguments: list[str], monkeypatch) -> None:
     elif module == "dim_jax.profiling":
         monkeypatch.setattr(profiling, "operations", refuse)
         assert profiling.main(arguments) == 2
+    elif module == "dim_jax.mi":
+        monkeypatch.setattr(command.files, "read", lambda *_, **__: {"a": []})
+        monkeypatch.setattr(command.outputs, "check", refuse_nothing)
+        with pytest.raises(Parsed):
+            command.run(arguments, parsed)
     else:
         assert package == "experiments", module
         check_experiment(ROOT / "experiments" / f"{name}.py", arguments, monkeypatch)
@@ -94,6 +100,10 @@ def check(module: str, arguments: list[str], monkeypatch) -> None:
 
 def refuse(*_):
     raise contracts.UserError("a command that is only parsed")
+
+
+def refuse_nothing(*_):
+    """In the place of a check of what is on the disk."""
 
 
 def check_experiment(path: pathlib.Path, arguments: list[str], monkeypatch) -> None:
