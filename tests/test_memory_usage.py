@@ -19,6 +19,12 @@ def test_the_peak_keeps_what_was_given_back():
     assert peak["device"] is None  # CPU arrays are the host's
 
 
+def test_the_peak_does_not_fall(monkeypatch):
+    peak = memory_usage.host_peak()
+    monkeypatch.setattr(memory_usage, "_read_host_peak", lambda: 0)
+    assert memory_usage.host_peak() >= peak
+
+
 def test_a_program_does_not_inherit_the_peak_of_the_one_that_started_it():
     """As getrusage says: it starts a child at its parent's size."""
     grown = np.ones(2**26)  # 512 MiB
