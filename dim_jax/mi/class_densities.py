@@ -64,10 +64,16 @@ class ClassDensities:
         return cls(swapped, means, maps, -0.5 * np.sum(np.log(values), axis=1), shares, 0.0)
 
     def __call__(self, x: Side, y: Side) -> np.ndarray:
+        left, right = self.terms(x, y)
+        return (left[:, 1:] @ right[:, 1:].T).astype(np.float32)
+
+    def terms(self, x: Side, y: Side) -> tuple[np.ndarray, np.ndarray]:
+        """Rows a, b f64[n,1+k] of both sides: the score of a pair is a0 + b0 + a1 b1 + a2 b2..."""
         hot, rows = _pair(x, y, self.swapped)
-        ratios = np.log((1 - self.mixed) * self._ratios(rows) + self.mixed)
-        scores = (hot @ ratios).astype(np.float32)
-        return scores.T if self.swapped else scores
+        ratios = np.log((1 - self.mixed) * self._ratios(rows) + self.mixed).T
+        sides = ratios, hot
+        left, right = sides if self.swapped else sides[::-1]
+        return tuple(np.pad(each, ((0, 0), (1, 0))) for each in (left, right))
 
     def _ratios(self, rows: np.ndarray) -> np.ndarray:
         """f64[k,n]: p(b | class) / p(b) of every class."""

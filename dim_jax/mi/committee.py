@@ -21,6 +21,7 @@ CHUNK = 1000  # samples of which all pairs are scored
 _OF_TRAINING = 600  # training samples that are measured, for the optimism of the critics
 _MOST_KERNELS = 5000  # training samples that a kernel critic keeps
 _FEW_COLUMNS = 4  # of x and y together, up to which kernels of all columns are used
+_DENSITIES = "densities of classes"
 _WAVES = (0, 2, 3)  # of modulated scores, candidates
 _MOST_MODULATED = 10  # columns of a side whose scores are modulated
 _WORTH, _WORTH_SHARE = 0.01, 0.05  # nats and share of the value, that modulated scores add
@@ -55,8 +56,9 @@ class Committee(NamedTuple):
         growth = reached - _halved(critics, combined, gaussian, x, y, *few)
         curve = ()
         if settings is not None:
+            beneath = critics.get(_DENSITIES, gaussian)
             rows = [
-                network.Rows(a.features, b.features, *_padded(x, y, *gaussian.terms(a, b)))
+                network.Rows(a.features, b.features, *_padded(x, y, *beneath.terms(a, b)))
                 for a, b in ((x, y), (checked_x, checked_y))
             ]
             fitted = network.fit(
@@ -194,7 +196,7 @@ def _class_densities(x: Side, y: Side) -> dict[str, Fit]:
         return {}
     fit = functools.partial(ClassDensities.fit, x, y, swapped=y.are_classes)
     return {
-        "densities of classes": functools.partial(fit, separate=False),
+        _DENSITIES: functools.partial(fit, separate=False),
         "densities of classes, separate": functools.partial(fit, separate=True),
     }
 
@@ -213,7 +215,8 @@ def _first(count: int, *sides: Side) -> tuple[Side, ...]:
 
 def _padded(x: Side, y: Side, *terms: np.ndarray) -> tuple[np.ndarray, ...]:
     """f32, with as many columns as the largest rank has: all ranks share a program."""
-    widest = [
+    classes = [side.scores.shape[1] for side in (x, y) if side.are_classes]
+    widest = classes or [
         columns * (1 + 2 * _WAVES[-1]) if 2 <= columns <= _MOST_MODULATED else columns
         for columns in (side.scores.shape[1] for side in (x, y))
     ]

@@ -162,7 +162,8 @@ def fit(
             best, chosen, since = now, state.average, 0
         elif (since := since + 1) >= settings.patience:
             break
-        if number + 1 == _TRIED and best < needed - _BEHIND:
+        slow = any(settings.images)  # which need more epochs than columns
+        if not slow and number + 1 == _TRIED and best < needed - _BEHIND:
             break
     return Network(chosen, settings, best - first, tuple(curve))
 
