@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def summary(rows: Rows, published: dict[str, dict]) -> dict:
-    """What the rows say by group, of independent data, of coverage, of peers, and beside the aims.
+    """Statistics of the rows: by group, of independent data, coverage and peers, and the aims.
 
     Args:
       published: {task: {estimator: {nats, cpu_seconds}}} on seed 0 of the given samples.

@@ -92,9 +92,8 @@ class Committee(NamedTuple):
         ]
         return self.combination(np.stack(each))
 
-    def measure(self, x, y, test, training, blocks, permutations, random, fold, advance) -> Fold:
+    def measure(self, x, y, test, training, blocks, permutations, random, advance) -> Fold:
         """The fold of the samples `test`."""
-        del fold
         seen = training[:_OF_TRAINING]
         trained = self.scores(x.take(seen), y.take(seen), seen=True)
         chunks = np.array_split(test, -(-len(test) // CHUNK))

@@ -84,7 +84,7 @@ def run(
         else:
             test = test[np.argsort(blocks[test], kind="stable")]
         results.append(
-            committee.measure(x, y, test, training, blocks, permutations, random, number, advance)
+            committee.measure(x, y, test, training, blocks, permutations, random, advance)
         )
     return results
 

@@ -74,10 +74,9 @@ class Fitted(NamedTuple):
         return self.network.score(rows.x, rows.y).astype(np.float64) - self.log_baseline
 
     def measure(
-        self, x, y, test, training, blocks, permutations, random, fold, advance
+        self, x, y, test, training, blocks, permutations, random, advance
     ) -> cross_fit.Fold:
         """The fold of the samples `test`."""
-        del fold
         chunks = np.array_split(test, chunk_count(len(test)))
         matrices = [self.scores(x.take(chunk), y.take(chunk)) for chunk in chunks]
         with np.errstate(over="ignore", invalid="ignore"):
