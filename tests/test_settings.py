@@ -29,6 +29,8 @@ VALUES = {
     **{"data.scaling": "unit", "data.road": "streaming", "data.worker_threads": 7},
     **{"data.worker_processes": 5, "data.shortcut": "value", "data.eval_train_images": 77},
     **{"data.seeds": 55, "data.patch": 22, "data.context": 11, "data.bits": 14},
+    **{"data.fit": "pad", "data.channels": 5, "data.image_column": "img"},
+    **{"data.label_column": "fine_label"},
     **{"augment.views": 4, "augment.affine": (0.2, 0.7, 1.4, 20.0)},
     **{"augment.resized_crop": (0.3, 0.9), "augment.aspect": (0.6, 1.7), "augment.crop": 24},
     **{"augment.flip": True, "augment.flip_shared": False, "augment.translate": 6},
@@ -40,6 +42,7 @@ VALUES = {
     **{"train.norm_groups": 8, "train.accumulate": 16, "train.steps_per_dispatch": 13},
     **{"train.save_epochs": 2.0, "train.keep": 6, "train.keep_best": "loss/encoder"},
     **{"train.init_from": "runs/another", "train.max_minutes": 45.0},
+    **{"encoder.init": "runs/another/encoder", "track": "mlflow"},
 }
 MAPPINGS = {"method", "players", "evals", "published"}
 # A setting whose value is told in words needs others to have an effect.
@@ -72,7 +75,7 @@ def opening(config: dict) -> str:
 
 
 def test_every_setting_has_a_value_here():
-    blocks = {"data", "augment", "train"}
+    blocks = {"data", "augment", "encoder", "train"}
     assert VALUES.keys() | MAPPINGS == settings.all_settings().keys()
     assert {field for field in settings.Config.settings()} > blocks
 
@@ -196,7 +199,7 @@ def test_help_of_a_config(monkeypatch, capsys):
     shown = capsys.readouterr().out
     config = commandline.parse(["dim-jax", "--config=configs/quickstart.py:smoke"]).config
     assert "--config.train.epochs=2.0\n    Length of the training." in shown
-    assert "--config.data.image_size=32\n    Default: None. Resize" in shown
+    assert "--config.data.image_size=32\n    Default: None. Side of" in shown
     assert "--config.method.method.encoder.width=4" in shown
     assert shown.count("\n--config.train.") == len(config["train"])
 

@@ -1,19 +1,45 @@
-"""Images: embedded digits, TensorFlow Datasets on disk, and folders of images.
+"""Images: embedded digits, TensorFlow Datasets on disk, folders and other files, and arrays.
 
 All become a `dataset.Dataset`; `resident` and `streaming` turn it into batches. May import
-`contracts` and `settings`; no networks, methods or training.
+`contracts`, `settings` and `processes.user_cache`; no networks, methods or training.
 """
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
 
 from dim_jax import contracts, settings
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
 from dim_jax.data.fingerprint import difference
 from dim_jax.data.image_checks import add_notes
+from dim_jax.data.pixel_range import PixelRange, to_unit
 from dim_jax.data.seeds import seeded
+
+# Modules by the prefix of `data.name`; other names are of TensorFlow Datasets.
+_SOURCES = {
+    "array": "array_file",
+    "folder": "folder",
+    "list": "file_list",
+    "shards": "shards",
+    "parquet": "parquet",
+}
+
+_ENCODED = ("folder", "list", "shards", "parquet")
+# Settings that only some sources read.
+_READ_BY = {
+    "channels": _ENCODED,
+    "bits": _ENCODED,
+    "image_column": ("array", "list", "shards", "parquet"),
+    "label_column": ("array", "list", "shards", "parquet"),
+}
 
 __all__ = [
     "Dataset",
     "Facts",
+    "PixelRange",
     "Split",
     "add_notes",
     "centre",
@@ -28,18 +54,21 @@ __all__ = [
     "scaling",
     "seeded",
     "select",
+    "to_unit",
 ]
 
 
 def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Dataset:
-    """A data set: facts, and the splits "train" and "test" of uint8 images.
+    """A data set: facts, and the splits "train" and "test".
 
     Args:
       name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
-        "imagenette/160px-v2", with its binary attributes where it has some ("celeb_a"); or
-        "folder:PATH", whose images (always read as red, green, blue) lie directly in PATH (no
-        labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or other usual
-        names, see `folder_layout`).
+        "imagenette/160px-v2", with its binary attributes where it has some ("celeb_a");
+        "folder:PATH", whose images (red, green, blue unless `channels` is set) lie directly in PATH
+        (no labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or other usual
+        names, see `folder_layout`); "list:FILE.csv", with the columns path, label and split;
+        "shards:PATTERN" or "parquet:PATTERN", files with such images in them (see those modules);
+        or "array:PATH", with images of any number of channels and type (see `array_file.open_`).
       seed: chooses which images of a folder are held out; `digits` has one fixed split.
       road, options: other settings of a config's block `data`, such as `image_size=64`
         (`settings.Data`).
@@ -51,30 +80,41 @@ def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Data
     return load_configured(settings.Data.of(dict(options, name=name, road=road)), seed)
 
 
-def load_all(folder: str, **options) -> Dataset:
-    """All images of a folder, read when indexed, as the one split "all" in the order of names.
+def load_all(name: str | os.PathLike, **options) -> Dataset:
+    """All images of a source, read when indexed, as the one split "all".
 
     Args:
+      name: a source with a prefix, as of `load`, or the path of a folder, whose images are in the
+        order of their names.
       options: settings of a config's block `data`.
 
     Raises:
       UserError: as `load`.
     """
-    from dim_jax.data import folder as folders
+    from dim_jax.data import lazy
 
-    return folders.open_all(settings.Data.of(dict(options, name=f"folder:{folder}")))
+    name = str(name) if _source(str(name)) else f"folder:{name}"
+    block = settings.Data.of(dict(options, name=name))
+    opened = _module(block).open_all(block)
+    source = opened.sources["all"]
+    labels, _ = source.targets(np.arange(len(source)))
+    images = lazy.Images(source, block.worker_threads)
+    splits = {"all": Split(images, labels, source.names)}
+    return Dataset(opened.facts, splits, notes=opened.notes)
 
 
 def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
     """`load` for the block `data` of a config; `seed` as there."""
-    from dim_jax.data import shortcut
+    from dim_jax.data import channel_statistics, shortcut
 
-    return shortcut.add(_load(block, seed), block.shortcut)
+    loaded = channel_statistics.measure(_load(block, seed), block.scaling)
+    return shortcut.add(loaded, block.shortcut)
 
 
 def _load(block: settings.Data, seed: int) -> Dataset:
     from dim_jax.data import roads
 
+    _check_used(block)
     if block.name == "digits":
         from dim_jax.data import digits
 
@@ -83,13 +123,29 @@ def _load(block: settings.Data, seed: int) -> Dataset:
                 "data.road is streaming and the digits are part of the package, in memory as they "
                 "are: set data.road to auto"
             )
-        return digits.load(block.image_size, block.test_fraction)
-    if block.name.startswith("folder:"):
-        from dim_jax.data import folder
+        return digits.load(block.image_size, block.test_fraction, block.fit)
+    return roads.take(_module(block).open_(block, seed), block.road, block.worker_threads)
 
-        opened = folder.open_(block, seed)
-    else:
-        from dim_jax.data import tfds_arrays
 
-        opened = tfds_arrays.open_(block)
-    return roads.take(opened, block.road, block.worker_threads)
+def _check_used(block: settings.Data) -> None:
+    """Raises UserError for a setting that the source does not read."""
+    prefix = block.name.partition(":")[0] if _source(block.name) else None
+    for setting, prefixes in _READ_BY.items():
+        value = getattr(block, setting)
+        if value is not None and prefix not in prefixes:
+            names = ", ".join(f"{each}:" for each in prefixes)
+            raise contracts.UserError(
+                f"data.{setting} is {value} and data.name is {block.name}, whose images do not "
+                f"depend on it: set it to None, or use a source of {names}"
+            )
+
+
+def _source(name: str) -> str | None:
+    prefix, colon, _ = name.partition(":")
+    return _SOURCES.get(prefix) if colon else None
+
+
+def _module(block: settings.Data) -> Any:
+    """The module with `open_(block, seed)` for a source, and `open_all(block)` unless of TFDS."""
+    name = _source(block.name) or "tfds_arrays"
+    return importlib.import_module(f"dim_jax.data.{name}")  # some take a second to import

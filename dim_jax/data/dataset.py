@@ -1,22 +1,23 @@
 """Data sets: images and labels of a training and a test split, and the subset for evaluations."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import facts, lazy, memory
+from dim_jax.data import pixel_range as ranges
 
 # Default number of training images for evaluations if they do not all fit in memory.
 _EVALUATED = 50_000
 
 
 class Split(NamedTuple):
-    """Images u8[n,h,w,c], labels i32[n] (-1 = none), and fields that only some sources have.
+    """Images [n,h,w,c], labels i32[n] (-1 = none), and fields that only some sources have.
 
     names: of the files. attributes: 0 or 1, u8[n,a], in the order of `Facts.attributes`;
-    None also if one of them is unknown.
+    None also if one of them is unknown. pixel_range: as in `Facts`; without one images are u8.
+    display: the range of pictures, which leaves out extreme values; None = that of u8.
 
     Images and labels of a streamed split are `lazy.Images` and `lazy.Labels`, decoded when indexed;
     for evaluations, labels and attributes are arrays again (see `evaluated`).
@@ -26,6 +27,8 @@ class Split(NamedTuple):
     labels: np.ndarray | lazy.Labels
     names: tuple[str, ...] | None = None
     attributes: np.ndarray | None = None
+    pixel_range: ranges.PixelRange | None = None
+    display: ranges.PixelRange | None = None
 
 
 class Dataset(NamedTuple):
@@ -54,7 +57,20 @@ def select(split: Split, rows: np.ndarray) -> Split:
     labels = lazy.Labels(images) if unread else split.labels[rows]
     names = None if split.names is None else tuple(split.names[row] for row in rows)
     attributes = None if split.attributes is None else split.attributes[rows]
-    return Split(images, labels, names, attributes)
+    return split._replace(images=images, labels=labels, names=names, attributes=attributes)
+
+
+def shown(split: Split, rows: np.ndarray) -> np.ndarray:
+    """The images at some positions as u8[n,h,w,c], to look at."""
+    return ranges.to_u8(split.images[rows], split.display)
+
+
+def in_unit(split: Split) -> Split:
+    """The split with images u8, or with a pixel range f32 in [0, 1], in memory."""
+    if split.pixel_range is None:
+        return split
+    unit = ranges.to_unit(np.asarray(split.images), split.pixel_range).clip(0, 1)
+    return split._replace(images=unit, pixel_range=None)
 
 
 def centre(dataset: Dataset, size: int | None) -> Dataset:
@@ -94,7 +110,11 @@ def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = Non
     train = splits["train"]
     count = len(train.images)
     if limit is None:
-        limit = count if memory.fits(math.prod(train.images.shape)) else _EVALUATED
+        limit = (
+            count
+            if memory.fits(memory.needed(train.images.shape, train.images.dtype))
+            else _EVALUATED
+        )
     if limit < count:
         rows = np.random.RandomState(0).permutation(count)[:limit]
         splits["train"] = select(train, np.sort(rows))

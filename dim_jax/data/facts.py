@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dim_jax import contracts, settings
+from dim_jax.data import pixel_range as ranges
 
 
 class Facts(NamedTuple):
@@ -15,7 +16,8 @@ class Facts(NamedTuple):
     number per channel of pixels in [0, 1], None = unknown. attributes: the names of the binary
     attributes of every image, None = there are none. uncropped: `shape` before `dataset.centre`,
     None = the images are not cropped. bits: in use of the channels of 16-bit images, None = there
-    are none.
+    are none. dtype: of the raw pixels. pixel_range: the raw values that are 0 and 1 in [0, 1],
+    None = 0 and 255 of uint8.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Facts(NamedTuple):
     attributes: tuple[str, ...] | None = None
     uncropped: tuple[int, int, int] | None = None
     bits: int | None = None
+    dtype: str = "uint8"
+    pixel_range: ranges.PixelRange | None = None
 
 
 class Statistics(NamedTuple):
@@ -138,32 +142,38 @@ def scaling(facts: Facts, kind: str) -> tuple[tuple[float, ...], tuple[float, ..
 
     "symmetric" is 0.5 and 0.5, so that pixels are in [-1, 1], as in Deep InfoMax; "unit" is 0 and
     1, so that pixels are in [0, 1], for encoders that convert the colour space; "standardized" uses
-    the statistics of the data set.
+    the statistics of the data set; "quantiles" is as "symmetric", for a range of pixels that leaves
+    out extreme values.
 
     Raises:
       UserError: statistics wanted of a set that has none.
     """
     settings.Data.settings()["scaling"].verify(kind)
-    if kind == "symmetric":
+    if kind in ("symmetric", "quantiles"):
         halves = (0.5,) * facts.shape[-1]
         return halves, halves
     if kind == "unit":
         return (0.0,) * facts.shape[-1], (1.0,) * facts.shape[-1]
     if facts.mean is None or facts.std is None:
         raise contracts.UserError(
-            f"no channel statistics are known for {facts.name}: set data.scaling to 'symmetric', "
-            "or add the data set to dim_jax/data/facts.py"
+            f"no channel statistics are known for {facts.name}: load it with scaling="
+            "'standardized', which measures them, or set data.scaling to 'symmetric'"
         )
     return facts.mean, facts.std
 
 
-def normalise(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+def normalise(
+    images: Any,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    pixel_range: ranges.PixelRange | None = None,
+) -> Any:
     """(pixels - mean) / std per channel, f32[..., c], of pixels u8, or floats in [0, 1].
 
-    NumPy in, NumPy out; JAX in, JAX out, also under jit.
+    With a pixel range, of raw pixels of any type. NumPy in, NumPy out; JAX in, JAX out, also under
+    jit.
     """
-    if not np.issubdtype(images.dtype, np.floating):
-        images = images.astype(np.float32) / np.float32(255)
+    images = ranges.to_unit(images, pixel_range)
     shape = (1,) * (images.ndim - 1) + (-1,)
     mean, std = (np.reshape(np.asarray(numbers, np.float32), shape) for numbers in (mean, std))
     return (images - mean) / std

@@ -37,6 +37,16 @@ def of_files(
     return {**of(name, classes, images, bits), "files": packed}
 
 
+def of_arrays(
+    name: str,
+    classes: Sequence[str] | None,
+    images: Mapping[str, int],
+    checksums: Mapping[str, int],
+) -> dict[str, Any]:
+    """`of` images in arrays, with checksums of their parts, such as "images" and "labels"."""
+    return {**of(name, classes, images), "checksums": dict(checksums)}
+
+
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first difference between two fingerprints in words, None if there is none.
 
@@ -57,13 +67,18 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
                 )
                 if there[key] != here[key]
             ),
-            None,
+            _checksum_difference(there.get("checksums", {}), here.get("checksums", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise contracts.UserError(
             "data.json, the fingerprint of the data in the run folder, is damaged: restore it, or "
             "use another --workdir"
         ) from error
+
+
+def _checksum_difference(there: Mapping[str, int], here: Mapping[str, int]) -> str | None:
+    changed = [part for part in sorted({*there, *here}) if there.get(part) != here.get(part)]
+    return f"the {contracts.abridged(changed, 3)} changed since" if changed else None
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

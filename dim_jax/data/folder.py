@@ -1,68 +1,23 @@
 """Folders of images: PATH/*.png, PATH/CLASS/*.png, or PATH/train/... with PATH/test/... ."""
 
-import dataclasses
 import os
 import pathlib
 import unicodedata
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts, settings
 from dim_jax.data import (
-    dataset,
+    decoding,
+    encoded_images,
     facts,
     fingerprint,
     folder_layout,
     folder_listing,
     holdout,
-    image_files,
-    lazy,
-    pixels,
     sources,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Files:
-    """The image files of one split: a `sources.Source`.
-
-    image_size: None = all have one size. bits: of 16-bit images, see `image_files.decode`.
-    """
-
-    files: list[pathlib.Path]
-    names: tuple[str, ...]
-    labels: np.ndarray
-    shape: tuple[int, int, int]
-    image_size: int | None
-    bits: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def read(self, rows: Sequence[int]) -> sources.Examples:
-        """The examples at some positions; see `sources.Source`."""
-        images = np.empty((len(rows), *self.shape), np.uint8)
-        for position, row in enumerate(rows):
-            images[position] = self._load(self.files[row])
-        return sources.Examples(images, *self.targets(rows))
-
-    def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and no attributes at some positions; see `sources.Source`."""
-        return self.labels[list(rows)], np.zeros((len(rows), 0), np.int8)
-
-    def _load(self, file: pathlib.Path) -> np.ndarray:
-        image = image_files.decode(file, self.image_size, self.bits)
-        if self.image_size:
-            image = pixels.fit(image, self.image_size)
-        if image.shape != self.shape:
-            raise contracts.UserError(
-                f"{file} is {image.shape[1]}x{image.shape[0]} where other images are "
-                f"{self.shape[1]}x{self.shape[0]} (width x height): set data.image_size, such as "
-                "64, to resize and centre-crop all of them"
-            )
-        return image
 
 
 class _Listing(NamedTuple):
@@ -77,22 +32,21 @@ class _Listing(NamedTuple):
     sizes: np.ndarray
     counts: tuple[int, ...]
     facts: facts.Facts
+    decoding: decoding.Decoding
     notes: tuple[str, ...]
 
-    def rows(self, rows: np.ndarray, image_size: int | None) -> Files:
+    def rows(self, rows: np.ndarray) -> encoded_images.Files:
         """The source of the images at some positions."""
         paths, names = self.files[rows].tolist(), tuple(self.names[rows].tolist())
-        return Files(
-            *(paths, names, self.labels[rows], self.facts.shape, image_size, self.facts.bits)
-        )
+        return encoded_images.Files(paths, names, self.labels[rows], self.decoding)
 
 
 def open_(block: settings.Data, seed: int) -> sources.Opened:
-    """The images below a folder, which become u8[n,h,w,3]; see `data.load` for the layouts.
+    """The images below a folder, [n,h,w,c]; see `data.load` for the layouts.
 
     Raises:
       UserError: no such folder; no images in it; images beside class folders; fewer than two
-        images; splits or classes that are not clear; what `folder_listing` and `image_files`
+        images; splits or classes that are not clear; what `folder_listing` and `decoding`
         refuse. Reading raises it for a broken image, and without image_size for one of another
         size.
     """
@@ -105,7 +59,7 @@ def open_(block: settings.Data, seed: int) -> sources.Opened:
     else:
         parts = holdout.hold_out_by_name(listing.names, listing.labels, block.test_fraction, seed)
     rows = dict(zip(("train", "test"), parts, strict=True))
-    opened = {role: listing.rows(part, block.image_size) for role, part in rows.items()}
+    opened = {role: listing.rows(part) for role, part in rows.items()}
     listed = {
         role: (opened[role].names, listing.sizes[part].tolist()) for role, part in rows.items()
     }
@@ -114,21 +68,19 @@ def open_(block: settings.Data, seed: int) -> sources.Opened:
     return sources.Opened(listing.facts, opened, identity, listing.notes)
 
 
-def open_all(block: settings.Data) -> dataset.Dataset:
-    """All images below a folder, lazily, as the one split "all" in the order of their names.
+def open_all(block: settings.Data) -> sources.Opened:
+    """All images below a folder as the one source "all", in the order of their names.
 
     Raises:
-      UserError: as `open_`, but for a single image.
+      UserError: as `open_`, but for a single image; reading raises it for each broken one.
     """
-    listing = _list(block)
-    source = listing.rows(np.argsort(listing.names.astype(str)), block.image_size)
-    images = lazy.Images(source, block.worker_threads)
-    splits = {"all": dataset.Split(images, source.labels, source.names)}
-    return dataset.Dataset(listing.facts, splits, notes=listing.notes)
+    listing = _list(block, lenient=True)
+    source = listing.rows(np.argsort(listing.names.astype(str)))
+    return sources.Opened(listing.facts, {"all": source}, notes=listing.notes)
 
 
-def _list(block: settings.Data) -> _Listing:
-    root, size = _root(block), block.image_size
+def _list(block: settings.Data, *, lenient: bool = False) -> _Listing:
+    root = _root(block)
     layout = folder_layout.layout(root, block.train_split, block.test_split)
     ignored = folder_listing.Ignored()
     folders = [folder for folder in (layout.train, layout.test) if folder is not None]
@@ -136,11 +88,10 @@ def _list(block: settings.Data) -> _Listing:
     classes = _class_names(folders, listings)
     images = [image for listing in listings for image in listing]
     files = np.array([image.path for image in images])
-    bits, notes = _survey(files, block)
+    chosen, notes = decoding.survey(files, block, lenient=lenient)
     if classes is None and images[0].label is not None:
         only = facts.printable(images[0].label)
-        notes.append(f"All images are of one class ({only}), so they have no labels.")
-    shape = (size, size, 3) if size else image_files.decode(files[0], None, bits).shape
+        notes += (f"All images are of one class ({only}), so they have no labels.",)
     codes = {name: code for code, name in enumerate(classes or ())}
     return _Listing(
         files,
@@ -148,7 +99,8 @@ def _list(block: settings.Data) -> _Listing:
         np.array([codes.get(image.label, -1) for image in images], np.int32),
         np.array([image.size for image in images]),
         tuple(map(len, listings)),
-        facts.Facts(block.name, shape, classes, None, None, bits=bits),
+        decoding.facts_of(block.name, chosen, classes),
+        chosen,
         (*layout.notes, *ignored.describe(root), *notes),
     )
 
@@ -164,28 +116,6 @@ def _root(block: settings.Data) -> pathlib.Path:
             "folder:PATH with the path of a folder of images"
         )
     return root
-
-
-def _survey(files: Sequence[pathlib.Path], block: settings.Data) -> tuple[int | None, list[str]]:
-    """The bits of the 16-bit images, None if there are none, and notes on what is read."""
-    threads = sources.thread_count(block.worker_threads)
-    survey, notes, bits = image_files.survey(files, threads), [], None
-    if survey.several:
-        files_read = folder_listing.count(len(survey.several), "file")
-        notes.append(
-            f"{files_read} with several images (such as {survey.several[0].name}): the first of "
-            "each is read."
-        )
-    if survey.deep:
-        origin, bits = "as data.bits says", block.bits
-        if bits is None:
-            highest, bits = image_files.bits(survey.deep, threads)
-            origin = f"the highest value is {highest:,}"
-        notes.append(
-            f"{len(survey.deep):,} of {len(files):,} images have 16 bits per channel, of which "
-            f"{bits} are in use ({origin}): values 0 to {2**bits - 1:,} become 0 to 255."
-        )
-    return bits, notes
 
 
 def _class_names(

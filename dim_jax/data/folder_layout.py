@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dim_jax import contracts
@@ -122,6 +122,26 @@ def _split_candidates(base: pathlib.Path, scan: _Scan) -> list[_Folder]:
         if contents.images or inner:
             folders.append(_Folder(path, frozenset(one.name for one in inner)))
     return folders
+
+
+def usual_train(names: Sequence[str]) -> list[str]:
+    """The one name of a list that is usual for a training split, in any case; [] = none."""
+    usual = [name for name in names if _rank(pathlib.Path(name), _TRAIN) is not None]
+    return usual if len(usual) == 1 else []
+
+
+def usual_test(names: Sequence[str]) -> list[str]:
+    """The name of a list that is usual for a test split, the first in the order of preference."""
+    ranks = {name: _rank(pathlib.Path(name), _TEST) for name in names}
+    usual = sorted((rank, name) for name, rank in ranks.items() if rank is not None)
+    return [usual[0][1]] if usual else []
+
+
+def split_word(name: str) -> str | None:
+    """The one word that is usual for a split in the name of a file, in lower case; or None."""
+    usual = set().union(*_TRAIN, *_TEST)
+    words = [{word.lower() for word in _WORD.findall(each)} for each in (name.lower(), name)]
+    return next((min(each) for each in (w & usual for w in words) if len(each) == 1), None)
 
 
 def _rank(path: pathlib.Path, groups: tuple[set[str], ...]) -> int | None:

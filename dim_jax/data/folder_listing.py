@@ -94,7 +94,9 @@ def scan(folder: pathlib.Path, ignored: Ignored | None = None) -> Contents:
     contents = Contents([], [], [], [])
     try:
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
+            waiting = sorted(entries, key=lambda entry: entry.name, reverse=True)
+            while waiting:
+                entry = waiting.pop()  # with it goes what the system said of the file
                 _place(entry, pathlib.Path(folder, entry.name), contents, ignored)
     except OSError as error:
         raise contracts.UserError(

@@ -1,19 +1,24 @@
 """Decoding of image files by Pillow, with one scale for all images of 16 bits per channel."""
 
+import contextlib
+import functools
+import io
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dim_jax import contracts
+from dim_jax.data import packed
 
 # Kinds whose header is read: the others have 8 bits per channel and one image per file.
 _SURVEYED = (".png", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".webp")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its sides stay this many times the wanted one.
 # At less, averages over pixel areas differ more from those of the complete image (at 1.5 by 4 grey
@@ -21,15 +26,40 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _LEAST = 1.75
 
 
+class Encoded(NamedTuple):
+    """An encoded image in memory, with a name for messages, in the place of a file."""
+
+    name: str
+    content: bytes
+
+    @property
+    def suffix(self) -> str:
+        """The extension of the name, such as ".png"."""
+        return pathlib.PurePosixPath(self.name).suffix
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read(self, limit: int | None = None) -> bytes:
+        """Its bytes, the first `limit` of them."""
+        return self.content[:limit]
+
+
+File = pathlib.Path | Encoded | packed.Part
+
+
 class Survey(NamedTuple):
     """The files with 16 bits per channel, and those that hold several images."""
 
-    deep: list[pathlib.Path]
-    several: list[pathlib.Path]
+    deep: list[File]
+    several: list[File]
 
 
-def survey(files: Sequence[pathlib.Path], threads: int) -> Survey:
+def survey(files: Sequence[File], threads: int, *, lenient: bool = False) -> Survey:
     """Reads the headers of the kinds of file that may have 16 bits or several images.
+
+    Args:
+      lenient: pass over files that are not images, which decoding will refuse.
 
     Raises:
       UserError: a file that is not an image, or has pixels of type float.
@@ -37,7 +67,8 @@ def survey(files: Sequence[pathlib.Path], threads: int) -> Survey:
     files = [file for file in files if file.suffix.lower() in _SURVEYED]
     parts = [files[start : start + 256] for start in range(0, len(files), 256)]
     with futures.ThreadPoolExecutor(threads) as pool:
-        headers = [header for part in pool.map(_headers, parts) for header in part]
+        read = functools.partial(_headers, lenient=lenient)
+        headers = [header for part in pool.map(read, parts) for header in part]
     return Survey(
         *(
             [file for file, header in zip(files, headers, strict=True) if header[part]]
@@ -46,7 +77,7 @@ def survey(files: Sequence[pathlib.Path], threads: int) -> Survey:
     )
 
 
-def bits(deep: Sequence[pathlib.Path], threads: int) -> tuple[int, int]:
+def bits(deep: Sequence[File], threads: int) -> tuple[int, int]:
     """The highest value in files with 16 bits per channel, and the bits that hold it.
 
     These are the least of 8, 10, 12, 14 and 16, which are the depths of cameras and scanners.
@@ -55,12 +86,12 @@ def bits(deep: Sequence[pathlib.Path], threads: int) -> tuple[int, int]:
       UserError: an image that cannot be read.
     """
     with futures.ThreadPoolExecutor(threads) as pool:
-        highest = max(pool.map(lambda file: int(_open(file, _deep_pixels).max()), deep))
+        highest = max(pool.map(lambda file: int(open_image(file, _deep_pixels).max()), deep))
     needed = max(8, highest.bit_length())
     return highest, needed + needed % 2
 
 
-def decode(file: pathlib.Path, image_size: int | None, bits: int | None) -> np.ndarray:
+def decode(file: File, image_size: int | None, bits: int | None) -> np.ndarray:
     """The upright image u8[h,w,3]; grey is repeated, transparency dropped.
 
     Args:
@@ -72,11 +103,9 @@ def decode(file: pathlib.Path, image_size: int | None, bits: int | None) -> np.n
       UserError: an image that is not readable, or whose pixels are floats.
     """
 
-    def read(file: pathlib.Path, image: Image.Image) -> np.ndarray:
-        if image_size:
-            least = math.ceil(_LEAST * image_size)
-            image.draft(None, (least, least))
-        if not _is_deep(image):
+    def read(file: File, image: Image.Image) -> np.ndarray:
+        draft(image, image_size)
+        if not is_deep(image):
             ImageOps.exif_transpose(image, in_place=True)
             return _rgb(image)
         if bits is None:
@@ -87,20 +116,30 @@ def decode(file: pathlib.Path, image_size: int | None, bits: int | None) -> np.n
         pixels = np.minimum(_deep_pixels(file, image) >> (bits - 8), 255).astype(np.uint8)
         return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
-    return _open(file, read)
+    return open_image(file, read)
 
 
-def _open(file: pathlib.Path, read):
-    """`read(file, image)` of the open image; whatever decoders raise becomes one UserError."""
+def open_image(file: File, read):
+    """`read(file, image)` of the image that Pillow opens.
+
+    Raises:
+      UserError: pixels of type float; whatever decoders raise, see `readable`.
+    """
+    # Pillow, as it detects truncated files.
+    with readable(file), Image.open(stream(file)) as image:
+        if image.mode == "F":
+            raise contracts.UserError(
+                f"{file} has pixels of type float, whose scale is not known: set data.channels to "
+                "1, which keeps them, or convert it to 8 or 16 bits per channel"
+            )
+        return read(file, image)
+
+
+@contextlib.contextmanager
+def readable(file: File) -> Iterator[None]:
+    """A context that turns whatever decoders raise into one UserError."""
     try:
-        # Pillow, as it detects truncated files.
-        with Image.open(file) as image:
-            if image.mode == "F":
-                raise contracts.UserError(
-                    f"{file} has pixels of type float, whose scale is not known: convert it to 8 "
-                    "or 16 bits per channel"
-                )
-            return read(file, image)
+        yield
     except (contracts.UserError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -113,29 +152,74 @@ def _open(file: pathlib.Path, read):
             raise contracts.UserError(
                 f"{file} cannot be read ({error.strerror}): restore it, or change its permissions"
             ) from error
+        if isinstance(error, UnidentifiedImageError) and is_tiff(file):
+            raise contracts.UserError(
+                f"{file} is a damaged TIFF file, or not one of grey or colours of 8 or 16 bits: "
+                "set data.channels to the number of its channels, which reads others"
+            ) from error
+        reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else error
         raise contracts.UserError(
-            f"{file} is not a readable image ({error}): repair or remove it"
+            f"{file} is not a readable image ({reason}): repair or remove it"
         ) from error
 
 
-def _headers(files: Sequence[pathlib.Path]) -> list[tuple[bool, bool]]:
-    return [_header(file) for file in files]
+def stream(file: File) -> pathlib.Path | io.BytesIO:
+    """The path of a file, or a stream of an image in memory."""
+    return file if isinstance(file, pathlib.Path) else io.BytesIO(file.read())
 
 
-def _header(file: pathlib.Path) -> tuple[bool, bool]:
+def content(file: File) -> np.ndarray:
+    """All bytes u8[n]."""
+    if isinstance(file, pathlib.Path):
+        return np.fromfile(file, np.uint8)
+    return np.frombuffer(file.read(), np.uint8)
+
+
+def draft(image: Image.Image, image_size: int | None) -> None:
+    """Lets a JPEG be decoded at a fraction of its size, if it will be resized to `image_size`."""
+    if image_size:
+        least = math.ceil(_LEAST * image_size)
+        image.draft(None, (least, least))
+
+
+def _headers(files: Sequence[File], lenient: bool) -> list[tuple[bool, bool]]:
+    headers = []
+    for file in files:
+        try:
+            headers.append(_header(file))
+        except contracts.UserError:
+            if not lenient:
+                raise
+            headers.append((False, False))
+    return headers
+
+
+def _header(file: File) -> tuple[bool, bool]:
     """Whether a file has 16 bits per channel, and whether it holds several images."""
     if file.suffix.lower() == ".png":
-        try:
-            with file.open("rb") as opened:
-                start = opened.read(128)  # a third of the time of Pillow
-        except OSError:
-            start = b""
-        if start.startswith(_PNG) and len(start) > 24 and start[24] <= 8 and b"acTL" not in start:
+        begin = start(file)  # a third of the time of Pillow
+        if begin.startswith(_PNG) and len(begin) > 24 and begin[24] <= 8 and b"acTL" not in begin:
             return False, False
-    return _open(file, lambda _, image: (_is_deep(image), getattr(image, "is_animated", False)))
+    return open_image(file, lambda _, image: (is_deep(image), getattr(image, "is_animated", False)))
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_tiff(file: File) -> bool:
+    """Whether a file begins as TIFF or BigTIFF do, whatever its name."""
+    return start(file)[:4] in _TIFF
+
+
+def start(file: File) -> bytes:
+    """The first 128 bytes, none of a file that cannot be read."""
+    if not isinstance(file, pathlib.Path):
+        return file.read(128)
+    try:
+        with file.open("rb") as opened:
+            return opened.read(128)
+    except OSError:
+        return b""
+
+
+def is_deep(image: Image.Image) -> bool:
     """Whether a file has more than 8 bits per channel; Pillow reads colours as 8 bits anyway."""
     if image.mode.startswith("I"):
         return True
@@ -145,14 +229,13 @@ def _is_deep(image: Image.Image) -> bool:
     return image.format in ("PNG", "TIFF") and ";16" in str(image.tile)
 
 
-def _deep_pixels(file: pathlib.Path, image: Image.Image) -> np.ndarray:
+def _deep_pixels(file: File, image: Image.Image) -> np.ndarray:
     """The upright image [h,w] or [h,w,3] with all its bits, values from 0 to 65,535."""
     image.load()
     if image.mode.startswith("I"):
         pixels = np.asarray(ImageOps.exif_transpose(image))
     else:
-        encoded = np.fromfile(file, np.uint8)
-        pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        pixels = cv2.imdecode(content(file), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if pixels is None or pixels.dtype != np.uint16:
             raise ValueError(f"16 bits per channel in the mode {image.mode}")
         pixels = pixels[:, :, ::-1]

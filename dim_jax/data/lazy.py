@@ -1,7 +1,6 @@
 """Lazy arrays for streamed splits: images and labels on disk that are decoded when indexed."""
 
 import collections
-import math
 from collections.abc import Callable, Iterator
 from concurrent import futures
 
@@ -14,14 +13,13 @@ _PER_TASK = 16  # images that a thread decodes at a time
 
 
 class Images:
-    """Images u8[n,h,w,c] on disk, for code that reads an array in parts.
+    """Images [n,h,w,c] on disk, for code that reads an array in parts.
 
     `images[i]`, `images[start:stop]` and `images[positions]` are decoded by several threads into
     arrays in the given order. `images[:, top:bottom, left:right]` decodes nothing: it is a lazy
     crop. `np.asarray` decodes all images, if they fit in memory.
     """
 
-    dtype = np.dtype(np.uint8)
     ndim = 4
 
     def __init__(
@@ -36,6 +34,7 @@ class Images:
         self.worker_threads = worker_threads
         self.rows = np.arange(len(source)) if rows is None else rows
         self._window = window
+        self.dtype = np.dtype(source.dtype)
         one = np.broadcast_to(np.uint8(0), source.shape)
         self.shape = (len(self.rows), *one[window].shape)
 
@@ -58,7 +57,7 @@ class Images:
         return images if dtype is None else images.astype(dtype)
 
     def batches(self, size: int, ahead: int = 2) -> Iterator[np.ndarray]:
-        """The images in order, u8[size,h,w,c] and a smaller last array.
+        """The images in order, [size,h,w,c] and a smaller last array.
 
         Threads decode the next `ahead` arrays while the caller uses one; no more are in memory.
 
@@ -79,7 +78,7 @@ class Images:
 
     def _submit(self, pool: futures.Executor, rows: np.ndarray) -> Callable[[], np.ndarray]:
         """A function that waits for the images at some positions of the source."""
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        images = np.empty((len(rows), *self.shape[1:]), self.dtype)
 
         def read(start: int) -> None:
             part = slice(start, start + _PER_TASK)
@@ -105,7 +104,7 @@ class Images:
         return Images(self.source, self.worker_threads, self.rows, window)
 
     def _decode(self, rows: np.ndarray) -> np.ndarray:
-        needed = len(rows) * math.prod(self.source.shape)
+        needed = memory.needed((len(rows), *self.source.shape), self.dtype)
         if not memory.fits(needed):
             raise contracts.UserError(
                 f"{len(rows):,} images are needed at once, decoded {memory.size(needed)}, and "

@@ -1,17 +1,31 @@
 """The memory limit for decoded images, by which `data.road` "auto" decides."""
 
+import math
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import jax
+import numpy as np
 
 SHARE = 0.25  # fraction of the memory; the rest is for parameters, activations and features
 
 
+def of_host() -> int:
+    """The bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def limit() -> int:
     """The maximum bytes of decoded images: a share of the smaller of device and host memory."""
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    host = of_host()
     device = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", host)
     return int(SHARE * min(host, device))
+
+
+def needed(shape: Sequence[int], dtype: Any) -> int:
+    """The bytes of an array."""
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def fits(needed: int) -> bool:

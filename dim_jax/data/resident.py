@@ -72,14 +72,14 @@ def batch_indices(
     return jax.lax.dynamic_slice(orders, (row, start), (1, batch))[0]
 
 
-def gather(images_u8: jax.Array, labels: jax.Array, indices: jax.Array) -> dict[str, jax.Array]:
-    """The images u8[batch,h,w,c], labels i32[batch] and index i32[batch] at some positions.
+def gather(images: jax.Array, labels: jax.Array, indices: jax.Array) -> dict[str, jax.Array]:
+    """The images [batch,h,w,c], labels i32[batch] and index i32[batch] at some positions.
 
     Args:
       indices: i32[batch], each within the data set.
     """
     return {
-        "images": images_u8.at[indices].get(mode="promise_in_bounds"),
+        "images": images.at[indices].get(mode="promise_in_bounds"),
         "labels": labels.at[indices].get(mode="promise_in_bounds"),
         "index": indices,
     }

@@ -1,7 +1,5 @@
 """The two roads (`data.road`) of a data set: resident in memory, or streaming from disk."""
 
-import math
-
 from dim_jax.data import dataset, fingerprint, lazy, memory, sources
 
 
@@ -14,10 +12,10 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
     Raises:
       UserError: an image that cannot be read; images that do not fit in memory.
     """
-    needed = len(opened.sources["train"]) * math.prod(opened.facts.shape)
+    train, facts = opened.sources["train"], opened.facts
+    needed = memory.needed((len(train), *facts.shape), facts.dtype)
     streamed = road == "streaming" or (road == "auto" and not memory.fits(needed))
     counts = {role: len(source) for role, source in opened.sources.items()}
-    facts = opened.facts
     identity = opened.fingerprint or fingerprint.of(facts.name, facts.classes, counts)
     if not streamed:
         reason = f"resident: {memory.size(needed)}" + (" fit in memory" if road == "auto" else "")

@@ -12,6 +12,7 @@ import numpy as np
 
 from dim_jax import contracts, settings
 from dim_jax.data import dataset, random_streams
+from dim_jax.data.pixel_range import to_unit
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _IMAGES = 50_000  # maximum number of candidates, unless `seeds` is more than half of it
@@ -53,7 +54,7 @@ def seeded(
       seed: of the draw, which is the same in every run and on every road.
 
     Returns:
-      images u8[seeds, patch + 2 * context, patch + 2 * context, c] with the labels and names of
+      images [seeds, patch + 2 * context, patch + 2 * context, c] with the labels and names of
       their source images, in the order of these; the test split is unchanged.
 
     Raises:
@@ -67,7 +68,7 @@ def seeded(
     rows = np.arange(len(train.images))
     if (most := max(_IMAGES, 2 * seeds)) < len(rows):
         rows = np.sort(random.choice(len(rows), most, replace=False))
-    drawn = _draw(train.images, rows, sides, seeds, random)
+    drawn = _draw(train, rows, sides, seeds, random)
     if len(drawn.key) < seeds:
         raise contracts.UserError(
             f"data.seeds is {seeds:,} and {data.facts.name} has {len(drawn.key):,} places for "
@@ -75,7 +76,8 @@ def seeded(
         )
     order = np.lexsort((drawn.left, drawn.top, drawn.image))
     drawn = _Places(*(column[order] for column in drawn))
-    images = np.empty((seeds, *(side + 2 * context for side in sides), channels), np.uint8)
+    sides_of_patches = (side + 2 * context for side in sides)
+    images = np.empty((seeds, *sides_of_patches, channels), train.images.dtype)
     _crop(train.images, drawn, sides, context, images)
     sources = len(np.unique(drawn.image))
     origin = f"of {sources:,} of the {len(train.images):,} training images of {data.facts.name}"
@@ -102,33 +104,38 @@ def _check(seeds: int, patch: int | None, context: int) -> None:
 def _make_split(train: dataset.Split, rows: np.ndarray, images: np.ndarray) -> dataset.Split:
     labels = np.asarray(train.labels[rows])
     names = None if train.names is None else tuple(train.names[row] for row in rows)
-    return dataset.Split(images, labels, names)
+    return train._replace(images=images, labels=labels, names=names, attributes=None)
 
 
-def _draw(images, rows: np.ndarray, sides, count: int, random: np.random.Generator) -> _Places:
+def _draw(
+    train: dataset.Split, rows: np.ndarray, sides, count: int, random: np.random.Generator
+) -> _Places:
     """The `count` places with the lowest keys, or all places if there are fewer.
 
     A key is an exponential variable divided by the weight of the place: the order of the keys is
     that of draws without replacement, proportional to the weights of the remaining places.
     """
     lowest = _Places(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.int64, np.float64)))
-    for chunk, squares in _gradients(images, rows):
+    for chunk, squares in _gradients(train, rows):
         places = _grid(chunk, squares, sides, random)
         columns = (np.concatenate(pair) for pair in zip(lowest, places, strict=True))
         lowest = _Places(*columns).lowest(count)
     return lowest
 
 
-def _gradients(images, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _gradients(train: dataset.Split, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields positions of images and their squared gradients f64[n,h,w], in chunks."""
-    size = max(1, _PIXELS // math.prod(images.shape[1:3]))
+    size = max(1, _PIXELS // math.prod(train.images.shape[1:3]))
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
-        yield chunk, squared_gradient(images[chunk])
+        images = train.images[chunk]
+        if train.pixel_range is not None:
+            images = 255 * to_unit(images, train.pixel_range)
+        yield chunk, squared_gradient(images)
 
 
 def squared_gradient(images: np.ndarray) -> np.ndarray:
-    """|gradient|^2 of the grey images of u8[n,h,w,c] at each pixel, f64[n,h,w].
+    """|gradient|^2 of the grey images of [n,h,w,c], from 0 to 255, at each pixel, f64[n,h,w].
 
     From central differences, one-sided at the edges.
     """

@@ -56,6 +56,11 @@ def _check(data: dataset.Dataset, kind: str) -> None:
             "data.shortcut changes images in memory and these are streamed from disk; set "
             "data.road to resident"
         )
+    if data.facts.pixel_range is not None:
+        raise contracts.UserError(
+            f"data.shortcut marks pixels of uint8 images and those of {data.facts.name} are scaled "
+            f"from {data.facts.dtype}; set data.shortcut to None"
+        )
     if data.facts.classes is None or any(np.any(s.labels < 0) for s in data.splits.values()):
         raise contracts.UserError(
             f"data.shortcut marks every image of {data.facts.name} with its class and some have "

@@ -13,7 +13,7 @@ _ROWS_PER_READ = 256
 
 
 class Examples(NamedTuple):
-    """Images u8[n,h,w,c], labels i32[n] (-1 = none), attributes i8[n,a] (-1 = unknown)."""
+    """Images [n,h,w,c], labels i32[n] (-1 = none), attributes i8[n,a] (-1 = unknown)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -23,16 +23,21 @@ class Examples(NamedTuple):
 class Source(Protocol):
     """The images of one split on disk; picklable, and safe to read from several threads.
 
-    shape: (h, w, c) of every image. names: of the files, None = they have none.
+    shape: (h, w, c) of every image. dtype: of their pixels: uint8, uint16, int16, float16 or
+    float32. names: of the files, None = they have none.
     """
 
     shape: tuple[int, int, int]
+    dtype: np.dtype
     names: tuple[str, ...] | None
 
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> Examples:
-        """The examples at some positions, in that order. Raises UserError for a damaged one."""
+        """The examples at some positions, in that order.
+
+        Raises UserError for a damaged one, and for pixels that are not finite.
+        """
 
     def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Labels and attributes at some positions; no image is decoded."""
@@ -66,7 +71,7 @@ def read_all(source: Source, worker_threads: int | None = None) -> Examples:
 
 def read(source: Source, rows: np.ndarray, worker_threads: int | None = None) -> Examples:
     """The examples at some positions, decoded by several threads directly into one array."""
-    images = pixels.allocate(len(rows), source.shape)
+    images = pixels.allocate(len(rows), source.shape, source.dtype)
 
     def read_into(start: int) -> tuple[np.ndarray, np.ndarray]:
         examples = source.read(rows[start : start + size].tolist())

@@ -97,7 +97,7 @@ def _host() -> jax.Device:
 class Stream:
     """An iterator over the batches from one step on, with a state that can be saved.
 
-    A batch is {"images": u8[n,h,w,c], "labels": i32[n], "index": i32[n]} with this process's rows.
+    A batch is {"images": [n,h,w,c], "labels": i32[n], "index": i32[n]} with this process's rows.
     """
 
     def __init__(self, settings: Settings, step: int, saved: dict[str, Any] | None = None):

@@ -17,7 +17,8 @@ class Records:
     """The records of one split: a `sources.Source`.
 
     records: indexed by position, with encoded images. image, label, attributes: the names of the
-    features to read, None = none. image_size: None = all images have one size.
+    features to read, None = none. image_size: None = all images have one size, else
+    made so by `fit` (see `pixels.fit`).
     """
 
     name: str
@@ -28,7 +29,9 @@ class Records:
     attributes: tuple[str, ...]
     shape: tuple[int, int, int]
     image_size: int | None
+    fit: str = "resize"
     names: None = None
+    dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -44,7 +47,9 @@ class Records:
                     f"record {row} of {self.name}, split {self.split}, is not a readable image: "
                     "prepare the data set again"
                 )
-            images[position] = pixels.fit(image, self.image_size) if self.image_size else image
+            if self.image_size:
+                image = pixels.fit(image, self.image_size, self.fit)
+            images[position] = image
         return sources.Examples(images, *self._targets(records))
 
     def targets(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -67,13 +72,14 @@ class Records:
             ) from error
 
 
-def open_(block: settings.Data) -> sources.Opened:
+def open_(block: settings.Data, seed: int = 0) -> sources.Opened:
     """A TFDS image data set, none of whose images is read yet.
 
     Raises:
       UserError: an unknown name; a data set that is not on disk and cannot be prepared; a split
         that does not exist; images of several sizes without image_size.
     """
+    del seed  # splits are those of the data set
     name, image_size = block.name, block.image_size
     builder = tfds_disk.builder(name, block.data_dir)
     image, label = _feature_keys(name, builder.info)
@@ -93,7 +99,7 @@ def open_(block: settings.Data) -> sources.Opened:
     opened = {
         role: Records(
             *(name, split, _records(name, builder, split)),
-            *(image, label, attributes or (), shape, image_size),
+            *(image, label, attributes or (), shape, image_size, block.fit),
         )
         for role, split in splits.items()
     }

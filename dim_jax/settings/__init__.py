@@ -1,4 +1,4 @@
-"""Every setting of a config's root and of its blocks `data`, `augment` and `train`, defined once.
+"""Every setting of a config's root and of its blocks `data`, `augment`, ..., defined once.
 
 From the definitions come the blocks of the configs, the objects that the package passes on, the
 comparison of run folders, the opening lines of a run, `--help` and docs/configuration.md. A setting
@@ -28,6 +28,7 @@ from dim_jax.settings.definition import (
     suggestion,
     unknown,
 )
+from dim_jax.settings.encoder import Encoder
 
 __all__ = [
     "MAGNITUDES",
@@ -37,6 +38,7 @@ __all__ = [
     "Block",
     "Config",
     "Data",
+    "Encoder",
     "Setting",
     "Train",
     "UserError",

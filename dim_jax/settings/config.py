@@ -17,7 +17,16 @@ from dim_jax.settings.checks import (
     is_number,
     one_of,
 )
-from dim_jax.settings.definition import REQUIRED, Block, Check, Scope, Setting, setting
+from dim_jax.settings.definition import (
+    REQUIRED,
+    Block,
+    Check,
+    Scope,
+    Setting,
+    UserError,
+    setting,
+)
+from dim_jax.settings.encoder import Encoder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +39,8 @@ class Data(Block):
         REQUIRED,
         TEXT,
         "`digits` (8x8, part of scikit-learn), an image set of TensorFlow Datasets such as "
-        "`cifar10`, `stl10:1.0.0` or `imagenette/160px-v2`, or `folder:PATH`.",
+        "`cifar10`, `stl10:1.0.0` or `imagenette/160px-v2`, `folder:PATH`, `array:PATH` (npy, npz, "
+        "zarr, HDF5), `shards:PATTERN` (tar files), `parquet:PATTERN` or `list:FILE.csv`.",
     )
     data_dir: str | None = setting(
         None,
@@ -42,15 +52,39 @@ class Data(Block):
     image_size: int | None = setting(
         None,
         at_least(1, LARGEST_SIDE),
-        "Resize the shorter side to this length and cut out the centre. None keeps the size; all "
-        "images must then share one.",
+        "Side of the square images, made as `fit` says. None keeps the size; all images must then "
+        "share one.",
         type="int, pixels",
+    )
+    fit: str = setting(
+        "resize",
+        one_of("resize", "crop", "pad"),
+        "`resize` resizes the shorter side to `image_size` and cuts out the centre, `crop` only "
+        "cuts out the centre, `pad` puts zeros around the image, made smaller if it does not fit.",
+    )
+    channels: int | None = setting(
+        None,
+        at_least(1),
+        "Channels of encoded images (folders, lists, shards, parquet), read with their own bits "
+        "per channel. None: red, green, blue of 8 bits, to which other images are converted.",
+    )
+    image_column: str | None = setting(
+        None,
+        TEXT,
+        "Column of the images, of parquet, or of the paths, of a list, or the array of the images. "
+        "None: by name.",
+    )
+    label_column: str | None = setting(
+        None,
+        TEXT,
+        "Column of the labels, of parquet or a list, or extension or JSON key of those in shards, "
+        "or the array of the labels. None: by name.",
     )
     train_split: str | None = setting(
         None,
         TEXT,
-        "A TFDS split expression such as `train+unlabelled` or `train[:80%]`, or a sub-folder. "
-        "None: `train`.",
+        "A TFDS split expression such as `train+unlabelled` or `train[:80%]`, a sub-folder, or the "
+        "name of a split in a list, an array or the names of files. None: `train`.",
     )
     test_split: str | None = setting(
         None, TEXT, "The same for testing. None: `test`, or else `validation`."
@@ -58,14 +92,16 @@ class Data(Block):
     test_fraction: float = setting(
         0.2,
         FRACTION,
-        "Share that is held out, stratified by class, for data without a test split (digits and "
-        "folders).",
+        "Share that is held out, stratified by class, for data without a test split.",
     )
     scaling: str = setting(
         "symmetric",
-        one_of("symmetric", "unit", "standardized"),
+        one_of("symmetric", "unit", "standardized", "quantiles"),
         "Pixel values seen by the encoder: `symmetric` is [-1, 1], `unit` is [0, 1], "
-        "`standardized` has mean 0 and standard deviation 1 per channel of the training images.",
+        "`standardized` has mean 0 and standard deviation 1 per channel of the training images, "
+        "`quantiles` maps their quantiles 0.01 and 0.99 to -1 and 1 and clips the rest (for values "
+        "with heavy tails). The range of pixels that are not uint8 is that of the training images, "
+        "per channel.",
     )
     road: str = setting(
         "auto",
@@ -90,7 +126,7 @@ class Data(Block):
             lambda value: is_integer(value) and 8 <= value <= 16,
             "set it to an integer from 8 to 16",
         ),
-        "Bits in use of the images of a folder that have 16 per channel, such as 12 of a camera: "
+        "Bits in use of encoded images that have 16 per channel, such as 12 of a camera: "
         "the upper 8 of them are kept. None: as many as the highest value of the set needs.",
     )
     shortcut: str | None = setting(
@@ -223,6 +259,7 @@ class Config(Block):
     )
     data: Data = setting(REQUIRED, _IS_BLOCK, "The images.")
     augment: Augment = setting(Augment(), _IS_BLOCK, "Random augmentation.")
+    encoder: Encoder = setting(Encoder(), _IS_BLOCK, "The start of the encoder.")
     method: Mapping[str, Any] = setting(REQUIRED, BLOCK, "The method and its networks.")
     players: Mapping[str, Any] = setting(REQUIRED, BLOCK, "One optimizer per player.")
     train: Train = setting(REQUIRED, _IS_BLOCK, "The training loop.")
@@ -249,6 +286,21 @@ class Config(Block):
     published_source: str = setting(
         "", TEXT, "Source of the published numbers.", scope="evaluation"
     )
+    track: str | None = setting(
+        None,
+        one_of("wandb", "mlflow", "trackio"),
+        "A tracker of experiments that gets the settings, the metrics and the results as well, if "
+        "its package is installed.",
+        scope="machine",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.encoder.init and self.train.init_from:
+            raise UserError(
+                f"encoder.init is {self.encoder.init!r} and train.init_from is "
+                f"{self.train.init_from!r}, and both set the encoder; set one of them to None"
+            )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -268,7 +320,7 @@ class Config(Block):
         return self.published_data in (None, self.data.name)
 
 
-BLOCKS = (Data, Augment, Train)
+BLOCKS = (Data, Augment, Encoder, Train)
 
 
 def all_settings() -> dict[str, Setting]:

@@ -14,7 +14,10 @@ from dim_jax.data import memory
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("digit", "digits"), ("Digits", "digits"), ("cifra10", "cifar10"), ("folder", "folder:PATH")],
+    [
+        *(("digit", "digits"), ("Digits", "digits"), ("cifra10", "cifar10")),
+        *(("folder", "folder:PATH"), ("arrays:x.npy", "array:PATH"), ("shard", "shards:PATTERN")),
+    ],
 )
 def test_unknown_name_offers_the_nearest(tmp_path, monkeypatch, name, nearest):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -121,3 +124,13 @@ def test_decoded_images_may_take_a_quarter_of_the_memory():
     line = pathlib.Path("/proc/meminfo").read_text().splitlines()[0]
     assert line.startswith("MemTotal:")
     assert memory.limit() == pytest.approx(int(line.split()[1]) * 1024 / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "name"),
+    [("channels", 5, "digits"), ("bits", 12, "array:x.npy"), ("label_column", "cls", "folder:x")],
+)
+def test_settings_that_a_source_does_not_read_are_refused(setting, value, name):
+    message = f"data.{setting} is {value} and data.name is {name}, whose images do not depend on it"
+    with pytest.raises(contracts.UserError, match=message):
+        data.load(name, **{setting: value})

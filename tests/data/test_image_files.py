@@ -174,3 +174,20 @@ def test_an_image_of_too_many_pixels_is_told_from_a_damaged_one(tmp_path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
     with pytest.raises(contracts.UserError, match=r"[01]\.png has more than 60 pixels"):
         load(tmp_path)
+
+
+def test_an_image_smaller_than_the_crop_is_named(tmp_path):
+    for name in "01":
+        Image.fromarray(picture(0)).save(tmp_path / f"{name}.png")
+    with pytest.raises(contracts.UserError, match=r"[01]\.png is 8x8 .* data\.image_size, 9, and"):
+        load(tmp_path, image_size=9, fit="crop")
+    assert load(tmp_path, image_size=9, fit="pad")["0.png"].shape == (9, 9, 3)
+
+
+def test_a_crop_is_one_of_the_complete_jpeg(tmp_path):
+    smooth = Image.fromarray(picture(0, 8, 8)).resize((400, 300))
+    for name in "01":
+        smooth.save(tmp_path / f"{name}.jpg")
+    complete = image_files.decode(tmp_path / "0.jpg", None, None)
+    found = load(tmp_path, image_size=64, fit="crop")["0.jpg"]
+    np.testing.assert_array_equal(found, complete[118:182, 168:232])

@@ -58,6 +58,20 @@ def test_shrinking_by_a_whole_factor_averages_areas(channels):
     np.testing.assert_allclose(pixels.fit(picture, 4), means, atol=0.51)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float16", "float32"])
+@pytest.mark.parametrize("channels", [2, 5, 13])
+def test_channels_of_any_number_and_type_are_resized_one_by_one(dtype, channels):
+    picture = np.random.RandomState(0).uniform(0, 100, (12, 15, channels)).astype(dtype)
+    for size, method in ((5, "resize"), (18, "resize"), (7, "crop"), (13, "pad"), (20, "pad")):
+        image = pixels.fit(picture, size, method)
+        planes = [pixels.fit(picture[..., [c]], size, method) for c in range(channels)]
+        assert image.shape == (size, size, channels) and image.dtype == dtype
+        rounding = 0.1 if picture.dtype.kind == "f" else 1
+        np.testing.assert_allclose(
+            image.astype(float), np.concatenate(planes, axis=-1), atol=rounding
+        )
+
+
 def test_growing_is_bilinear():
     picture = np.random.RandomState(0).randint(0, 256, (8, 8)).astype(np.uint8)
     reference = Image.fromarray(picture).resize((32, 32), Image.Resampling.BILINEAR)
@@ -85,3 +99,21 @@ def test_the_centre_is_kept(upright, scale):
 def test_more_than_the_memory(side):
     with pytest.raises(contracts.UserError, match=r"GiB.*smaller data\.image_size"):
         pixels.allocate(10**9, (side, side, 3))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float16", "float32"])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_crop_and_a_margin_change_no_pixel(dtype, channels):
+    image = np.arange(6 * 9 * channels).reshape(6, 9, channels).astype(dtype)
+    np.testing.assert_array_equal(pixels.fit(image, 5, "crop"), image[:5, 2:7])
+    padded = pixels.fit(image, 12, "pad")
+    assert padded.shape == (12, 12, channels) and padded.dtype == image.dtype
+    np.testing.assert_array_equal(padded[3:9, 1:10], image)
+    assert not padded[:3].any() and not padded[9:].any() and not padded[:, [0, 10, 11]].any()
+    smaller = pixels.fit(image, 3, "pad")
+    assert smaller.shape == (3, 3, channels) and not smaller[2].any() and smaller[:2].any()
+
+
+def test_a_crop_larger_than_the_image_is_refused():
+    with pytest.raises(contracts.UserError, match=r"9x6 \(width x height\), smaller than .*, 7"):
+        pixels.fit(_picture(6, 9), 7, "crop")

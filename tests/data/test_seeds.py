@@ -38,6 +38,10 @@ def noise() -> np.ndarray:
     return (128 + strengths * random.uniform(-1, 1, (4, 6, 7, 1))).astype(np.uint8)
 
 
+def draw(images, *arguments):
+    return seeds._draw(dataset.Split(images, None), *arguments)
+
+
 def test_the_first_place_is_drawn_in_proportion_to_its_energy(noise):
     """Patches of two pixels, one in 120 places: the counts of 4,000 draws by chi square."""
     places = list(itertools.product(range(4), range(5), range(6)))
@@ -45,7 +49,7 @@ def test_the_first_place_is_drawn_in_proportion_to_its_energy(noise):
     counts = dict.fromkeys(places, 0)
     for seed in range(4000):
         random = np.random.default_rng(seed)
-        drawn = seeds._draw(noise, np.arange(4), (2, 2), 1, random)
+        drawn = draw(noise, np.arange(4), (2, 2), 1, random)
         counts[int(drawn.image[0]), int(drawn.top[0]), int(drawn.left[0])] += 1
     expected = 4000 * expected / expected.sum()
     found = np.array([counts[place] for place in places])
@@ -55,15 +59,15 @@ def test_the_first_place_is_drawn_in_proportion_to_its_energy(noise):
 
 
 def test_no_place_twice_and_every_place_when_as_many_are_wanted(noise):
-    drawn = seeds._draw(noise, np.arange(4), (2, 2), 120, np.random.default_rng(0))
+    drawn = draw(noise, np.arange(4), (2, 2), 120, np.random.default_rng(0))
     assert len({*zip(drawn.image, drawn.top, drawn.left, strict=True)}) == 120
-    few = seeds._draw(noise, np.arange(4), (2, 2), 60, np.random.default_rng(0))
+    few = draw(noise, np.arange(4), (2, 2), 60, np.random.default_rng(0))
     assert len({*zip(few.image, few.top, few.left, strict=True)}) == 60
 
 
 def test_places_of_an_image_are_a_quarter_of_the_patch_apart():
     images = np.random.default_rng(0).integers(0, 255, (3, 40, 30, 3), np.uint8)
-    drawn = seeds._draw(images, np.arange(3), (8, 8), 10_000, np.random.default_rng(1))
+    drawn = draw(images, np.arange(3), (8, 8), 10_000, np.random.default_rng(1))
     for n in range(3):
         tops = np.unique(drawn.top[drawn.image == n])
         lefts = np.unique(drawn.left[drawn.image == n])
