@@ -1,4 +1,4 @@
-"""The types that all packages share. Imports the errors of `settings`, and no framework but JAX.
+"""The types that all packages share. Imports the errors of `settings`, and no framework.
 
 Dimension letters in docstrings and error messages:
 
@@ -9,12 +9,15 @@ Terms: an `anchor` is a row of a score matrix, a `candidate` a column; a `tap` i
 an encoder; a `player` is a top-level key of `params` with a separate loss and optimizer.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypedDict
+from __future__ import annotations
 
-import jax
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from dim_jax.settings import UserError, abridged, suggestion, unknown
+
+if TYPE_CHECKING:  # commands that only read files start without JAX, which takes half a second
+    import jax
 
 __all__ = [
     "PROBED_TAPS",
@@ -35,8 +38,8 @@ __all__ = [
 ]
 
 Tree = Any  # any nesting of dicts, lists and tuples with arrays at the leaves
-Scalars = dict[str, jax.Array]
-Taps = dict[str, jax.Array]
+Scalars = dict[str, "jax.Array"]
+Taps = dict[str, "jax.Array"]
 
 PROBED_TAPS = ("conv", "fc", "y")  # returned by `represent` of every method, for evaluations
 
@@ -142,9 +145,11 @@ def probed(taps: Taps) -> Taps:
 class Frozen(NamedTuple):
     """A frozen representation, as evaluations receive it.
 
-    represent(images u8[n,h,w,c]) -> {tap: f32[n,...]}: jit-compiled, normalisation included.
-    normalise(images u8[n,h,w,c]) -> f32[n,h,w,c]: the input of `method.represent`.
-    prepare(images u8[n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views for `method.loss`, augmented
+    Images are those of the data set: u8, or raw pixels of another type with a range.
+
+    represent(images [n,h,w,c]) -> {tap: f32[n,...]}: jit-compiled, normalisation included.
+    normalise(images [n,h,w,c]) -> f32[n,h,w,c]: the input of `method.represent`.
+    prepare(images [n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views for `method.loss`, augmented
         as in training with a key; without a key, v times the unchanged images.
     All fields but `represent` are None for representations without a network (raw pixels, PCA).
     """

@@ -9,20 +9,23 @@ import numpy as np
 import threadpoolctl
 
 from dim_jax import contracts
+from dim_jax.data.pixel_range import PixelRange, to_unit
 from dim_jax.evaluate import gram
 
 
-def pixels() -> contracts.Frozen:
-    """The pixels themselves: {"pixels": f32[n, h*w*c]} in [0, 1]."""
+def pixels(pixel_range: PixelRange | None = None) -> contracts.Frozen:
+    """The pixels themselves, u8 or of a range: {"pixels": f32[n, h*w*c]} in [0, 1]."""
 
     @jax.jit
     def represent(images):
-        return {"pixels": _flat(images)}
+        return {"pixels": _flat(images, pixel_range)}
 
     return contracts.Frozen(represent)
 
 
-def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
+def pca(
+    train_images: np.ndarray, dim: int, pixel_range: PixelRange | None = None
+) -> contracts.Frozen:
     """The first principal components of the pixels: {"pca": f32[n, dim]}, fitted on train_images.
 
     The best linear autoencoder with a code of that dimension. Components are not whitened. Where
@@ -30,17 +33,17 @@ def pca(train_images: np.ndarray, dim: int) -> contracts.Frozen:
     first image is represented.
 
     Args:
-      train_images: u8[n,h,w,c].
+      train_images: u8[n,h,w,c], or with a range raw pixels.
       dim: that of the representation to be compared with, usually y.
     """
-    return contracts.Frozen(_Components(train_images, dim))
+    return contracts.Frozen(_Components(train_images, dim, pixel_range))
 
 
 class _Components:
     """The function `represent` of `pca`, and the shapes of its taps, known without the fit."""
 
-    def __init__(self, train_images: np.ndarray, dim: int):
-        self._images = train_images
+    def __init__(self, train_images: np.ndarray, dim: int, pixel_range: PixelRange | None):
+        self._images, self._range = train_images, pixel_range
         count, *image = train_images.shape
         self._dim = min(dim, count, math.prod(image))
         self.shapes = {"pca": (self._dim,)}
@@ -50,11 +53,12 @@ class _Components:
 
     @functools.cached_property
     def _represent(self):
-        rows = _flat(jnp.asarray(self._images))
+        flat = functools.partial(_flat, pixel_range=self._range)
+        rows = flat(jnp.asarray(self._images))
         mean = jnp.mean(rows, axis=0)
         with threadpoolctl.threadpool_limits(1, user_api="blas"):  # as in svm_solver.solve
             components = _components(rows - mean, self._dim)
-        return jax.jit(lambda images: {"pca": (_flat(images) - mean) @ components})
+        return jax.jit(lambda images: {"pca": (flat(images) - mean) @ components})
 
 
 def _components(rows: jax.Array, count: int) -> np.ndarray:
@@ -79,5 +83,5 @@ def _leading(matrix: np.ndarray, count: int) -> np.ndarray:
     return linalg.eigsh(matrix, count, v0=start)[1][:, ::-1].astype(np.float32)
 
 
-def _flat(images: jax.Array) -> jax.Array:
-    return images.reshape(len(images), -1).astype(jnp.float32) / 255
+def _flat(images: jax.Array, pixel_range: PixelRange | None) -> jax.Array:
+    return to_unit(images, pixel_range).reshape(len(images), -1)

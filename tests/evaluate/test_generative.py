@@ -99,7 +99,8 @@ def test_coordinates_are_active_by_variance_and_traversed_from_the_largest(monke
 
 
 def test_pictures_are_in_the_images_own_range(rng):
-    images = generative._pixels(frozen(), jnp.array([-1.0, 0.0, 1.0, 7.0]).reshape(4, 1, 1, 1))
+    values = jnp.array([-1.0, 0.0, 1.0, 7.0]).reshape(4, 1, 1, 1)
+    images = drawing.as_pixels(frozen().normalise, values)
     np.testing.assert_array_equal(images.ravel(), [0, 128, 255, 255])
 
 

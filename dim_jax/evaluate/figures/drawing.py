@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dim_jax.data.pixel_range import PixelRange
+
 INK, FAINT, LINE = "#1f2430", "#6b7280", "#d7dbe2"
 MATCH = "#2a9d6f"
 DPI = 160
@@ -63,13 +65,21 @@ def enlarged(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def coloured(image: np.ndarray) -> np.ndarray:
-    """An image [h,w,c] with one or three channels as [h,w,3]."""
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+    """An image u8[h,w,c] as [h,w,3]: three channels are colours, others are shown as their mean."""
+    if image.shape[-1] == 3:
+        return image
+    grey = image if image.shape[-1] == 1 else np.rint(image.mean(axis=-1, keepdims=True))
+    return np.repeat(grey.astype(image.dtype), 3, axis=-1)
 
 
-def as_pixels(normalise: Callable, images: np.ndarray) -> np.ndarray:
+def as_pixels(
+    normalise: Callable, images: np.ndarray, pixel_range: PixelRange | None = None
+) -> np.ndarray:
     """Normalised images f[...,c] as u8, by the inverse of `Frozen.normalise`, which is affine."""
-    ends = [np.full((1, 1, 1, images.shape[-1]), value, np.uint8) for value in (0, 255)]
+    if pixel_range is None:
+        ends = [np.full((1, 1, 1, images.shape[-1]), value, np.uint8) for value in (0, 255)]
+    else:
+        ends = [np.reshape(np.float32(end), (1, 1, 1, -1)) for end in pixel_range[:2]]
     black, white = (np.asarray(normalise(end))[0, 0, 0] for end in ends)
     scaled = (np.asarray(images) - black) / (white - black)
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)

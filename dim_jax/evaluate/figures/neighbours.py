@@ -115,7 +115,8 @@ def _picture(
             frame = drawing.INK if slot == 0 else drawing.MATCH if same else drawing.LINE
             left = at + slot + (_GAP if slot else 0) + 0.05
             axes = figure.add_axes([left / width, middle - 0.45 / rows, 0.9 / width, 0.9 / rows])
-            axes.imshow(drawing.coloured(test.images[image]), interpolation="nearest")
+            [pixels] = dataset.shown(test, np.array([image]))
+            axes.imshow(drawing.coloured(pixels), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             for spine in axes.spines.values():
                 spine.set(color=frame, linewidth=0.8 if frame == drawing.LINE else 1.8)

@@ -41,13 +41,15 @@ def evaluate(
         raise contracts.UserError(
             f"draws is {draws} in the evaluation 'training_views'; set it to 1 or more"
         )
-    images = splits["train"].images
-    picked = jnp.asarray(images[drawing.spread(len(images))])
+    train = splits["train"]
+    rows = drawing.spread(len(train.images))
+    picked = jnp.asarray(train.images[rows])
     prepare = jax.jit(frozen.prepare)
     drawn = [prepare(picked, jax.random.fold_in(rng, draw)) for draw in range(draws)]
-    rows = {"image": np.asarray(picked)}
+    rows = {"image": dataset.shown(train, rows)}
     for draw, views in enumerate(drawn, start=1):
-        for number, view in enumerate(drawing.as_pixels(frozen.normalise, views), start=1):
+        views = drawing.as_pixels(frozen.normalise, views, train.display)
+        for number, view in enumerate(views, start=1):
             name = f"draw {draw}" + (f", view {number}" if len(views) > 1 else "")
             rows[name] = view
     return {"views": drawing.rows_of_images(rows)}

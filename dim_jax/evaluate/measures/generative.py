@@ -77,17 +77,20 @@ def evaluate(
     decode = _decoder(frozen)
     results = {"y/reconstruction_error": _error(frozen, decode, test.images, codes)}
     shown = drawing.spread(len(y))
-    originals, decoded = test.images[shown], _pixels(frozen, decode(codes[shown]))
+    to_pixels = functools.partial(drawing.as_pixels, frozen.normalise, pixel_range=test.display)
+    originals, decoded = dataset.shown(test, shown), to_pixels(decode(codes[shown]))
     results["decoded"] = drawing.rows_of_images({"image": originals, "decoded": decoded})
     if generative.draw is not None:
         drawn = generative.draw(rng, (_SAMPLES[0] * _SAMPLES[1], codes.shape[1]))
-        results["samples"] = _grid(_pixels(frozen, decode(drawn)))
+        results["samples"] = _grid(to_pixels(decode(drawn)))
     if generative.log_weights is not None:
         picked = drawing.spread(len(y), judged)
         results |= _likelihood(frozen, test.images, picked, rng, draws)
         variances = codes.var(axis=0)
         results["y/active_coordinates"] = float(np.sum(variances > _ACTIVE))
-        results["traversals"] = _traversals(frozen, decode, codes[shown[0]], variances)
+        results["traversals"] = _traversals(
+            lambda codes: to_pixels(decode(codes)), codes[shown[0]], variances
+        )
     return results
 
 
@@ -154,21 +157,16 @@ def _likelihood(frozen, images: np.ndarray, picked: np.ndarray, rng, draws: int)
     }
 
 
-def _pixels(frozen: contracts.Frozen, images: jax.Array) -> np.ndarray:
-    """Normalised images as u8."""
-    return drawing.as_pixels(frozen.normalise, images)
-
-
 def _grid(images: np.ndarray) -> np.ndarray:
     rows = images.reshape(*_SAMPLES, *images.shape[1:])
     return drawing.rows_of_images({" " * row: part for row, part in enumerate(rows)})
 
 
-def _traversals(frozen, decode, code: np.ndarray, variances: np.ndarray) -> np.ndarray:
+def _traversals(decode, code: np.ndarray, variances: np.ndarray) -> np.ndarray:
     values = np.linspace(-_EXTENT, _EXTENT, _STEPS)
     rows = {}
     for coordinate in np.argsort(-variances, kind="stable")[:_TRAVERSED]:
         codes = np.repeat(code[None], _STEPS, axis=0)
         codes[:, coordinate] = values
-        rows[f"{coordinate}"] = _pixels(frozen, decode(codes))
+        rows[f"{coordinate}"] = decode(codes)
     return drawing.rows_of_images(rows)

@@ -109,7 +109,10 @@ def evaluate(
     results = {}
     for tap in taps:
         train, test = (
-            (np.asarray(splits[name].images), features.extract(frozen, splits[name], (tap,))[tap])
+            (
+                np.asarray(dataset.in_unit(splits[name]).images),
+                features.extract(frozen, splits[name], (tap,))[tap],
+            )
             for name in ("train", "test")
         )
         train = critic_fit.subset(train, settings.examples, seed)
@@ -150,9 +153,10 @@ def _problem(net: pure.Net, decay: float) -> critic_fit.Problem:
 
 @functools.cache  # one network for equal settings, so that it is compiled once
 def image_critic(width: int, features: int, widths: tuple[int, ...]) -> pure.Net:
-    """(images u8[n,h,w,c], y f[n,m,d]) -> scores f[n,m] of image i with each row of y_i.
+    """(images [n,h,w,c], y f[n,m,d]) -> scores f[n,m] of image i with each row of y_i.
 
-    Args: those of `heads.joint_discriminator`, which it is of images in [-1, 1].
+    Args: those of `heads.joint_discriminator`, which it is of images in [-1, 1]; they come as u8 or
+    in [0, 1].
     """
     net = heads.joint_discriminator(width=width, features=features, widths=widths)
 
@@ -166,4 +170,6 @@ def image_critic(width: int, features: int, widths: tuple[int, ...]) -> pure.Net
 
 
 def _scaled(images: jax.Array) -> jax.Array:
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return 2.0 * images - 1.0
     return images.astype(jnp.float32) / 127.5 - 1.0

@@ -118,14 +118,15 @@ def evaluate(
     """
     settings = PROTOCOLS.find(protocol)
     check_splits(splits)
+    unit = {name: dataset.in_unit(splits[name]).images for name in ("train", "test")}
     results, decoded = {}, {}
     shown = drawing.spread(len(splits["test"].images))
     for tap in taps:
         rows = _features(frozen, splits, tap, settings.standardise)
-        fits = train(settings, rows["train"], splits["train"].images, rng)
+        fits = train(settings, rows["train"], unit["train"], rng)
         params, stats = jax.tree.map(lambda leaf: leaf[0], (fits.params, fits.state))
         score = functools.partial(_scores, settings, params, stats)
-        scores = _in_batches(score, rows["test"], splits["test"].images)
+        scores = _in_batches(score, rows["test"], unit["test"])
         results |= {f"{tap}/{name}": float(np.mean(values)) for name, values in scores.items()}
         results[f"{tap}/ms_ssim_scales"] = ssim.scales(splits["test"].images.shape)
         net = _decoder(settings, splits["test"].images.shape[1:])
@@ -133,7 +134,7 @@ def evaluate(
             params, stats, rows["test"][shown]
         )[0]
         decoded[tap] = np.asarray(jnp.round((images + 1) * 127.5)).astype(np.uint8)
-    originals = {"image": splits["test"].images[shown]}
+    originals = {"image": dataset.shown(splits["test"], shown)}
     results["reconstructions"] = drawing.rows_of_images(originals | decoded)
     return results
 
@@ -154,7 +155,7 @@ EVALUATION = Evaluation(
 
 
 def train(settings: Protocol, rows: jax.Array, images: np.ndarray, rng: jax.Array) -> fit.Fits:
-    """One fitted decoder (stacked along a first axis of one), features f32[n,d] to u8[n,h,w,c]."""
+    """One fitted decoder (stacked along a first axis of one), features f32[n,d] to images."""
     net = _decoder(settings, images.shape[1:])
     draws, seed = jax.random.split(rng)
     params, stats = jax.jit(net.init)(draws, rows[:2])
