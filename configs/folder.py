@@ -2,11 +2,14 @@
 
     python -m dim_jax.main --config configs/folder.py --config.data.name=folder:PATH
 
-Word: `smoke` (seconds). PATH holds images directly (no labels), in one sub-folder per class, or
-in either way below train/ and test/. Images are cut to 64x64; the encoder is the 64x64 one of the
-official code at half its width. Without labels the probes switch off. Nothing here was published:
+Words: encoder=dcgan64 | auto; `smoke` (seconds). PATH holds images directly (no labels), in one
+sub-folder per class, or in either way below train/ and test/. Images are cut to 64x64; the encoder
+is the 64x64 one of the official code at half its width, or, with `auto`, that of data.image_size,
+any of 15 sides from 24 to 256. Without labels the probes switch off. Nothing here was published:
 the learning rate and the length are ours.
 """
+
+from ml_collections.config_dict import placeholder
 
 from configs import common
 from configs.common import infomax
@@ -19,10 +22,11 @@ SMOKE = {
 
 
 def get_config(argument: str = ""):
-    budget = common.parse(argument, budget=("full", "smoke"))["budget"]
-    method = infomax.dim(
-        encoder=common.encoder("dcgan64", width=32), critic_width=256, concat_width=512
-    )
+    words = common.parse(argument, budget=("full", "smoke"), encoder=("dcgan64", "auto"))
+    encoder = common.encoder(words["encoder"], width=32)
+    if words["encoder"] == "auto":
+        encoder["local"] = placeholder(int)  # the block of the local features, if not its choice
+    method = infomax.dim(encoder=encoder, critic_width=256, concat_width=512)
     adam = common.adam(1e-3, decay=True)
     config = common.config(
         data=common.data("folder:PATH", image_size=64),
@@ -33,4 +37,4 @@ def get_config(argument: str = ""):
         published={},
         published_source="",
     )
-    return common.budgeted(config, budget, smoke=SMOKE)
+    return common.budgeted(config, words["budget"], smoke=SMOKE)

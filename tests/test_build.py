@@ -14,7 +14,7 @@ def test_every_role_lists_what_it_can_build():
     assert {"dim", "probe", "supervised"} <= build.names("method").keys()
     bodies = ("alexnet32", "alexnet64", "resnet32", "resnet64")
     folded = {f"folded_{kind}{body}" for kind in ("", "multi_", "context_") for body in bodies}
-    whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224"}
+    whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224", "auto"}
     amdim = {"amdim32", "amdim64", "amdim128"}
     others = {"colour_views", "manifold", "cnn28", "linear", "exemplar"}
     assert {*whole, *amdim, *folded, *others} == build.names("encoder").keys()

@@ -97,7 +97,7 @@ class _Encoder(nn.Module):
         fc = self._block(local, width, 3, 1, train, "block5")
         x = self._block(fc, width, 3, 1, train, "block3")
         x = _Layer(self.n_rkhs, 3, 1, self.norm, name="layer1")(x, train=train)
-        y = layers.batch_norm(train, name="y_norm")(x.reshape(len(x), -1))
+        y = layers.batch_norm(train, name="y_norm")(x.reshape(x.shape[0], -1))
         return {"local": local, "conv": local, "fc": fc, "y": y}
 
     def _stem(self, images: jax.Array, train: bool) -> tuple[jax.Array, int]:

@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pooling, pure
+from dim_jax.nets import halving, layers, microbatches, pooling, pure
 
 _INPUTS = ("colour", "gradients")
 
@@ -62,7 +62,7 @@ class ConvEncoder(nn.Module):
             if index == self.local:
                 taps["local"] = x
         taps["conv"] = x
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for index, width in enumerate(self.hidden):
             x = layers.Linear(width, use_bias=False, name=f"fc{index}")(x)
             x = nn.relu(layers.norm(self.norm, train, f"fc{index}_norm")(x))
@@ -72,9 +72,13 @@ class ConvEncoder(nn.Module):
         return taps
 
 
+def _check_inputs(inputs: str) -> None:
+    if inputs not in _INPUTS:
+        raise contracts.unknown("inputs", inputs, _INPUTS)
+
+
 def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
-    if module.inputs not in _INPUTS:
-        raise contracts.unknown("inputs", module.inputs, _INPUTS)
+    _check_inputs(module.inputs)
     if not 0 <= module.local < len(module.blocks):
         raise contracts.UserError(
             f"local={module.local} and the encoder '{name}' has {len(module.blocks)} convolution "
@@ -138,6 +142,41 @@ def dcgan64(
     """The encoder for 64x64 images; 8x8 locations of 4*width. Published: 64, 1024, 64."""
     blocks = tuple(Block(width * 2**i, 4, 2, 1) for i in range(4))
     return _encoder("dcgan64", 64, ConvEncoder(blocks, (hidden,), features, local, norm, inputs))
+
+
+def auto(
+    *,
+    width: int,
+    hidden: int,
+    features: int,
+    local: int | None = None,
+    norm: str = "batch",
+    inputs: str = "colour",
+) -> pure.Net:
+    """The encoder for square images of any of `halving.SIDES`, 24 to 256 pixels.
+
+    For 28, 32 and 64 pixels it is `dcgan28`, `dcgan32` or `dcgan64`; nothing is published for
+    others. Each 4x4 convolution halves the side, until 4 to 7 locations are left, and doubles the
+    channels, to 8*width at most, as many as in the last block of `dcgan64`. `local` None is the
+    block whose map is nearest to 8x8 locations.
+    """
+    _check_inputs(inputs)
+
+    def of(images: jax.Array) -> pure.Net:
+        side = halving.side_of(images)
+        convolution = (5, 2, 2) if side == 28 else (4, 2, 1)
+        count = len(halving.maps(side))
+        blocks = tuple(Block(width * min(2**i, 8), *convolution) for i in range(count))
+        block = halving.local(side) if local is None else local
+        return _encoder("auto", side, ConvEncoder(blocks, (hidden,), features, block, norm, inputs))
+
+    def init(rng, images):
+        return of(images).init(rng, images)
+
+    def apply(params, stats, images, *, train: bool, rng=None):
+        return of(images).apply(params, stats, images, train=train, rng=rng)
+
+    return pure.Net(init, apply)
 
 
 def alexnet64(

@@ -112,7 +112,7 @@ class _Single(nn.Module):
             x = layers.Conv(self.summary, 3, 2, 0, name="summary")(x)
             x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
             x = nn.relu(norm("summary_norm")(x))
-        x = layers.Linear(self.hidden, use_bias=False, name="fc")(x.reshape(len(x), -1))
+        x = layers.Linear(self.hidden, use_bias=False, name="fc")(x.reshape(x.shape[0], -1))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = nn.relu(norm("fc_norm")(x))
         return {"fc": x, "y": layers.Linear(self.features, name="y")(x)}
@@ -130,8 +130,8 @@ class _Multiple(nn.Module):
         below = nn.relu(_conv(x, self.features, 3, 1, 0, norm=norm, name="block"))
         x = nn.relu(_conv(below, self.features, 1, 1, 0, norm=norm, name="globals"))
         return {
-            "fc": below.reshape(len(below), -1),
-            "y": x.reshape(len(x), -1),
+            "fc": below.reshape(below.shape[0], -1),
+            "y": x.reshape(x.shape[0], -1),
             "globals": x,
         }
 

@@ -90,7 +90,7 @@ class ManifoldEncoder(nn.Module):
             if (pool := self.pools[index]) > 1:
                 x = pooling.max_pool(x, pool, pool)
         taps = {"local": x, "conv": x, "embedded": tuple(embedded)}
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for index, width in enumerate(self.hidden):
             x = nn.relu(layers.Linear(width, name=f"fc{index}")(x))
         return {**taps, "fc": x, "y": layers.Linear(self.features, name="y")(x)}
