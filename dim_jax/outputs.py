@@ -1,12 +1,13 @@
-"""The rows and lines of a run while it trains: metrics.jsonl, TensorBoard and the console."""
+"""The rows and lines of a run: metrics.jsonl, TensorBoard, a tracker and the console."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dim_jax import contracts, report
+from dim_jax import contracts, report, settings
 from dim_jax.processes import distributed
-from dim_jax.rundir import writing
+from dim_jax.rundir import provenance, writing
 from dim_jax.rundir.workdir import Workdir
 from dim_jax.training import trainer
 
@@ -16,8 +17,12 @@ SAVED = "the checkpoints stay as they are"  # whatever could not be written
 class Outputs:
     """The writers of one training run, see `trainer.Loop`; only the first process writes."""
 
-    def __init__(self, folder: Workdir, console: report.Console):
+    def __init__(
+        self, folder: Workdir, console: report.Console, tracker: report.TrackerWriter | None = None
+    ):
+        """`tracker` is begun here, and closed by the caller after the evaluation."""
         self._folder = folder
+        self._tracker = tracker
         self._console = console
         self._enabled = distributed.is_first()
         self._exit = contextlib.ExitStack()
@@ -36,7 +41,10 @@ class Outputs:
             )
         self._exit.callback(self._tensorboard.close)
         self._progress = self._exit.enter_context(self._console.progress(plan.total_steps, step))
-        last = [{}, *report.read_rows(self._folder.metrics)][-1]
+        rows = report.read_rows(self._folder.metrics)
+        if self._tracker is not None:
+            self._tracker.begin(rows)
+        last = [{}, *rows][-1]
         return {name: value for name, value in last.items() if isinstance(value, int | float)}
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -49,11 +57,36 @@ class Outputs:
             "the TensorBoard events", self._folder.tensorboard, advice=SAVED
         ):
             self._tensorboard.append(row)
+        if self._tracker is not None:
+            self._tracker.append(row)
         self._progress.update(row["step"], row)
 
     def close(self) -> None:
         """Ends the progress bar and closes the files."""
         self._exit.close()
+
+
+def tracker(
+    config: settings.Config, folder: Workdir, console: report.Console
+) -> report.TrackerWriter:
+    """The writer of a run's tracker, which does nothing without one or in another process."""
+    return report.TrackerWriter(
+        config.track,
+        folder.tracker,
+        provenance.plain(dataclasses.asdict(config)),
+        console.log,
+        enabled=distributed.is_first(),
+    )
+
+
+def track_finished(
+    config: settings.Config, folder: Workdir, console: report.Console, results: Mapping[str, Any]
+) -> None:
+    """Logs what the tracker lacks of a finished run."""
+    with contextlib.closing(tracker(config, folder, console)) as writer:
+        if not writer.is_complete():
+            writer.begin(report.read_rows(folder.metrics))
+            writer.summarise(results)
 
 
 def log_damaged_rows(folder: Workdir, console: report.Console) -> None:

@@ -1,6 +1,8 @@
 """A finished run is shown again from its folder alone: damaged, read-only, or with other files."""
 
 import errno
+import importlib
+import importlib.util
 import io
 import json
 import os
@@ -10,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from dim_jax import commandline, main, report
+from dim_jax import commandline, experiment, main, report
 from dim_jax.evaluate import cache
 from dim_jax.rundir import workdir
 
@@ -53,6 +55,29 @@ def test_it_is_shown_and_its_report_written(command, folder, capsys):
     out = capsys.readouterr().out
     assert "this run is finished" in out and "y: 75.0 %" in out and "profile" not in out
     assert "75.0" in folder.report.read_text()
+
+
+def test_a_tracker_gets_it_once(command, folder, monkeypatch, pytestconfig):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath / "tests" / "report" / "trackers")
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # so that it is as before at the end
+    del sys.modules["mlflow"]
+    for _ in range(2):
+        assert main.main([*command, "--config.track=mlflow"]) == 0
+    mlflow = importlib.import_module("mlflow")
+    (run,) = mlflow.runs.values()
+    assert [step for step, _ in run.rows] == [11, 22, 44]
+    assert run.rows[-1][1] == {"eval/knn/y/trained": 0.75, "eval/knn/y/untrained": 0.5}
+    assert [call[0] for call in mlflow.calls] == ["init", "finish"]
+
+
+def test_a_tracker_without_its_package_is_refused_before_the_data_are_read(
+    command, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(experiment, "load_data", lambda config: 1 / 0)
+    assert main.main([*command, "--config.track=wandb"]) == 2
+    assert "the package wandb is not installed; pip install wandb" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_profile_of_it_is_not_silently_left_out(command, folder, capsys):

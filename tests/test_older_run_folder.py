@@ -1,7 +1,9 @@
 """A run folder of version 0.1.0, stopped at step 11 of 44, continues as that version would have."""
 
+import importlib
 import json
 import pathlib
+import sys
 import tarfile
 
 import pytest
@@ -52,12 +54,21 @@ def test_it_belongs_to_the_same_config(folder):
     workdir.Workdir(folder).check(config())  # also with results, where nothing may differ
 
 
-def test_it_continues_and_reports(folder):
+def test_it_continues_and_reports(folder, monkeypatch):
+    """With a tracker, which that version did not know, and which gets the earlier rows too."""
+    monkeypatch.syspath_prepend(ROOT / "tests" / "report" / "trackers")
+    monkeypatch.setitem(sys.modules, "trackio", None)  # so that it is as before at the end
+    del sys.modules["trackio"]
     evals = {"uniformity": dict(name="prior_fit")}  # may change before there are results
-    results = experiment.train_and_evaluate({**config(), "evals": evals}, str(folder), "older")
+    changed = {**config(), "evals": evals, "track": "trackio"}
+    results = experiment.train_and_evaluate(changed, str(folder), "older")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [11, 22, 33, 44]
     # Not to the bit: tests compile without optimisations.
     assert {key: rows[-1][key] for key in LAST_ROW} == pytest.approx(LAST_ROW, rel=1e-3)
     assert results["rows"][0]["eval"] == "uniformity"
+    (run,) = importlib.import_module("trackio").runs.values()
+    assert [step for step, _ in run.rows] == [11, 22, 33, 44, 44]
+    assert run.rows[3][1]["loss/encoder"] == rows[-1]["loss/encoder"]
+    assert "eval/uniformity/y/kolmogorov_uniform/trained" in run.rows[4][1]
     assert (folder / "report.html").exists()

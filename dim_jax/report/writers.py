@@ -37,7 +37,7 @@ class JsonlWriter:
         """Writes one row and flushes it to the operating system."""
         if not self._enabled:
             return
-        plain = {name: _plain(value) for name, value in row.items()}
+        plain = {name: as_plain(value) for name, value in row.items()}
         line = json.dumps(plain, allow_nan=False) + "\n"
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class TensorBoardWriter:
         """Writes every finite number of the row except `step` as a scalar at this step."""
         if self._events is None:
             return
-        plain = {name: _plain(value) for name, value in row.items() if name != "step"}
+        plain = {name: as_plain(value) for name, value in row.items() if name != "step"}
         values = [
             self._summary_pb2.Summary.Value(tag=name, simple_value=value)
             for name, value in plain.items()
@@ -182,7 +182,7 @@ def _parse(line: str) -> dict[str, Any] | None:
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """A Python number, string, bool or None; arrays of one element count as numbers."""
     if hasattr(value, "item"):
         value = value.item()

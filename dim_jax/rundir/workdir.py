@@ -30,6 +30,7 @@ class Workdir:
         self.best_encoder = self.path / "encoder_best"
         self.evaluations = self.path / "evaluations"
         self.lock = self.path / "lock"
+        self.tracker = self.path / "tracker.json"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
@@ -97,7 +98,8 @@ class Workdir:
 
     def _check_kinds(self) -> None:
         folders = (self.path, self.tensorboard, self.checkpoints, self.encoder, self.best_encoder)
-        files = (self.config, self.data, self.metrics, self.lock, self.results, self.report)
+        files = (self.config, self.data, self.metrics, self.results, self.report)
+        files = (*files, self.lock, self.tracker)
         for path in (*folders, self.evaluations, self.figures, self.profile, *files):
             kind, is_right = (
                 ("file", path.is_file()) if path in files else ("folder", path.is_dir())
