@@ -17,7 +17,14 @@ from dim_jax.nets import products
 from dim_jax.processes import distributed, memory_usage, user_cache
 from dim_jax.rundir import checkpoint, lock, writing
 from dim_jax.rundir.workdir import Workdir
-from dim_jax.training import continuation, microbatching, preprocessing, train_step, trainer
+from dim_jax.training import (
+    continuation,
+    microbatching,
+    preprocessing,
+    start,
+    train_step,
+    trainer,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Experiment:
             *(config, method, training_data, evaluation_data, prepared, durations, initial)
         )
         untrained = experiment.freeze(initial)
-        suite.check_representations(config.evals, _representations(untrained), evaluation_data)
+        representations = _representations(evaluation_data, untrained)
+        suite.check_representations(config.evals, representations, evaluation_data)
         return experiment
 
     def freeze(self, state: train_step.TrainState) -> contracts.Frozen:
@@ -68,10 +76,10 @@ class Experiment:
     def start(self) -> tuple[train_step.TrainState, str]:
         """The train state at step 0, and a line on what of it is of another run ("" = nothing).
 
-        Raises: UserError for a `train.init_from` that is not usable.
+        Raises: UserError for a `train.init_from` or `encoder.init` that is not usable.
         """
-        run = self.config.train.init_from
-        return continuation.start_from(self.initial, run) if run else (self.initial, "")
+        shape = self.evaluation_data.facts.shape
+        return start.make(self.config, self.initial, shape, self.prepared)
 
     def train(self, folder: Workdir, writers: outputs.Outputs, recorder=None) -> trainer.Loop:
         """Trains to the last step, from the newest checkpoint of the folder if it has one.
@@ -80,7 +88,7 @@ class Experiment:
         """
         block, config = self.config.train, dataclasses.asdict(self.config)
 
-        def start():
+        def begin():
             state, line = self.start
             vars(self).pop("start")  # else it would fill device memory during the training
             writers.log(line)
@@ -92,7 +100,7 @@ class Experiment:
             checkpoint.Checkpoints(folder.checkpoints, block.keep, block.keep_best, config),
             writers,
             recorder=recorder,
-            start=start if block.init_from else None,
+            start=None if start.is_random(self.config) else begin,
         )
         loop.run()
         return loop
@@ -146,21 +154,32 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
         if folder.config.exists():  # an error comes before the data are loaded
             held.take(optional=folder.results.exists())
     if distributed.of_first(continuation.is_finished(folder, typed.train)):
-        return _finished(folder, console, recorder) if distributed.is_first() else {}
+        return _finished(folder, console, recorder, typed) if distributed.is_first() else {}
+    with distributed.together():
+        if distributed.is_first():
+            report.check_tracker(typed.track)
     experiment, lines = _claim(config, typed, folder, held)
     for line in lines:
         console.log(line)
-    with contextlib.closing(outputs.Outputs(folder, console)) as writers:
-        loop = experiment.train(folder, writers, recorder)
-        if recorder is not None:
-            recorder.close()
+    with contextlib.closing(outputs.tracker(typed, folder, console)) as tracker:
+        with contextlib.closing(outputs.Outputs(folder, console, tracker)) as writers:
+            loop = experiment.train(folder, writers, recorder)
+            if recorder is not None:
+                recorder.close()
+        results = _conclude(experiment, source, folder, console, loop, patience)
+        if results:
+            tracker.summarise(results)
+        return results
+
+
+def _conclude(experiment: Experiment, source: str, folder: Workdir, console, loop, patience):
+    """Evaluates a finished training in the first process; {} in the others."""
+    typed = experiment.config
     final, best = train_step.localise(loop.train_state), loop.best()
     facts = run_metadata.facts(
         typed, source, experiment.training_data, experiment.durations, final, loop
     )
-    facts["notes"] += experiment.evaluation_data.notes
-    if typed.train.init_from:
-        facts["notes"] += [f"Trained from {typed.train.init_from}; 'untrained' is random."]
+    facts["notes"] += [*experiment.evaluation_data.notes, *start.notes(typed)]
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
@@ -219,7 +238,9 @@ def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
     return patches, evaluated._replace(splits=splits, notes=evaluated.notes + patches.notes)
 
 
-def _finished(folder: Workdir, console: report.Console, recorder) -> dict[str, Any]:
+def _finished(
+    folder: Workdir, console: report.Console, recorder, config: settings.Config
+) -> dict[str, Any]:
     """The results of a run that is finished; says so, and writes the report anew if it can."""
     results = report.read_results(folder.results)
     cache.Store(folder.evaluations).remove()  # left if the run was killed at its end
@@ -234,6 +255,7 @@ def _finished(folder: Workdir, console: report.Console, recorder) -> dict[str, A
         )
     if recorder is not None:
         console.log("no profile: nothing is left to train; use --profile with another --workdir")
+    outputs.track_finished(config, folder, console, results)
     console.results(results)
     return results
 
@@ -251,7 +273,8 @@ def _export_best(experiment: Experiment, folder: Workdir, console, facts, best, 
 
 def _export(experiment: Experiment, directory, frozen: contracts.Frozen, facts) -> None:
     evaluated, prepared = experiment.evaluation_data.facts, experiment.prepared
-    run_metadata.export(directory, experiment.config.method, evaluated, prepared, frozen, facts)
+    config = experiment.config
+    run_metadata.export(directory, config.method, config.data, evaluated, prepared, frozen, facts)
 
 
 def _evaluate(
@@ -269,10 +292,11 @@ def _evaluate(
     untrained = experiment.freeze(experiment.initial)
     _export(experiment, folder.encoder, trained, facts)
     began = time.perf_counter()
-    pca = reference_representations.pca(dataset.splits["train"].images, _width(trained, dataset))
+    train, width = dataset.splits["train"], _width(trained, dataset)
+    pca = reference_representations.pca(train.images, width, train.pixel_range)
     store, shared = cache.Store(folder.evaluations, facts["training"]), _shared(config)
     rows, figures = suite.run(
-        *(config.evals, _representations(untrained, trained, pca), dataset),
+        *(config.evals, _representations(dataset, untrained, trained, pca), dataset),
         *(jax.random.key(config.seed), console.log, store, ends.check, shared),
     )
     if shared.reused:
@@ -325,6 +349,7 @@ def _published_value(published: Mapping[str, Any], row: Mapping[str, Any]) -> fl
 
 
 def _representations(
+    dataset: data.Dataset,
     untrained: contracts.Frozen,
     trained: contracts.Frozen | None = None,
     pca: contracts.Frozen | None = None,
@@ -333,7 +358,7 @@ def _representations(
     return {
         suite.TRAINED: trained or untrained,
         "untrained": untrained,
-        "pixels": reference_representations.pixels(),
+        "pixels": reference_representations.pixels(dataset.facts.pixel_range),
         "pca": pca,
     }
 
@@ -362,5 +387,5 @@ def freeze(
 
 
 def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:
-    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), np.uint8)
+    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), dataset.facts.dtype)
     return jax.eval_shape(frozen.represent, one)["y"].shape[-1]

@@ -17,6 +17,7 @@ import numpy as np
 
 import dim_jax
 from dim_jax import contracts, data, encoder, settings
+from dim_jax.nets import halving
 from dim_jax.processes import memory_usage
 from dim_jax.rundir import exported_encoder, provenance, workdir
 from dim_jax.training import preprocessing, train_step, trainer
@@ -47,6 +48,7 @@ def opening(
         *(f"note: {note}" for note in notes),
         f"augmentation: {'; '.join(augmentation)}" if augmentation else "",
         f"method: {_method_names(config.method)}; parameters by player: {sizes}{_unused(unused)}",
+        _sized_encoder(config.method, config.augment.crop or dataset.facts.shape[0]),
         f"training: {durations.total_steps:,} steps = {config.train.epochs:g} epochs of "
         f"{durations.epoch_steps:,}; global batch {durations.batch_size} on {devices} x "
         f"{device()}{processes} ({durations.batch_size // devices} each), products in "
@@ -70,13 +72,24 @@ def _method_names(method: Mapping[str, Any]) -> str:
     return f"{_method_names(inner)}, with {method['name']}" if inner else method["name"]
 
 
+def _sized_encoder(method: Mapping[str, Any], side: int) -> str:
+    """The architecture of an encoder that follows from the side of its images, "" of others."""
+    spec = method
+    while isinstance(inner := spec.get("method") or spec.get("encoder"), Mapping):
+        spec = inner
+    if spec.get("name") != "auto":
+        return ""
+    return f"encoder: auto for {halving.describe(side, spec.get('local'))}"
+
+
 def _other_settings(config: settings.Config, told: Sequence[str]) -> str:
     """The settings with another value than their default that no other line tells of."""
     root = config.changed()
-    changed = {name: root[name] for name in ("deterministic", "published_data") if name in root}
-    if config.is_of_published_data():
+    shown = ("deterministic", "published_data", "track")
+    changed = {name: root[name] for name in shown if name in root}
+    if config.is_of_published_data() or config.published == {}:
         changed.pop("published_data", None)
-    for block in (config.data, config.augment, config.train):
+    for block in (config.data, config.augment, config.encoder, config.train):
         values = block.changed().items()
         changed |= {f"{block.block}.{name}": value for name, value in values}
     told = [f"augment.{name}" for name in told]
@@ -194,6 +207,7 @@ def commit() -> str | None:
 def export(
     directory: pathlib.Path,
     method: Mapping[str, Any],
+    block: settings.Data,
     evaluated: data.Facts,
     prepared: preprocessing.Preprocessing,
     trained: contracts.Frozen,
@@ -203,18 +217,22 @@ def export(
 
     Args:
       method: the config's block; the encoder is that of the innermost method.
+      block: the config's block of the images, of which the card says how they are read.
       evaluated: facts of the images that the encoder takes.
     """
     while "method" in method:
         method = method["method"]
-    one = jax.ShapeDtypeStruct((1, *evaluated.shape), np.uint8)
+    one = jax.ShapeDtypeStruct((1, *evaluated.shape), evaluated.dtype)
     shapes = jax.eval_shape(trained.represent, one)
     own = encoder.tap_shapes(method["encoder"], evaluated.shape)  # not those of a classifier
+    pixel_range = evaluated.pixel_range
     height, width, _ = evaluated.uncropped or evaluated.shape
     card = {
         "format": encoder.FORMAT,
         "encoder": method["encoder"],
         "image_shape": list(evaluated.shape),
+        "fit": block.fit,
+        "channels": block.channels,
         "resize": height if height == width else None,
         "crop": evaluated.shape[0] if evaluated.uncropped else None,
         "mean": list(prepared.mean),
@@ -222,6 +240,8 @@ def export(
         "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items() if tap in own},
         "data": evaluated.name,
         "bits": evaluated.bits,
+        "dtype": evaluated.dtype,
+        "pixel_range": pixel_range and pixel_range._asdict(),
         **{
             key: facts[key]
             for key in ("config", "config_string", "training", "steps", "commit", "versions")

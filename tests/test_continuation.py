@@ -162,6 +162,16 @@ def test_a_run_by_the_command_line(command, capsys):
     rows += (command.folder / "moved" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(row)["loss/encoder"] for row in rows]
     assert losses[0] < losses[2]  # in the first steps of both
+    # And so does one that takes the encoder alone.
+    encoder = command.folder / "moved" / "encoder"
+    start = f"--config.encoder.init={encoder}"
+    assert command("third", start, "--config.train.max_minutes=1e-9") == 75
+    said = f"start: the encoder {encoder} of step 44; everything else anew"
+    assert said in capsys.readouterr().out
+    encoder.rename(command.folder / "elsewhere")
+    assert command("third", start) == 0
+    assert "start: " not in capsys.readouterr().out
+    assert str(encoder) in results(command.folder / "third")["run"]["notes"][-1]
 
 
 def state(seed: int, width: int = 3, **players) -> train_step.TrainState:

@@ -254,6 +254,33 @@ def test_a_folder_of_images(classes, light, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_folder_by_the_encoder_of_its_size(tmp_path, capsys):
+    """Crops of 40 of 48 pixels, on the command line; a size that no encoder has is refused."""
+    write_images(tmp_path / "pictures", ("cat", "dog"))
+    arguments = [
+        "--config=configs/folder.py:smoke,encoder=auto",
+        f"--workdir={tmp_path}/run",
+        f"--config.data.name=folder:{tmp_path}/pictures",
+        "--config.augment.crop=40",
+        '--evals={"filters": {"name": "filters"}}',
+    ]
+    assert main.main(["main.py", *arguments, "--config.data.image_size=48"]) == 0
+    line = (
+        "encoder: auto for 40x40 images: 3 blocks of stride 2, local features 10x10, last map 5x5"
+    )
+    assert line in capsys.readouterr().out
+    loaded = dim_jax.load_encoder(tmp_path / "run")
+    assert loaded.card["image_shape"] == [40, 40, 3] and loaded.card["resize"] == 48
+    features = loaded.encode(np.zeros((2, 40, 40, 3), np.uint8))
+    assert features["conv"].shape[:3] == (2, 5, 5)
+    arguments[1], arguments[3] = f"--workdir={tmp_path}/other", "--config.data.image_size=50"
+    assert main.main(["main.py", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "set data.image_size=48 or 56, or augment.crop=48" in error
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
 def test_a_folder_that_has_changed_is_refused(light, tmp_path, capsys):
     pictures, workdir = tmp_path / "pictures", tmp_path / "run"
     write_images(pictures, ("cat", "dog"))

@@ -98,6 +98,30 @@ def test_a_wrapped_method_is_named_first(dataset):
     assert method.startswith("method: dim, with probe; parameters")
 
 
+@pytest.mark.parametrize(
+    ("method", "augment", "line"),
+    [
+        (
+            dict(),
+            dict(crop=48),
+            "48x48 images: 3 blocks of stride 2, local features 6x6, last map 6x6",
+        ),
+        (
+            dict(local=0),
+            dict(crop=32),
+            "32x32 images: 3 blocks of stride 2, local features 16x16, ",
+        ),
+    ],
+)
+def test_the_blocks_of_an_encoder_that_follow_from_the_images(dataset, method, augment, line):
+    """Of crops where they are trained on; of an encoder within an encoder and a method."""
+    views = dict(name="colour_views", encoder=dict(name="auto", **method))
+    spec = dict(name="probe", method=dict(name="cmc", encoder=views))
+    typed = settings.Config.of({**CONFIG, "method": spec, "augment": augment})
+    _, _, _, _, encoder, *_ = run_metadata.opening(typed, dataset, DURATIONS, STATE)
+    assert encoder.startswith(f"encoder: auto for {line}")
+
+
 def test_opening_lines(dataset):
     first, classes, method, training = run_metadata.opening(TYPED, dataset, DURATIONS, STATE)
     assert first == "data: made, 647 training and 1,000 test images of 8x6x3; resident"

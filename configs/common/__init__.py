@@ -52,7 +52,8 @@ def config(**blocks) -> ml_collections.ConfigDict:
 
     Published numbers are those of the data set that the config names, not of one set by hand.
     """
-    blocks = dict(augment=augment(), published_data=blocks["data"]["name"]) | blocks
+    defaults = dict(augment=augment(), encoder=_block(settings.Encoder))
+    blocks = defaults | dict(published_data=blocks["data"]["name"]) | blocks
     return _block(settings.Config, **blocks)
 
 

@@ -105,7 +105,8 @@ def _plain(config: Any) -> Any:
 
 def _complete(config: dict[str, Any]) -> ml_collections.ConfigDict:
     """The config with its missing settings at their defaults, and numbers of the right type."""
-    config.setdefault("augment", {})
+    for optional in ("augment", "encoder"):
+        config.setdefault(optional, {})
     for key, each in settings.all_settings().items():
         path, _, name = key.rpartition(".")
         block = config.get(path) if path else config

@@ -101,15 +101,21 @@ def start_from(initial: train_step.TrainState, run: str) -> tuple[train_step.Tra
             )
     taken = [part for part, leaves in here.items() if _fits(there.get(part), leaves)]
     values = {name: leaf for part in taken for name, leaf in there[part].items()}
+    rest = [part for part in here if part not in taken] + ["the optimizers", "the step"]
+    line = f"start: {', '.join(taken)} from {where}; {', '.join(rest)} anew"
+    return with_leaves(initial, values), line
+
+
+def with_leaves(initial: train_step.TrainState, values: Mapping[str, Any]) -> train_step.TrainState:
+    """The train state at step 0 with other parameters and state where `values` has their leaf."""
+    template = {"params": initial.params, "state": initial.state}
     leaves = {
         name: jnp.asarray(values[name], leaf.dtype) if name in values else leaf
         for name, leaf in tree_leaves.named_leaves(template).items()
     }
     tree = jax.tree.unflatten(jax.tree.structure(template), leaves.values())
     anew = jax.jit(initial.tx.init)(tree["params"])
-    state = initial.replace(params=tree["params"], state=tree["state"], opt_state=anew)
-    rest = [part for part in here if part not in taken] + ["the optimizers", "the step"]
-    return state, f"start: {', '.join(taken)} from {where}; {', '.join(rest)} anew"
+    return initial.replace(params=tree["params"], state=tree["state"], opt_state=anew)
 
 
 def _read(run: Path) -> tuple[str, dict[str, dict[str, np.ndarray]]]:
