@@ -2,27 +2,20 @@
 
 import argparse
 import contextlib
-import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from dim_jax import contracts
 from dim_jax.mi import columns, console, files, outputs
 from dim_jax.mi.result import Estimate
-from dim_jax.processes import backend, compilation_cache
+from dim_jax.processes import backend, compilation_cache, short_commands
 
 PROGRAM = "dim_jax.mi"
 _EXAMPLE = "for example: python -m dim_jax.mi x.npy y.npy"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise contracts.UserError(message)
 
 
 def run(arguments: Sequence[str], estimate: Callable[..., Estimate] | None = None) -> int:
@@ -31,19 +24,14 @@ def run(arguments: Sequence[str], estimate: Callable[..., Estimate] | None = Non
     Args:
       estimate: in the place of `mi.estimate`, or with --ranking of `mi.ranking`.
     """
+    return short_commands.exit_code(PROGRAM, lambda: _run_within_memory(arguments, estimate))
+
+
+def _run_within_memory(arguments: Sequence[str], estimate: Callable[..., Estimate] | None) -> int:
     try:
         return _run(arguments, estimate)
-    except SystemExit as ended:  # of argparse, after --help
-        return int(ended.code or 0)
-    except contracts.UserError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print(f"{PROGRAM}: out of memory; give fewer samples or columns", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: stopped by Ctrl-C", file=sys.stderr)
-        return 130
+    except MemoryError as error:
+        raise contracts.UserError("out of memory; give fewer samples or columns") from error
 
 
 def _run(arguments: Sequence[str], estimate: Callable[..., Estimate] | None) -> int:
@@ -110,12 +98,11 @@ def _start() -> Callable[..., Estimate]:
     return mi.estimate
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> short_commands.Parser:
+    parser = short_commands.Parser(
         prog=f"python -m {PROGRAM}",
         description="Estimate the mutual information of two data sets from samples of both.",
         epilog="Exit codes: 0 done, 2 a mistake, which the printed sentence explains, 130 Ctrl-C.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("files", nargs="*", metavar="FILE", help="of x and of y, or one file with both")
@@ -150,12 +137,7 @@ def _count(text: str) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _parser()
-    options, surplus = parser.parse_known_args([*arguments])
-    for argument in surplus:
-        if argument.startswith("-"):
-            there = re.findall(r"--\w+", parser.format_usage())
-            raise contracts.unknown("option", argument.partition("=")[0], there)
+    options, surplus = _parser().parse(arguments)
     if surplus or len(options.files) > 2:
         raise contracts.UserError(f"got {len(options.files) + len(surplus)} files; give one or two")
     if not options.files:

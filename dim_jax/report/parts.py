@@ -65,6 +65,16 @@ def facts_in_tiles(facts: Mapping[str, str]) -> str:
 
 def charts(rows: Sequence[Mapping[str, Any]]) -> str:
     """One chart for every loss, then one for every other metric except the timings."""
+    figures = []
+    for name in metric_names(rows):
+        logged = [row for row in rows if name in row]
+        steps = [row["step"] for row in logged]
+        figures.append(curves.chart(name, steps, [row[name] for row in logged]))
+    return f"<div class='curves'>{''.join(figures)}</div>" if figures else ""
+
+
+def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The numeric metrics of some rows except the timings, losses first."""
     names = dict.fromkeys(name for row in rows for name in row)
     shown = [
         name
@@ -73,13 +83,7 @@ def charts(rows: Sequence[Mapping[str, Any]]) -> str:
         and not name.startswith("time/")
         and _is_numeric(rows, name)
     ]
-    shown.sort(key=lambda name: not name.startswith("loss/"))
-    figures = []
-    for name in shown:
-        logged = [row for row in rows if name in row]
-        steps = [row["step"] for row in logged]
-        figures.append(curves.chart(name, steps, [row[name] for row in logged]))
-    return f"<div class='curves'>{''.join(figures)}</div>" if figures else ""
+    return sorted(shown, key=lambda name: not name.startswith("loss/"))
 
 
 def measures(measures: Iterable[tables.Measure]) -> str:

@@ -11,6 +11,8 @@ CSS = """
   --line: #e2e7ec; --line-strong: #c9d1d9; --accent-soft: #e7f1fd;
   --trained: #0b66d0; --untrained: #7d8894; --pixels: #cf7a00; --pca: #0e8f7e;
   --other: #8a4fc9; --raw: #a9cdf3;
+  --k0: #0b66d0; --k1: #c8382e; --k2: #0e8f7e; --k3: #cf7a00; --k4: #8a4fc9;
+  --k5: #5f7d00; --k6: #c2409a; --k7: #7a5230; --k8: #1f9bc2; --k9: #57626d;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -18,6 +20,8 @@ CSS = """
     --line: #262f39; --line-strong: #3a4652; --accent-soft: #14304f;
     --trained: #5cabff; --untrained: #95a1ad; --pixels: #f0a440; --pca: #3cc4b0;
     --other: #bd93f0; --raw: #2a5686;
+    --k0: #5cabff; --k1: #ff7b6e; --k2: #3cc4b0; --k3: #f0a440; --k4: #bd93f0;
+    --k5: #a3c73a; --k6: #f07cc9; --k7: #c99a6d; --k8: #5fd0f0; --k9: #a3afba;
   }
 }
 * { box-sizing: border-box; }
@@ -167,6 +171,47 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
 .notes { margin: 12px 0 0; padding-left: 1.2em; max-width: 60em; }
 .notes li { margin: 3px 0; }
 
+.k0 { --role: var(--k0); } .k1 { --role: var(--k1); } .k2 { --role: var(--k2); }
+.k3 { --role: var(--k3); } .k4 { --role: var(--k4); } .k5 { --role: var(--k5); }
+.k6 { --role: var(--k6); } .k7 { --role: var(--k7); } .k8 { --role: var(--k8); }
+.k9 { --role: var(--k9); }
+.curve .main[class*=k] { stroke: var(--role); stroke-width: 1.8; }
+.curve .raw[class*=k] { stroke: var(--role); opacity: .3; }
+.curve .point[class*=k] { fill: var(--role); }
+.curve .dashed { stroke-dasharray: 5 4; }
+.curve .hidden { display: none; }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 14px 0 0; padding: 8px 0;
+  position: sticky; top: 0; background: var(--page); z-index: 2; }
+.legend button { font: inherit; font-size: 14px; color: inherit; background: none; border: 0;
+  padding: 2px 0; cursor: pointer; overflow-wrap: anywhere; text-align: left; }
+.legend button[aria-pressed=false] { opacity: .4; text-decoration: line-through; }
+.legend button:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; }
+.stroke { display: inline-block; width: 18px; margin-right: 6px; vertical-align: 4px;
+  border-top: 3px solid var(--role); }
+.stroke.dashed { border-top-style: dashed; }
+.scroll { overflow-x: auto; margin-top: 18px; }
+.compared { border-collapse: collapse; min-width: 100%; }
+.compared th, .compared td { padding: 6px 12px; text-align: right; vertical-align: top; }
+.compared th { font-weight: 500; }
+.compared th:first-child { text-align: left; padding-left: 0; min-width: 170px; max-width: 340px;
+  overflow-wrap: anywhere; position: sticky; left: 0; background: var(--page); }
+.compared thead th { vertical-align: bottom; min-width: 104px; max-width: 220px; font-weight: 600;
+  overflow-wrap: anywhere; border-bottom: 1px solid var(--line-strong); }
+.compared thead th small { display: block; }
+.compared tbody tr { border-bottom: 1px solid var(--line); }
+.compared .group th { padding-top: 20px; font-weight: 650; }
+.compared .group small { margin-left: 8px; }
+.compared td { white-space: nowrap; } .compared td.none { color: var(--faint); }
+.compared td code { white-space: normal; overflow-wrap: anywhere; }
+.compared td small { display: inline-block; min-width: 2.9em; margin-left: 5px; }
+.compared td b { font-weight: 500; }
+.compared td.best b { background: var(--accent-soft); box-shadow: 0 0 0 4px var(--accent-soft);
+  border-radius: 2px; color: var(--trained); font-weight: 700; }
+.compared.text th, .compared.text td { text-align: left; white-space: normal; }
+.compared tr.control { color: var(--soft); display: none; }
+main:has(#controls:checked) .compared tr.control { display: table-row; }
+.switch { display: inline-block; margin-top: 12px; cursor: pointer; }
+
 @media screen and (max-width: 860px) {
   .probes th.plot, .probes td.plot, .probes thead .key { display: none; }
   .probes thead th:first-child { width: 18%; } .probes thead th { width: auto; }
@@ -204,23 +249,39 @@ summary:focus-visible { outline: 2px solid var(--trained); outline-offset: 2px; 
 """
 
 SCRIPT = """
+const hidden = new Set();
+for (const button of document.querySelectorAll('.legend button')) {
+  button.addEventListener('click', () => {
+    const column = Number(button.dataset.column), off = !hidden.has(column);
+    off ? hidden.add(column) : hidden.delete(column);
+    button.setAttribute('aria-pressed', !off);
+    for (const line of document.querySelectorAll(`.curve [data-column="${column}"]`))
+      line.classList.toggle('hidden', off);
+  });
+}
 for (const figure of document.querySelectorAll('.curve')) {
   const points = JSON.parse(figure.dataset.points), svg = figure.querySelector('svg');
   if (!svg || !points.length) continue;
+  const names = JSON.parse(figure.dataset.names || 'null'), unit = figure.dataset.unit || 'step';
   const hover = svg.querySelector('.hover'), [line, dot] = hover.children;
   const output = figure.querySelector('output'), last = output.textContent;
+  const hide = () => {
+    hover.setAttribute('visibility', 'hidden');
+    output.textContent = last;
+  };
   svg.addEventListener('pointermove', event => {
-    const box = svg.getBoundingClientRect();
-    const at = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
-    const near = points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a);
+    const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
+    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
+    const distance = p => names ? Math.hypot(p[0] - x, p[1] - y) : Math.abs(p[0] - x);
+    const shown = points.filter(p => !hidden.has(p[4]));
+    if (!shown.length) return hide();
+    const near = shown.reduce((a, b) => distance(b) < distance(a) ? b : a);
     line.setAttribute('x1', near[0]); line.setAttribute('x2', near[0]);
     dot.setAttribute('cx', near[0]); dot.setAttribute('cy', near[1]);
     hover.setAttribute('visibility', 'visible');
-    output.textContent = `step ${near[2].toLocaleString('en')}: ${near[3]}`;
+    const name = names ? `${names[near[5]]}, ` : '';
+    output.textContent = `${name}${unit} ${near[2].toLocaleString('en')}: ${near[3]}`;
   });
-  svg.addEventListener('pointerleave', () => {
-    hover.setAttribute('visibility', 'hidden');
-    output.textContent = last;
-  });
+  svg.addEventListener('pointerleave', hide);
 }
 """

@@ -8,7 +8,7 @@ metric "majority", the accuracy of always predicting the more frequent value, be
 """
 
 import dataclasses
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +17,7 @@ from dim_jax.report import vocabulary
 Row = Mapping[str, Any]
 
 _ORDER = ("trained", "untrained", "pixels", "pca")
-_PERMUTED = ", permuted"  # the end of `labels` in a row of that control
+PERMUTED = ", permuted"  # the end of `labels` in a row of that control
 _ACCURACIES = {"accuracy": "", "balanced_accuracy": ", balanced accuracy"}  # addition to a title
 MAJORITY = "majority"
 
@@ -67,7 +67,7 @@ class Group:
     @property
     def permuted(self) -> bool:
         """True for the control with permuted training labels, which should be near chance."""
-        return self.labels.endswith(_PERMUTED)
+        return self.labels.endswith(PERMUTED)
 
     @property
     def representations(self) -> tuple[str, ...]:
@@ -136,17 +136,27 @@ class Measure:
         return vocabulary.metric_meaning(self.metric)
 
 
+def as_accuracy(row: Row) -> Row:
+    """The row of a majority as the accuracy of a control; other rows as they are."""
+    if row["metric"] != MAJORITY:
+        return row
+    control = {"representation": MAJORITY, "tap": MAJORITY, "dim": None}
+    return {**row, **control, "metric": "accuracy"}
+
+
+def is_accuracy(metric: str) -> bool:
+    """Whether a metric is a kind of accuracy."""
+    return metric in _ACCURACIES
+
+
 def groups(rows: Iterable[Row]) -> list[Group]:
     """The accuracies by evaluation, protocol, labels, split and kind.
 
     Groups with all labels come before those with few, and permuted labels come last.
     """
     by_key: dict[tuple[str, str, str, str, str], list[Row]] = {}
-    for row in rows:
-        if row["metric"] == MAJORITY:
-            control = {"representation": MAJORITY, "tap": MAJORITY, "dim": None}
-            row = {**row, **control, "metric": "accuracy"}
-        if row["metric"] in _ACCURACIES:
+    for row in map(as_accuracy, rows):
+        if is_accuracy(row["metric"]):
             key = (
                 row["eval"],
                 row.get("protocol") or "",
@@ -165,7 +175,7 @@ def measures(rows: Iterable[Row]) -> list[Measure]:
     """The metrics that are not accuracies, in the order of the rows."""
     by_key: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
     for row in rows:
-        if row["metric"] not in (*_ACCURACIES, MAJORITY):
+        if not is_accuracy(as_accuracy(row)["metric"]):
             labels = row.get("labels") or "all"
             parts = (
                 row.get("protocol") or "",
@@ -224,8 +234,8 @@ def metric_text(metric: str, value: float | None) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """True for a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    """True for a number that is finite as a float."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -160,6 +160,17 @@ _METRICS = {  # name -> title, description
         "Rank correlation of the distances of positions and of filters; 0 = none",
     ),
 }
+_LARGER_IS_BETTER = {
+    *("accuracy", "balanced_accuracy", "purity@4", "purity@4_sigmoid", "retrieval"),
+    *("kolmogorov_uniform_passed", "kolmogorov_gaussian_passed", "mine", "nats", "bound"),
+    *("surrogate_accuracy", "ms_ssim", "ssim_dim_compat", "code_recovery", "elbo"),
+    *("importance_weighted_bound", "entropy_fraction", "information", "used", "positions"),
+    "order",
+}
+_SMALLER_IS_BETTER = {
+    *("kolmogorov_uniform", "kolmogorov_gaussian", "ndm", "ndm_of_draws", "ndm_after_sigmoid"),
+    *("mean_loss", "variation", "reconstruction_error", "code_error", "image_error"),
+}
 _SHARES = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used")
 
 
@@ -193,6 +204,16 @@ def metric_title(name: str) -> str:
 def metric_meaning(name: str) -> str:
     """The description of a metric; empty if it is unknown."""
     return _METRICS.get(name, ("", ""))[1]
+
+
+def better(metric: str) -> str | None:
+    """Whether the "larger" or the "smaller" value of a metric is the better one.
+
+    None where neither is: chance levels, ceilings, controls, and metrics that are not known here.
+    """
+    if metric in _LARGER_IS_BETTER:
+        return "larger"
+    return "smaller" if metric in _SMALLER_IS_BETTER else None
 
 
 def is_share(metric: str) -> bool:

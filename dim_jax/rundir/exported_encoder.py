@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def write(
         "the encoder", directory, clean_up=lambda: shutil.rmtree(draft, ignore_errors=True)
     ):
         draft.mkdir(parents=True, exist_ok=True)
-        np.savez(draft / _WEIGHTS, **{name: _for_npz(leaf) for name, leaf in leaves.items()})
+        np.savez(draft / _WEIGHTS, **{name: as_numpy(leaf) for name, leaf in leaves.items()})
         card = {**card, _DIGEST: checksums.sha256(draft / _WEIGHTS)}
-        card |= {_CARD_DIGEST: _card_digest(card)}
+        card |= {_CARD_DIGEST: card_digest(card)}
         (draft / CARD).write_text(json.dumps(card, indent=1) + "\n")
         directory.mkdir(exist_ok=True)
         for name in (_WEIGHTS, CARD):
@@ -66,7 +67,7 @@ def read(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any]]:
     try:
         card = json.loads((directory / CARD).read_text(encoding="utf-8"))
         # Version 0.1.0 wrote no digest of the card.
-        intact = card.pop(_CARD_DIGEST, None) in (None, _card_digest(card))
+        intact = card.pop(_CARD_DIGEST, None) in (None, card_digest(card))
         intact &= card.pop(_DIGEST) == checksums.sha256(directory / _WEIGHTS)
         trees = _read_weights(directory / _WEIGHTS) if intact else {}
     # What is no archive of plain arrays by distinct paths, or no card.
@@ -85,28 +86,33 @@ def read(directory: str | os.PathLike) -> tuple[dict, dict, dict[str, Any]]:
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
-    trees: dict[str, Any] = {"params": {}, "state": {}}
     with np.load(path, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            leaf = arrays[name]
-            if tree_leaves.kind(leaf) is None:
-                raise ValueError(f"{name} holds no numbers")
-            _insert(trees, name.split("/"), leaf)
+        return nested({name: arrays[name] for name in arrays.files})
+
+
+def nested(leaves: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """{"params": .., "state": ..} of arrays by their paths.
+
+    Raises: ValueError, TypeError: an array without numbers, or paths that exclude each other.
+    """
+    trees: dict[str, Any] = {"params": {}, "state": {}}
+    for name, leaf in leaves.items():
+        if tree_leaves.kind(leaf) is None:
+            raise ValueError(f"{name} holds no numbers")
+        *parents, last = name.split("/")
+        tree = trees
+        for key in parents:
+            tree = tree.setdefault(key, {})
+        tree[last] = leaf
     return trees
 
 
-def _card_digest(card: dict[str, Any]) -> str:
+def card_digest(card: dict[str, Any]) -> str:
     """The SHA-256 of a card, whatever the order of its keys and its indentation."""
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
-def _for_npz(leaf: Any) -> np.ndarray:
+def as_numpy(leaf: Any) -> np.ndarray:
+    """The leaf as npz stores it: bfloat16 as float32."""
     array = np.asarray(leaf)
     return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
-
-
-def _insert(tree: dict, path: list[str], leaf: np.ndarray) -> None:
-    *parents, last = path
-    for key in parents:
-        tree = tree.setdefault(key, {})
-    tree[last] = leaf

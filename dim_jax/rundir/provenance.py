@@ -17,13 +17,18 @@ FILE = "provenance.json"  # in a checkpoint
 _FORMAT = 1
 
 # Arguments of methods that folders of older versions lack, and the behaviour of those versions.
-_LATER_ARGUMENTS = {"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"}
+LATER_ARGUMENTS = {"method.encoder.norm": "batch", "method.method.encoder.norm": "batch"}
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a config by their key, such as "train.epochs", with defaults filled in."""
+    return settings.flatten(plain(settings.with_defaults(config)))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
     """The keys whose values differ, but for those of the machine: each difference in words."""
-    there, here = (settings.flatten(plain(settings.with_defaults(one))) for one in (there, here))
-    there = {**{key: value for key, value in _LATER_ARGUMENTS.items() if key in here}, **there}
+    there, here = settings_of(there), settings_of(here)
+    there = {**{key: value for key, value in LATER_ARGUMENTS.items() if key in here}, **there}
     unset = "not set"
     return {
         key: f"{key} is {there.get(key, unset)} there and {here.get(key, unset)} here"
@@ -56,7 +61,7 @@ def digest(config: Mapping[str, Any]) -> str:
             if key in values and each.default is not settings.REQUIRED
         }
     )
-    defaults |= _LATER_ARGUMENTS
+    defaults |= LATER_ARGUMENTS
     decisive = {
         key: value
         for key, value in values.items()

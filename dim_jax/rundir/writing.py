@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -10,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from dim_jax import contracts
 
@@ -107,6 +110,11 @@ def replace_text(path: Path, text: str) -> None:
     replace_file(path, lambda draft: draft.write_bytes(data))
 
 
+def replace_json(path: Path, content: Any) -> None:
+    """Replaces a JSON file atomically, with null in the place of numbers that are not finite."""
+    replace_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+
+
 def remove(folder: Path, seconds: float = 5.0) -> None:
     """Removes a folder to which threads of a failed writer may still be writing.
 
@@ -148,6 +156,15 @@ def quiet_threads() -> Iterator[None]:
     yield
     logger.setLevel(level)
     sys.unraisablehook = hook
+
+
+def _finite(value: Any) -> Any:
+    """The value with None in the place of numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sync_folder(folder: Path) -> None:

@@ -177,3 +177,44 @@ def test_names_are_escaped():
     assert name not in figure
     assert html.escape(name) in figure
     assert parsed(figure).find("figcaption/b").text == name
+
+
+def lines(count, length=100):
+    return [
+        curves.Line(f"run {index}", index, STEPS[:length], [index + step for step in range(length)])
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize("values", [[3.0], [None], [math.nan, 1.0, None], [0.0] * 100])
+def test_odd_values_of_an_overlay_give_finite_markup(values):
+    odd = curves.Line("odd", 1, STEPS[: len(values)], values)
+    for others in ([], lines(2)):
+        figure = curves.overlay("loss", [*others, odd])
+        assert "nan" not in figure.replace("nans", "") and "inf" not in figure
+        parsed(figure)
+    assert "no finite value" in curves.overlay("loss", [odd._replace(values=[None])])
+
+
+def test_lines_of_an_overlay_share_axes_and_have_colours():
+    figure = curves.overlay("loss", lines(3, length=30))
+    drawn = [node for node in parsed(figure).iter("path") if node.get("class")]
+    assert [node.get("class") for node in drawn] == ["main k0", "main k1", "main k2"]
+    first, second = (numbers(node.get("d")) for node in drawn[:2])
+    assert first[::2] == second[::2] and all(np.array(first[1::2]) > np.array(second[1::2]))
+    assert {point[4] for point in points(figure)} == {0, 1, 2}
+    assert json.loads(parsed(figure).get("data-names")) == ["run 0", "run 1", "run 2"]
+
+
+def test_twenty_colours_are_distinct():
+    classes = [curves.colour_classes(index) for index in range(20)]
+    assert len(set(classes)) == 20 and classes[13] == "k3 dashed"
+
+
+def test_an_overlay_of_many_lines_is_small():
+    values = np.random.default_rng(0).normal(size=(20, 5000)).tolist()
+    figure = curves.overlay(
+        "loss", [curves.Line(f"run {i}", i, list(range(5000)), row) for i, row in enumerate(values)]
+    )
+    assert len(figure) < 60_000
+    assert not [node for node in parsed(figure).iter("path") if "raw" in node.get("class")]
