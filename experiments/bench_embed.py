@@ -3,10 +3,11 @@
     python -m experiments.bench_embed --budget=cpu        or smoke
 
 The folder is made for the measurement: structured noise of 320x240 pixels, whose files are as large
-as those of photographs. The command, its decoder and its encoder run in turns in one process, all
-without their first batches, and the median of their rounds counts. On a CPU, decoder and encoder
-share the cores, and `over_parts` is what the command adds to their work. The linear encoder takes
-next to no time, as any encoder does on an accelerator.
+as those of photographs; many names are of one file. The command, its decoder and its encoder run in
+turns in one process, all without their first batches, and the median of their rounds counts. On a
+CPU, decoder and encoder share the cores, and `over_parts` is what the command adds to their work.
+The linear encoder takes next to no time, as any encoder does on an accelerator. The peak memory of
+its command is measured in two more processes, of a tenth of the images and of all.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +33,7 @@ from PIL import Image
 import dim_jax
 from dim_jax import build, data, encoder, run_metadata
 from dim_jax.data import image_files, pixels
+from dim_jax.encoder import command, embedding, inputs, progress
 from dim_jax.rundir import exported_encoder
 from experiments import table
 
@@ -39,6 +43,7 @@ UNITS = {
     "images_per_second": "of the command after its first batches, median over the rounds",
     "decoder, encoder": "images per second of each alone, with as many threads",
     "over_decoder": "images_per_second / decoder",
+    "peak_mib": "resident memory of the command's process at most, by the number of images",
     "cpu_milliseconds": "of an image, of the command, its decoder and its encoder",
     "over_parts": "CPU time of decoder and encoder / of the command",
     "decoded_per_cpu_second": "images that one thread decodes and resizes",
@@ -48,31 +53,34 @@ UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An encoder of images of `side` pixels."""
+    """An encoder of images of `side` pixels, and the number of images."""
 
     encoder: dict
     side: int
+    images: int
 
 
 def _dcgan(side: int, width: int) -> Case:
-    return Case(dict(name=f"dcgan{side}", width=width, hidden=1024, features=64), side)
+    return Case(dict(name=f"dcgan{side}", width=width, hidden=1024, features=64), side, 2000)
 
 
 _LINEAR = dict(name="linear", features=64)
-# (cases, images, rounds); dcgan64 of width 32 is the encoder of configs/folder.py.
+# (cases, rounds); dcgan64 of width 32 is the encoder of configs/folder.py.
 BUDGETS = {
-    "smoke": ((Case(_LINEAR, 16),), 1500, 1),
-    "cpu": ((Case(_LINEAR, 64), _dcgan(64, 32), _dcgan(32, 64)), 2000, 5),
+    "smoke": ((Case(_LINEAR, 16, 1500),), 1),
+    "cpu": ((Case(_LINEAR, 64, 20_000), _dcgan(64, 32), _dcgan(32, 64)), 5),
 }
 
 
 def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
     """Measures every case, writes bench_embed_<budget>.json, prints the table."""
-    cases, images, rounds = BUDGETS[budget]
+    cases, rounds = BUDGETS[budget]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        _write_images(folder / "images", images)
+        for images in {case.images for case in cases} | {cases[0].images // 10}:
+            _write_images(folder / str(images), images)
         rows = [_measured(case, folder, rounds) for case in cases]
+        rows[0]["peak_mib"] = _peaks(cases[0], folder)
     versions = {name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")}
     content = {
         "experiment": f"bench_embed_{budget}",
@@ -83,7 +91,7 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> None:
         },
         "versions": {"python": platform.python_version(), "dim_jax": dim_jax.__version__}
         | versions,
-        **{"images": images, "height": HEIGHT, "width": WIDTH, "rounds": rounds},
+        **{"height": HEIGHT, "width": WIDTH, "rounds": rounds},
         "units": UNITS,
         "rows": rows,
     }
@@ -97,8 +105,7 @@ def _write_images(folder: pathlib.Path, count: int) -> None:
     for content in range(min(_CONTENTS, count)):
         Image.fromarray(_image(content)).save(folder / f"{content:05}.jpg", quality=90)
     for number in range(_CONTENTS, count):
-        source = folder / f"{number % _CONTENTS:05}.jpg"
-        (folder / f"{number:05}.jpg").write_bytes(source.read_bytes())
+        (folder / f"{number:05}.jpg").hardlink_to(folder / f"{number % _CONTENTS:05}.jpg")
 
 
 def _image(seed: int) -> np.ndarray:
@@ -115,26 +122,29 @@ def _image(seed: int) -> np.ndarray:
 def _measured(case: Case, folder: pathlib.Path, rounds: int) -> dict:
     exported = folder / f"{case.encoder['name']}_{case.side}"
     _export(case, exported)
-    loaded = encoder.load_encoder(exported)
-    images = data.load_all(str(folder / "images"), image_size=case.side).splits["all"].images
+    loaded, source = encoder.load_encoder(exported), str(folder / str(case.images))
+    images = data.load_all(source, image_size=case.side).splits["all"].images
     decoded = np.asarray(images)
 
-    def command():
-        return encoder._embed_folder(loaded, str(folder / "images"), "y")[1]
+    def complete():
+        meter = progress.Meter()
+        opened = inputs.open_folder(loaded.card, source)
+        command.write_features(loaded, opened, "y", folder / "features.npz", meter)
+        return meter.rate()
 
     def decoder():
-        meter, done = encoder.Meter(len(images)), 0
-        for part in images.batches(encoder.BATCH, encoder.AHEAD):
+        meter, done = progress.Meter(), 0
+        for part in images.batches(embedding.BATCH, embedding.AHEAD):
             done += len(part)
             meter(done)
         return meter.rate()
 
     def encoding():
         began = time.perf_counter()
-        encoder.embed(loaded, decoded, batch=encoder.BATCH)
+        encoder.embed(loaded, decoded, batch=embedding.BATCH)
         return len(decoded) / (time.perf_counter() - began)
 
-    whole = {"command": command, "decoder": decoder, "encoder": encoding}
+    whole = {"command": complete, "decoder": decoder, "encoder": encoding}
     files = images.source.files[:_CONTENTS]
     medians = _in_turns(
         {
@@ -150,12 +160,36 @@ def _measured(case: Case, folder: pathlib.Path, rounds: int) -> dict:
     cpu = {key: medians[key][1] for key in whole}
     return {
         **{"encoder_name": case.encoder["name"], "side": case.side, "config": case.encoder},
+        "images": case.images,
         "images_per_second": medians["command"][0],
         **{key: medians[key][0] for key in medians if key != "command"},
         "over_decoder": medians["command"][0] / medians["decoder"][0],
         "cpu_milliseconds": cpu,
         "over_parts": (cpu["decoder"] + cpu["encoder"]) / cpu["command"],
     }
+
+
+# ru_maxrss of a child counts the memory of the process that started it.
+_PEAK = """
+import sys
+from dim_jax.encoder import command
+assert command.main(sys.argv[1:]) == 0
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def _peaks(case: Case, folder: pathlib.Path) -> dict[str, float]:
+    """{number of images: MiB of the command's process}, of a tenth of the images and of all."""
+    peaks = {}
+    for images in (case.images // 10, case.images):
+        run = folder / f"{case.encoder['name']}_{case.side}"
+        task = ["--run", run, "--folder", folder / str(images), "--out", folder / "peak.npz"]
+        printed = subprocess.run(
+            [sys.executable, "-c", _PEAK, *map(str, task)],
+            **dict(check=True, capture_output=True, text=True),
+        ).stdout
+        peaks[str(images)] = int(printed.split()[-1]) / 1024
+    return peaks
 
 
 def _with_cpu_time(variant: Callable[[], float], images: int) -> tuple[float, float]:

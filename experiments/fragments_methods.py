@@ -13,7 +13,7 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
     "bigan": ("bigan",),
     "cmc": ("cmc",),
     "cpc": ("cpc_",),
-    "dim": ("dim_", "quickstart", "folder"),
+    "dim": ("dim_", "quickstart", "folder", "arrays"),
     "exemplar": ("exemplar",),
     "manifold": ("manifold_", "shiftmnist"),
     "nat": ("nat",),
@@ -37,6 +37,7 @@ PAGES = {  # of docs/results: the result file, its page and title
     "manifold_shiftmnist_paper": ("shiftmnist", "shiftMNIST, all training images"),
     "manifold_shiftmnist_choice_cpu": ("shiftmnist", "Choice of strengths on shiftMNIST"),
     "quickstart_seeds": ("quickstart", "Quick start"),
+    "arrays_gratings": ("arrays", "Arrays of five channels"),
 }
 _HEADINGS = (
     *("row", "evaluation", "tap", "measured", "published", "difference", "untrained encoder"),

@@ -17,6 +17,7 @@ BLOCKS = {
     "root": settings.Config,
     "data": settings.Data,
     "augment": settings.Augment,
+    "encoder": settings.Encoder,
     "train": settings.Train,
 }
 
@@ -36,7 +37,7 @@ def table(block: type[settings.Block]) -> str:
 
 
 def _link(name: str) -> str:
-    sections = ("data", "augment", "method", "players", "train", "evals")
+    sections = ("data", "augment", "encoder", "method", "players", "train", "evals")
     return f" {{ref}}`More <configuration-{name}>`." if name in sections else ""
 
 
@@ -45,8 +46,7 @@ def _scope(each: settings.Setting) -> str:
 
 
 def _type(each: settings.Setting) -> str:
-    blocks = (Mapping, settings.Data, settings.Augment, settings.Train)
-    return "block" if each.kind in blocks else each.type
+    return "block" if each.kind in (Mapping, *BLOCKS.values()) else each.type
 
 
 def _default(each: settings.Setting) -> str:

@@ -119,10 +119,16 @@ def embedding(content: dict) -> str:
         for row in content["rows"]
     ]
     first = content["rows"][0]
+    counts = ", ".join(f"{row.get('images', content.get('images')):,}" for row in content["rows"])
+    peaks = ", ".join(
+        f"{peak:,.0f} MiB of {int(images):,} images"
+        for images, peak in first.get("peak_mib", {}).items()
+    )
+    memory = f"Peak memory with the first encoder: {peaks}. " if peaks else ""
     return (
-        f"{facts(content, 'bench_embed')} {content['images']:,} JPEGs of {content['width']} x "
-        f"{content['height']} pixels. For images of {first['side']} pixels a thread decodes "
-        f"{first['decoded_per_cpu_second']:,.0f} a second, and "
+        f"{facts(content, 'bench_embed')} {counts} JPEGs of {content['width']} x "
+        f"{content['height']} pixels. {memory}For images of {first['side']} pixels a thread "
+        f"decodes {first['decoded_per_cpu_second']:,.0f} a second, and "
         f"{first['complete_per_cpu_second']:,.0f} in their complete size.\n\n"
         f"{markdown(headings, rows)}\n"
     )

@@ -36,6 +36,7 @@ def images_of(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
 def shape_of(config) -> tuple[int, int]:
     """The image size and channels that a config trains on."""
     known = {"cifar10": (32, 3), "cifar100": (32, 3), "mnist": (28, 1), "digits": (8, 1)}
+    known |= {"array:PATH": (24, 5)}
     side, channels = known.get(config["data"]["name"], (None, 3))
     return config["augment"]["crop"] or config["data"]["image_size"] or side, channels
 

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from dim_jax import commandline, contracts, encoder, profiling
+from dim_jax import commandline, contracts, profiling
+from dim_jax.compare import command as compare_command
+from dim_jax.encoder import command as encoder_command
 from dim_jax.mi import command
 from experiments import table
 
@@ -83,11 +85,14 @@ def check(module: str, arguments: list[str], monkeypatch) -> None:
     if module == "dim_jax.main":
         commandline.parse(["main.py", *arguments])
     elif module == "dim_jax.encoder":
-        monkeypatch.setattr(encoder, "load_encoder", refuse)
-        assert encoder.main(arguments) == 2
+        monkeypatch.setattr(encoder_command.loading, "load_encoder", refuse)
+        assert encoder_command.main(arguments) == 2
     elif module == "dim_jax.profiling":
         monkeypatch.setattr(profiling, "operations", refuse)
         assert profiling.main(arguments) == 2
+    elif module == "dim_jax.compare":
+        with pytest.raises(Parsed):
+            compare_command.run(arguments, parsed)
     elif module == "dim_jax.mi":
         monkeypatch.setattr(command.files, "read", lambda *_, **__: {"a": []})
         monkeypatch.setattr(command.outputs, "check", refuse_nothing)
