@@ -16,6 +16,7 @@ from PIL import Image
 
 from dim_jax import build, contracts
 from dim_jax import encoder as encoder_module
+from dim_jax.encoder import command, embedding, feature_files, inputs, progress
 from dim_jax.rundir import exported_encoder
 
 REPOSITORY = Path(__file__).parents[1]
@@ -231,7 +232,7 @@ def test_the_command_embeds_every_image(run, encoder, tmp_path, capsys, names, l
     images = _write_folder(tmp_path / "images", names)
     out = tmp_path / "deep" / "features.npz"
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
-    assert encoder_module.main([*arguments, "--tap", "fc"]) == 0
+    assert command.main([*arguments, "--tap", "fc"]) == 0
     assert f"fc of {len(names)} images" in capsys.readouterr().out
     with np.load(out, allow_pickle=False) as arrays:
         found = dict(arrays)
@@ -250,7 +251,7 @@ def test_the_command_gives_a_grey_encoder_the_brightness(tmp_path):
         Image.fromarray(image[..., 0]).save(tmp_path / "images" / f"{index}.png")
     run, out = _export(tmp_path / "encoder", channels=1), tmp_path / "features.npz"
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
-    assert encoder_module.main(arguments) == 0
+    assert command.main(arguments) == 0
     wanted = encoder_module.load_encoder(run).encode(grey)["y"]
     with np.load(out) as found:
         np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
@@ -264,14 +265,14 @@ def test_the_command_reads_16_bit_images_as_the_run_did(tmp_path, capsys):
     (tmp_path / "images" / "notes.txt").write_text("not an image")
     run, out = _export(tmp_path / "encoder", channels=1, bits=14), tmp_path / "features.npz"
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
-    assert encoder_module.main(arguments) == 0
+    assert command.main(arguments) == 0
     wanted = encoder_module.load_encoder(run).encode((deep >> 6).astype(np.uint8)[..., None])["y"]
     with np.load(out) as found:
         np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
     assert "1 file of other kinds (.txt 1)" in capsys.readouterr().out
 
 
-def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
+def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path):
     """Of primaries and mixtures, that of Pillow."""
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 100, 50), (255, 255, 0)]
     (tmp_path / "images").mkdir()
@@ -280,14 +281,10 @@ def test_a_grey_encoder_sees_the_luma_of_colours(tmp_path, monkeypatch):
         image = Image.new("RGB", (28, 28), colour)
         image.save(tmp_path / "images" / f"{index}.png")
         wanted.append(np.asarray(image.convert("L"))[0, 0])
-    encoder = encoder_module.load_encoder(_export(tmp_path / "encoder", channels=1))
-    seen = []
-    monkeypatch.setattr(
-        encoder_module, "_embed_parts", lambda _, parts, *more: seen.extend(parts) or seen[0]
-    )
-    embedded, _ = encoder_module._embed_folder(encoder, str(tmp_path / "images"), "y")
-    assert seen[0].shape == (5, 28, 28, 1) and seen[0].dtype == np.uint8
-    np.testing.assert_array_equal(embedded["features"][:, 0, 0, 0], wanted)
+    card = {"image_shape": [28, 28, 1]}
+    (seen,) = inputs.open_folder(card, str(tmp_path / "images")).batches(8)
+    assert seen.images.shape == (5, 28, 28, 1) and seen.images.dtype == np.uint8
+    np.testing.assert_array_equal(seen.images[:, 0, 0, 0], wanted)
 
 
 def test_a_long_folder_is_embedded_in_order_and_its_speed_is_printed(
@@ -295,10 +292,10 @@ def test_a_long_folder_is_embedded_in_order_and_its_speed_is_printed(
 ):
     names = sorted(f"{number}.png" for number in range(40))
     images = _write_folder(tmp_path / "images", names)
-    monkeypatch.setattr(encoder_module, "BATCH", 6)
-    monkeypatch.setattr(encoder_module, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(embedding, "BATCH", 6)
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
-    assert encoder_module.main([*arguments, str(tmp_path / "all.npz")]) == 0
+    assert command.main([*arguments, str(tmp_path / "all.npz")]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^36 of 40 images, [\d,]+ per second$", printed, re.M)
     assert re.search(r"of 40 images, \(5,\); [\d,]+ images per second$", printed, re.M)
@@ -306,7 +303,7 @@ def test_a_long_folder_is_embedded_in_order_and_its_speed_is_printed(
         assert arrays["names"].tolist() == names
         np.testing.assert_allclose(arrays["features"], encoder.encode(images)["y"], atol=1e-5)
     (tmp_path / "images" / names[33]).write_bytes(b"broken")
-    assert encoder_module.main([*arguments, str(tmp_path / "none.npz")]) == 2
+    assert command.main([*arguments, str(tmp_path / "none.npz")]) == 2
     assert f"{names[33]} is not a readable image" in capsys.readouterr().err
     assert not (tmp_path / "none.npz").exists()
 
@@ -314,7 +311,7 @@ def test_a_long_folder_is_embedded_in_order_and_its_speed_is_printed(
 def test_a_single_image_is_embedded(run, encoder, tmp_path, capsys):
     images = _write_folder(tmp_path / "images", ["one.png"])
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
-    assert encoder_module.main([*arguments, str(tmp_path / "one.npz")]) == 0
+    assert command.main([*arguments, str(tmp_path / "one.npz")]) == 0
     assert capsys.readouterr().out.endswith("y of 1 images, (5,)\n")
     with np.load(tmp_path / "one.npz") as arrays:
         np.testing.assert_allclose(arrays["features"], encoder.encode(images)["y"], atol=1e-5)
@@ -323,7 +320,7 @@ def test_a_single_image_is_embedded(run, encoder, tmp_path, capsys):
 def test_unclear_splits_of_a_folder_have_advice_that_fits_the_command(run, tmp_path, capsys):
     _write_folder(tmp_path / "images", ["train/1.png", "training/2.png"])
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out"]
-    assert encoder_module.main([*arguments, str(tmp_path / "features.npz")]) == 2
+    assert command.main([*arguments, str(tmp_path / "features.npz")]) == 2
     message = capsys.readouterr().err
     assert message.endswith("it is not clear which are classes: give --folder one of them\n")
 
@@ -365,7 +362,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence_and_code_2(
     before = _contents(tmp_path)
     right = {"--run": str(run), "--folder": "images", "--out": "features.npz"}
     arguments = [word for pair in (right | wrong).items() for word in pair]
-    assert encoder_module.main(arguments) == 2
+    assert command.main(arguments) == 2
     captured = capsys.readouterr()
     assert words in captured.err and captured.err.count("\n") == 1
     assert captured.out == "" and _contents(tmp_path) == before
@@ -382,12 +379,12 @@ def test_features_replace_features_also_behind_a_link(run, tmp_path, monkeypatch
     Path("there").mkdir()
     Path("link.npz").symlink_to("there/features.npz")  # to a file that does not exist yet
     arguments = ["--run", str(run), "--folder", "images", "--out"]
-    assert encoder_module.main([*arguments, "link.npz", "--tap", "fc"]) == 0
+    assert command.main([*arguments, "link.npz", "--tap", "fc"]) == 0
     assert Path("link.npz").is_symlink()
     for out in ("there/features.npz", "link.npz"):
         with open("/dev/full", "w", buffering=1) as full:
             monkeypatch.setattr(sys, "stdout", full)
-            assert encoder_module.main([*arguments, out]) == 0
+            assert command.main([*arguments, out]) == 0
         with np.load("there/features.npz") as found:
             assert found["features"].shape == (5, 5)
     assert Path("link.npz").is_symlink() and len([*Path("there").iterdir()]) == 1
@@ -397,16 +394,16 @@ def test_a_full_disk_leaves_the_former_features_alone(run, tmp_path, monkeypatch
     _write_folder(tmp_path / "images", NESTED)
     out = tmp_path / "out" / "features.npz"
     arguments = ["--run", str(run), "--folder", str(tmp_path / "images"), "--out", str(out)]
-    assert encoder_module.main(arguments) == 0
+    assert command.main(arguments) == 0
     before = _contents(out.parent)
 
-    def run_out(file, **arrays):
+    def run_out(file, features):
         file.write(b"PK")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", run_out)
+    monkeypatch.setattr(feature_files, "_write_parts", run_out)
     capsys.readouterr()
-    assert encoder_module.main(arguments) == 2
+    assert command.main(arguments) == 2
     assert "(No space left on device)" in capsys.readouterr().err
     assert _contents(out.parent) == before
 
