@@ -31,7 +31,8 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import fuzz_cases  # noqa: E402
 
-from dim_jax import build, encoder, main  # noqa: E402
+from dim_jax import build, main  # noqa: E402
+from dim_jax.encoder import command  # noqa: E402
 from dim_jax.evaluate import discovery  # noqa: E402
 
 # Forked processes share what is imported here; none of it starts a thread or a device.
@@ -85,7 +86,7 @@ def _run_here(program: str, arguments: Sequence[str], folder: pathlib.Path):
     code = 1
     try:
         is_main = program == "main"
-        code = main.main(["dim-jax", *arguments]) if is_main else encoder.main(arguments)
+        code = main.main(["dim-jax", *arguments]) if is_main else command.main(arguments)
     except SystemExit as ended:
         code = ended.code
     except BaseException:

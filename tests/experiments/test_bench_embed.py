@@ -15,4 +15,5 @@ def test_the_command_has_a_rate_beside_those_of_its_parts(tmp_path):
     parts = ("decoder", "encoder", "decoded_per_cpu_second", "complete_per_cpu_second")
     assert all(row[key] > 0 for key in ("images_per_second", *parts))
     assert row["over_parts"] > 0 and row["over_decoder"] > 0
+    assert row["peak_mib"].keys() == {"150", "1500"}
     assert content["device"] and content["units"]
