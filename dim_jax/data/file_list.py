@@ -62,7 +62,7 @@ def open_all(block: settings.Data) -> sources.Opened:
     Raises:
       UserError: as `open_`, but for a single image; reading raises it for each broken one.
     """
-    where, rows = _read(block)
+    where, rows = _read(block, lenient=True)
     count = len(rows.names)
     labels, classes = partition.codes_of(str(where), rows.labels, count, None)
     chosen, notes = decoding.survey(rows.paths, block, lenient=True)
@@ -76,8 +76,8 @@ def _source(rows: _Rows, part: np.ndarray, labels: np.ndarray, chosen: decoding.
     return encoded_images.Files(paths, tuple(names), labels[part], chosen)
 
 
-def _read(block: settings.Data) -> tuple[pathlib.Path, _Rows]:
-    """The path of the list, and its rows."""
+def _read(block: settings.Data, *, lenient: bool = False) -> tuple[pathlib.Path, _Rows]:
+    """The path of the list, and its rows; if `lenient`, files are not looked at, with size 0."""
     text = block.name.removeprefix("list:")
     if not text:
         raise contracts.UserError(
@@ -107,7 +107,7 @@ def _read(block: settings.Data) -> tuple[pathlib.Path, _Rows]:
     return where, _Rows(
         names,
         paths,
-        [_size(where, row, file) for row, file in zip(cells, paths, strict=True)],
+        [0 if lenient else _size(where, *pair) for pair in zip(cells, paths, strict=True)],
         None if label is None else _numbers(_complete(where, "label", cells, label)),
         None if split is None else _complete(where, "split", cells, split),
     )

@@ -16,6 +16,7 @@ from dim_jax.data import (
     folder_layout,
     folder_listing,
     holdout,
+    image_files,
     sources,
 )
 
@@ -87,6 +88,8 @@ def _list(block: settings.Data, *, lenient: bool = False) -> _Listing:
     listings = [folder_listing.images(folder, ignored) for folder in folders]
     classes = _class_names(folders, listings)
     images = [image for listing in listings for image in listing]
+    if not lenient and (empty := next((image for image in images if not image.size), None)):
+        raise image_files.unreadable(empty.path, image_files.EMPTY)
     files = np.array([image.path for image in images])
     chosen, notes = decoding.survey(files, block, lenient=lenient)
     if classes is None and images[0].label is not None:

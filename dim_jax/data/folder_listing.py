@@ -88,7 +88,7 @@ def scan(folder: pathlib.Path, ignored: Ignored | None = None) -> Contents:
     """The contents of one folder; counts in `ignored` what is not read.
 
     Raises:
-      UserError: the folder cannot be listed, a name is not UTF-8, or an image file is empty.
+      UserError: the folder cannot be listed, or a name is not UTF-8.
     """
     ignored = Ignored() if ignored is None else ignored
     contents = Contents([], [], [], [])
@@ -125,10 +125,6 @@ def _place(entry: os.DirEntry, path: pathlib.Path, contents: Contents, ignored: 
         if facts is None or not stat.S_ISREG(facts.st_mode):
             ignored.broken.append(str(path))
             contents.others.append("broken link or special file")
-        elif not facts.st_size:
-            raise contracts.UserError(
-                f"{path} is not a readable image (the file is empty): repair or remove it"
-            )
         else:
             contents.images.append(Image(path, facts.st_size))
 

@@ -20,6 +20,7 @@ from dim_jax.data import packed
 _SURVEYED = (".png", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pnm", ".webp")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
+EMPTY = "the file is empty"
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if its sides stay this many times the wanted one.
 # At less, averages over pixel areas differ more from those of the complete image (at 1.5 by 4 grey
 # levels of 128-pixel photographs, at 1.9 by 2.8, root of the mean square).
@@ -157,10 +158,14 @@ def readable(file: File) -> Iterator[None]:
                 f"{file} is a damaged TIFF file, or not one of grey or colours of 8 or 16 bits: "
                 "set data.channels to the number of its channels, which reads others"
             ) from error
-        reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else error
-        raise contracts.UserError(
-            f"{file} is not a readable image ({reason}): repair or remove it"
-        ) from error
+        unknown = "of no known kind" if start(file) else EMPTY
+        reason = unknown if isinstance(error, UnidentifiedImageError) else error
+        raise unreadable(file, reason) from error
+
+
+def unreadable(file: File, reason: object) -> contracts.UserError:
+    """The refusal of a file that holds no image."""
+    return contracts.UserError(f"{file} is not a readable image ({reason}): repair or remove it")
 
 
 def stream(file: File) -> pathlib.Path | io.BytesIO:

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from dim_jax import contracts
+from dim_jax import contracts, data
 from dim_jax.data import folder_listing
 
 
@@ -127,7 +127,7 @@ def test_an_empty_file_is_an_error(tmp_path):
     write(tmp_path, "0.png")
     (tmp_path / "1.png").touch()
     with pytest.raises(contracts.UserError, match=r"1\.png is not a readable image .*empty"):
-        listed(tmp_path)
+        data.load(f"folder:{tmp_path}")
 
 
 def test_two_classes_that_look_alike_are_an_error(tmp_path):
