@@ -11,7 +11,7 @@ import pytest
 from configs import quickstart
 from dim_jax import contracts, settings
 from dim_jax.rundir import checkpoint, encoder_files, exported_encoder, provenance
-from dim_jax.training import preprocessing, start, train_step, trainer
+from dim_jax.training import continuation, preprocessing, start, train_step, trainer
 
 SHAPE = (8, 8, 1)
 CARD = {
@@ -74,6 +74,9 @@ def test_an_encoder_in_one_file_is_taken(tmp_path):
     begun, line = make(file)
     np.testing.assert_array_equal(begun.params["encoder"]["encoder"]["y"]["kernel"], 9)
     assert line == f"start: the encoder {file} of step 9; everything else anew"
+    begun, line = continuation.start_from(state(0.0), str(file))
+    np.testing.assert_array_equal(begun.params["encoder"]["encoder"]["y"]["kernel"], 9)
+    assert f"from the encoder {file} of step 9; " in line
 
 
 def test_a_run_without_an_exported_encoder_gives_that_of_its_checkpoint(tmp_path):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import contracts, settings
-from dim_jax.rundir import checkpoint, exported_encoder, paths, tree_leaves, workdir
+from dim_jax.rundir import checkpoint, encoder_files, paths, tree_leaves, workdir
 from dim_jax.training import optimizers, train_step, trainer
 
 _ENCODER = ("params/encoder/encoder", "state/encoder")  # has to fit
@@ -125,8 +125,8 @@ def _read(run: Path) -> tuple[str, dict[str, dict[str, np.ndarray]]]:
         step, leaves = found
         return f"checkpoint {step:,} of {run}", _parts(leaves)
     for export in (folder.encoder, run):
-        if (export / exported_encoder.CARD).is_file():
-            params, state, card = exported_encoder.read(export)
+        if encoder_files.is_export(export):
+            params, state, card = encoder_files.read(export)
             tree = {"params": {"encoder": {"encoder": params}}, "state": {"encoder": state}}
             where = f"the encoder {export} of step {card.get('steps', 'unknown')}"
             return where, _parts(tree_leaves.named_leaves(tree))
