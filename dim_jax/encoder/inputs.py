@@ -114,7 +114,7 @@ def open_source(
     """
     # Cards of version 0.1.0 do not say how: the complete images are resized.
     options = {"image_size": card.get("resize", card["image_shape"][0]), "bits": card.get("bits")}
-    options |= {"fit": card.get("fit") or "resize", "channels": card.get("channels")}
+    options |= {"fit": card.get("fit") or "resize", "channels": _channels(card)}
     options |= {"image_column": image_column, "label_column": label_column}
     try:
         loaded = data.load_all(name, **options)
@@ -138,6 +138,13 @@ def open_source(
         broken=broken,
         grey=_is_made_grey(card, loaded.facts),
     )
+
+
+def _channels(card: Mapping[str, Any]) -> int | None:
+    """The channels that encoded images keep; an encoder of arrays has no such setting."""
+    count = card["image_shape"][2]
+    is_raw = card.get("dtype", "uint8") != "uint8" or count not in (1, 3)
+    return count if card.get("channels") is None and is_raw else card.get("channels")
 
 
 def _is_made_grey(card: Mapping[str, Any], facts: data.Facts) -> bool:
