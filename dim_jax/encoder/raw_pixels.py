@@ -31,9 +31,15 @@ def checked(images: Any, card: Mapping[str, Any]) -> Any:
     if images.dtype == np.uint8:
         return images
     if not jnp.issubdtype(images.dtype, jnp.floating):
+        remedy = "convert them with images.astype('uint8')"
+        if (
+            jnp.issubdtype(images.dtype, jnp.integer)
+            and not 0 <= min(_ends(images)) <= max(_ends(images)) <= 255
+        ):  # which astype would wrap
+            remedy = "divide them by the largest value that they can have, such as 65535 of 16 bits"
         raise contracts.UserError(
             f"got images of type {images.dtype}, this encoder needs uint8 in 0..255 or floats in "
-            "0..1; convert them with images.astype('uint8')"
+            f"0..1; {remedy}"
         )
     low, high = _ends(images)
     # Half a grey level of tolerance for the overshoot of a resize; NaN fails the comparison.
