@@ -12,7 +12,7 @@ import test_encoder
 
 from dim_jax import build, contracts
 from dim_jax import encoder as encoder_module
-from dim_jax.encoder import command, embedding, loading, progress
+from dim_jax.encoder import command, embedding, inputs, loading, progress
 
 NAMES = ["cat/1.png", "cat/2.png", "cat/3.png", 'dog/a "b", c.png', "dog/é.png"]
 CLASSES = ["cat", "cat", "cat", "dog", "dog"]
@@ -115,6 +115,22 @@ def test_broken_images_are_counted_and_the_first_are_named(run, images, tmp_path
     assert not (tmp_path / "none.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "exists"),
+    [("folder:images", True), ("list:list.csv", True), ("list:list.csv", False)],
+)
+def test_empty_and_missing_files_are_broken_images(run, images, source, exists, tmp_path, capsys):
+    with open(tmp_path / "list.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path"], *([f"images/{name}"] for name in NAMES)])
+    (images / NAMES[1]).write_bytes(b"")
+    if not exists:
+        (images / NAMES[1]).unlink()
+    assert _embed(run, "--data", source, out="some.npz") == 2
+    assert re.search(r"cat/2\.png .*(empty|No such file)", capsys.readouterr().err)
+    assert _embed(run, "--data", source, "--skip-broken", out="some.npz") == 0
+    assert "left out 1 of 5 images: " in capsys.readouterr().out
+
+
 def test_an_interrupted_command_leaves_nothing(run, images, tmp_path, monkeypatch):
     def interrupt(done):
         raise KeyboardInterrupt
@@ -169,6 +185,17 @@ def test_endings_and_files_of_others_are_refused(run, images, tmp_path, capsys):
         assert (tmp_path / f"mine.{name}").read_bytes() == before
 
 
+def test_second_files_of_others_are_kept(run, images, tmp_path, capsys):
+    for out, second, task in (
+        ("mine.npy", "mine.names.csv", ["--folder", "images"]),
+        ("mine.stablehlo", "mine.stablehlo.json", ["--export", "stablehlo"]),
+    ):
+        (tmp_path / second).write_text("mine")
+        assert _embed(run, *task, out=out) == 2
+        assert f"{second} exists and would be replaced; " in capsys.readouterr().err
+        assert (tmp_path / second).read_text() == "mine" and not (tmp_path / out).exists()
+
+
 def test_an_encoder_in_one_npz_is_read_back(run, tmp_path):
     out = tmp_path / "encoder.npz"
     for _ in range(2):
@@ -220,6 +247,21 @@ def test_raw_pixels_are_taken_in_the_unit_of_the_data(bands):
     taps, _ = apply(encoder.params, encoder.stats, unit.astype(np.float32), train=False)
     for images in (raw, raw.astype(np.float64), raw.astype(np.int32)):
         np.testing.assert_allclose(encoder.encode(images)["y"], taps["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("value", "words"), [(255, r"astype\('uint8'\)"), (256, "divide them")])
+def test_wide_integers_are_not_told_to_wrap(encoder, value, words):
+    with pytest.raises(contracts.UserError, match=f"type uint16, .*{words}"):
+        encoder.encode(np.full((1, 28, 28, 3), value, np.uint16))
+
+
+def test_an_encoder_of_arrays_keeps_the_channels_of_files(bands, tmp_path):
+    tifffile = pytest.importorskip("tifffile", reason="the extra tiff")
+    raw = np.random.default_rng(0).integers(100, 9000, (2, 28, 28, 5), dtype=np.uint16)
+    for name, image in zip("ab", raw, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", image, photometric="minisblack")
+    read = next(inputs.open_folder(bands.card, tmp_path).batches(2))
+    np.testing.assert_array_equal(read.images, raw)
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,12 @@ _SHOWN = 3  # broken images whose fault is printed
 class _Format(NamedTuple):
     write: Callable[[Path, Path, Features], int]
     holds: Callable[[Path], bool]
+    beside: Callable[[Path], Path] | None = None
 
 
 FORMATS: Mapping[str, _Format] = {
     ".npz": _Format(feature_files.write_npz, feature_files.holds_npz),
-    ".npy": _Format(feature_files.write_npy, feature_files.holds_npy),
+    ".npy": _Format(feature_files.write_npy, feature_files.holds_npy, feature_files.names_beside),
     ".csv": _Format(feature_tables.write_csv, feature_tables.holds_csv),
     ".parquet": _Format(feature_tables.write_parquet, feature_tables.holds_parquet),
 }
@@ -54,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m dim_jax.encoder",
         description="Write the features of images, or the encoder in a form for other programs.",
     )
-    parser.add_argument("--run", required=True, help="a run folder or an exported encoder")
+    parser.add_argument(
+        "--run", required=True, help="a run folder, or an exported encoder (folder or file)"
+    )
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--folder", help="images, in class folders or not")
     task.add_argument("--data", help="images: a data.name such as array:PATH or shards:PATTERN")
@@ -81,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _export(options: argparse.Namespace) -> int:
     form = exports.FORMATS[options.export]
-    kind = f"{options.export} encoder"
-    out = outputs.check(options.out, {f".{options.export}": form.holds}, kind)
+    kind, ending = f"{options.export} encoder", f".{options.export}"
+    out = outputs.check(options.out, {ending: form.holds}, kind, {ending: form.beside})
     backend.start()
     form.write(loading.load_encoder(options.run), out)
     print(f"wrote {options.out}: {out.stat().st_size / 2**20:,.1f} MiB")
@@ -91,7 +94,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _embed(options: argparse.Namespace) -> int:
     formats = {ending: form.holds for ending, form in FORMATS.items()}
-    out = outputs.check(options.out, formats, "features")
+    beside = {ending: form.beside for ending, form in FORMATS.items()}
+    out = outputs.check(options.out, formats, "features", beside)
     backend.start()
     encoder = loading.load_encoder(options.run)
     loading.check_taps(encoder.card, [options.tap])

@@ -10,10 +10,14 @@ from dim_jax.rundir import encoder_files
 
 
 class Format(NamedTuple):
-    """write(encoder, out) writes a file; holds(path): whether a file is one that it wrote."""
+    """write(encoder, out) writes a file; holds(path): whether a file is one that it wrote.
+
+    beside(path): the second file that it writes.
+    """
 
     write: Callable[[loading.Encoder, Path], None]
     holds: Callable[[Path], bool]
+    beside: Callable[[Path], Path] | None = None
 
 
 def _write_safetensors(encoder: loading.Encoder, out: Path) -> None:
@@ -32,7 +36,7 @@ def _write_arrays(save: Callable, encoder: loading.Encoder, out: Path) -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "stablehlo": Format(stablehlo_file.write, stablehlo_file.holds),
+    "stablehlo": Format(stablehlo_file.write, stablehlo_file.holds, stablehlo_file.card_beside),
     "onnx": Format(onnx_file.write, onnx_file.holds),
     "safetensors": Format(_write_safetensors, encoder_files.holds),
     "npz": Format(functools.partial(_write_arrays, encoder_files.save_npz), encoder_files.holds),

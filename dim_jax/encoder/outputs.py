@@ -10,16 +10,22 @@ from dim_jax import contracts
 from dim_jax.rundir import paths, writing
 
 
-def check(text: str, formats: Mapping[str, Callable[[Path], bool]], what: str) -> Path:
+def check(
+    text: str,
+    formats: Mapping[str, Callable[[Path], bool]],
+    what: str,
+    beside: Mapping[str, Callable[[Path], Path] | None],
+) -> Path:
     """The file to write, which does not exist or is one that this command wrote; links followed.
 
     Args:
       formats: by the ending of the file, whether an existing one was written by this command.
       what: such as "features".
+      beside: by the ending, the second file of a format that has one.
 
     Raises:
-      UserError: something else is there, the ending is not one of `formats`, or the file cannot
-        be written.
+      UserError: something else is there, or in the place of a second file; the ending is not one of
+        `formats`; or the file cannot be written.
     """
     path = Path(os.path.realpath(paths.expand(text, "--out")))
     holds = formats.get(path.suffix.lower())
@@ -41,6 +47,11 @@ def check(text: str, formats: Mapping[str, Callable[[Path], bool]], what: str) -
     if holds is None:
         raise contracts.UserError(
             f"--out is {text}; give a file for {what} that ends in {' or '.join(formats)}"
+        )
+    second = beside.get(path.suffix.lower())
+    if second and not path.exists() and (other := second(path)).exists():
+        raise contracts.UserError(
+            f"{other} exists and would be replaced; remove it, or give another --out"
         )
     return path
 
