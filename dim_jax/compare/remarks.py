@@ -66,7 +66,9 @@ def _data_text(run: Run) -> str:
 def _on_repetition(columns: Sequence[Column]) -> str | None:
     if len(columns) > 1:
         return None
-    return f"The {len(columns[0].runs)} runs are repetitions of one setting with other seeds."
+    runs = columns[0].runs
+    seeds = " with other seeds" if len({run.seed for run in runs}) == len(runs) else ""
+    return f"The {len(runs)} runs are repetitions of one setting{seeds}."
 
 
 def _on_common_lines(columns: Sequence[Column], lines: Sequence[Line]) -> str | None:

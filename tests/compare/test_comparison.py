@@ -201,7 +201,8 @@ def test_equal_seeds_of_a_column_and_other_versions_are_said(folders):
         folders.make("a"),
         folders.make("b", facts={"versions": {"dim_jax": "0.2.0"}}),
     ]
-    seeds, versions = compare.runs(runs).notes[1:]
+    repeated, seeds, versions = compare.runs(runs).notes
+    assert repeated == "The 2 runs are repetitions of one setting."
     assert "a and b have the same settings and the same seed" in seeds
     assert "dim_jax 0.1.0 on CPU (a)" in versions and "dim_jax 0.2.0 on CPU (b)" in versions
 
