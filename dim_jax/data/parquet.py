@@ -64,19 +64,19 @@ def open_all(block: settings.Data) -> sources.Opened:
     """All images as the one source "all", in the order of the rows.
 
     Raises:
-      UserError: as `open_`.
+      UserError: as `open_`; reading raises it for a row without an image too.
     """
-    return archives.open_all(_list(block), block)
+    return archives.open_all(_list(block, lenient=True), block)
 
 
-def _list(block: settings.Data) -> archives.Listing:
+def _list(block: settings.Data, *, lenient: bool = False) -> archives.Listing:
     files = patterns.files(block, _EXTENSIONS)
     tables = []
     for file in files:
         tables.append(_read(file, block))
         _check_alike(tables[0], tables[-1])
     names = patterns.names(files)
-    parts = _parts(tables, names)
+    parts = _parts(tables, names, lenient)
     paths = [path for table in tables for path in table.paths]
     distinct = None not in paths and len(set(paths)) == len(paths)
     splits = patterns.splits(files, block)
@@ -117,19 +117,26 @@ def _notes(images: Sequence[parquet_images.Images]) -> tuple[str, ...]:
     )
 
 
-def _parts(tables: Sequence[_Table], names: Sequence[str]) -> packed.Parts:
+def _parts(tables: Sequence[_Table], names: Sequence[str], lenient: bool) -> packed.Parts:
     named, suffixes, places, file, offsets, sizes = [], [], [], [], [], []
     for table, name in zip(tables, names, strict=True):
         copy, images = len(places), table.images
         places.append(images.copy)
         for row, size in enumerate(images.sizes.tolist()):
             named.append(f"{name}:{row}")
-            if size > 0:
-                suffixes.append(images.suffixes[row])
+            beside = None
+            if size <= 0:
+                try:
+                    beside = _beside(table.path, row, size, table.paths[row])
+                except contracts.UserError:
+                    if not lenient:
+                        raise
+                    size = 0  # which reading refuses
+            if beside is None:
+                suffixes.append(images.suffixes[row] if size else "")
                 file.append(copy)
-                offsets.append(images.offsets[row])
+                offsets.append(images.offsets[row] if size else 0)
             else:
-                beside = _beside(table.path, row, size, table.paths[row])
                 size = beside.stat().st_size
                 suffixes.append(beside.suffix)
                 file.append(len(places))

@@ -229,6 +229,15 @@ def test_mistakes(tmp_path, write, options, message):
         _load(tmp_path / "a.parquet", **options)
 
 
+def test_a_row_without_an_image_is_refused_when_it_is_read(tmp_path):
+    _columns({"image": pa.array([None, encoded(picture(0)), b""])})(tmp_path / "a.parquet")
+    images = data.load_all(f"parquet:{tmp_path}/a.parquet", image_size=8).splits["all"].images
+    assert images[np.array([1])].shape == (1, 8, 8, 3)
+    for row in (0, 2):
+        with pytest.raises(contracts.UserError, match=f"a.parquet:{row} .*the file is empty"):
+            images[np.array([row])]
+
+
 def test_several_columns_of_classes(tmp_path):
     metadata = {name: {"_type": "ClassLabel", "names": _CLASSES} for name in ("coarse", "fine")}
     columns = {"image": _images(range(4)), "coarse": [0, 0, 1, 1], "fine": [0, 1, 0, 1]}
