@@ -32,7 +32,11 @@ def measure(data: dataset.Dataset, kind: str) -> dataset.Dataset:
 
     Args:
       kind: a value of `data.scaling`. "quantiles": the range is that of the quantiles 0.01 and
-        0.99, and values beyond are clipped.
+        0.99, and values beyond are clipped; of a channel whose quantiles are equal, as of one that
+        is mostly 0, it is that of the least and the largest value.
+
+    Raises:
+      UserError: a channel whose values are too far apart; an image that cannot be read.
     """
     known = data.facts
     is_u8 = np.dtype(known.dtype) == np.uint8
@@ -44,18 +48,26 @@ def measure(data: dataset.Dataset, kind: str) -> dataset.Dataset:
     moments = _moments(images, rows)
     pixel_range = display = None
     if not is_u8 or kind == "quantiles":
-        display = _range(moments.quantiles, clip=True)
-        pixel_range = display if kind == "quantiles" else _range(moments.ends, clip=False)
+        sparse = moments.quantiles[0] == moments.quantiles[1]
+        inner = np.where(sparse, moments.ends, moments.quantiles)
+        display = _range(known.name, inner, clip=True)
+        pixel_range = display
+        if kind != "quantiles":
+            pixel_range = _range(known.name, moments.ends, clip=False)
     notes = data.notes + (() if pixel_range is None else (_describe(known.dtype, pixel_range),))
     if len(rows) < len(images):
         notes += (
             f"The scaling of the channels is that of {len(rows):,} of the {len(images):,} training "
             "images, evenly spaced.",
         )
-    flat = np.flatnonzero(moments.std == 0)
-    if len(flat):
-        channels = ", ".join(map(str, flat + 1))
-        notes += (f"Channel {channels} of {len(moments.std)} has one value in all images.",)
+    flat = moments.std == 0
+    if flat.any():
+        notes += (f"{_channels(flat, 'has', 'have')} one value in all training images.",)
+    if kind == "quantiles" and np.any(sparse & ~flat):
+        notes += (
+            f"{_channels(sparse & ~flat, 'has', 'have')} equal quantiles 0.01 and 0.99: the ends "
+            "are the least and the largest value.",
+        )
     mean, std = known.mean, known.std
     if with_statistics:
         mean, std = _of_unit(moments, pixel_range)
@@ -77,15 +89,38 @@ def _describe(dtype: str, pixel_range: PixelRange) -> str:
     )
 
 
+def _channels(chosen: np.ndarray, one: str, several: str) -> str:
+    """The beginning of a sentence about the chosen channels, bool[c], with its verb."""
+    numbers = [str(number + 1) for number in np.flatnonzero(chosen)]
+    plural, verb = ("s", several) if len(numbers) > 1 else ("", one)
+    return f"Channel{plural} {', '.join(numbers)} of {len(chosen)} {verb}"
+
+
 def _measured(images) -> np.ndarray:
     """The positions of the images that are measured."""
     most = max(_FEWEST, _VALUES // max(1, int(np.prod(images.shape[1:]))))
     return np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).astype(int))
 
 
-def _range(ends: np.ndarray, *, clip: bool) -> PixelRange:
-    low, high = ends
-    return PixelRange(_numbers(low), _numbers(np.where(high > low, high, low + 1)), clip)
+def _range(name: str, ends: np.ndarray, *, clip: bool) -> PixelRange:
+    """The range of these ends, and from one value to the next integer or the next f32.
+
+    Raises:
+      UserError: ends whose distance is no f32.
+    """
+    low, high = ends.astype(np.float32)
+    with np.errstate(over="ignore"):
+        above = np.maximum(low + 1, np.nextafter(low, np.float32(np.inf)))
+        high = np.where(high > low, high, above)
+        wide = np.flatnonzero(~np.isfinite(high - low))
+    if len(wide):
+        first = wide[0]
+        raise contracts.UserError(
+            f"channel {first + 1} of the training images of {name} has values from "
+            f"{low[first]:.6g} to {ends[1][first]:.6g}, which is more than a float32 holds: divide "
+            "the images by a number, or replace values that stand for missing ones"
+        )
+    return PixelRange(_numbers(low), _numbers(high), clip)
 
 
 def _moments(images, rows: np.ndarray) -> _Moments:

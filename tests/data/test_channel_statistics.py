@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dim_jax import data
+from dim_jax import contracts, data
 from dim_jax.data import channel_statistics, pixel_range
 
 LEVELS = np.array([1000.0, -40.0, 3.5, 0.0, 8.0])
@@ -84,6 +84,36 @@ def test_a_channel_with_one_value_is_named_and_becomes_0(bands):
     scaled = data.normalise(images, facts.mean, facts.std, facts.pixel_range)
     assert np.all(scaled[..., 1] == 0) and np.all(np.isfinite(scaled))
     assert "Channel 2 of 5 has one value" in measured.notes[1]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9, -3e12])
+def test_one_value_of_any_size_becomes_a_number(bands, value):
+    images = bands.copy()
+    images[..., (1, 3)] = value
+    for kind in ("standardized", "symmetric", "quantiles"):
+        measured = channel_statistics.measure(dataset(images), kind)
+        mean, std = data.scaling(measured.facts, kind)
+        scaled = data.normalise(images, mean, std, measured.facts.pixel_range)
+        assert np.all(scaled[..., 1] == (0 if kind == "standardized" else -1))
+        assert "Channels 2, 4 of 5 have one value" in measured.notes[1]
+
+
+def test_quantiles_of_a_channel_that_is_mostly_0_keep_its_values(bands):
+    images = bands.astype(np.uint16)
+    images[..., 1] = 0
+    images[::7, 3, 3, 1] = np.arange(1, 11) * 900
+    measured = channel_statistics.measure(dataset(images), "quantiles")
+    train = measured.splits["train"].images
+    unit = data.to_unit(train, measured.facts.pixel_range)
+    np.testing.assert_allclose(unit[..., 1], train[..., 1] / train[..., 1].max(), rtol=1e-6)
+    assert any("Channel 2 of 5 has equal quantiles" in note for note in measured.notes)
+
+
+def test_values_that_are_too_far_apart_are_refused(bands):
+    images = bands.copy()
+    images[..., 2] = np.where(images[..., 2] > 3.5, 3e38, -3e38)
+    with pytest.raises(contracts.UserError, match=r"channel 3 .* bands has values from -3e\+38 to"):
+        channel_statistics.measure(dataset(images), "standardized")
 
 
 def test_of_many_images_some_are_measured(bands, monkeypatch):
