@@ -124,7 +124,10 @@ def _fingerprint(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # of an older version, or damaged, which matters to a continued run
-    return {**content, "format": None} if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    content.pop("scaling", None)  # follows from the images and the setting data.scaling
+    return {**content, "format": None}
 
 
 def _short_names(places: Sequence[Path]) -> list[str]:

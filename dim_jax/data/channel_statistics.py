@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import dataset
+from dim_jax.data import dataset, fingerprint
 from dim_jax.data.pixel_range import PixelRange
 
 QUANTILES = (0.01, 0.99)
@@ -76,7 +76,12 @@ def measure(data: dataset.Dataset, kind: str) -> dataset.Dataset:
         for role, split in data.splits.items()
     }
     known = known._replace(mean=mean, std=std, pixel_range=pixel_range)
-    return data._replace(facts=known, splits=splits, notes=notes)
+    identity = data.fingerprint
+    if identity is not None:
+        scaling = {} if pixel_range is None else dict(low=pixel_range.low, high=pixel_range.high)
+        scaling |= dict(mean=mean, std=std) if with_statistics else {}
+        identity = fingerprint.with_scaling(identity, scaling)
+    return data._replace(facts=known, splits=splits, notes=notes, fingerprint=identity)
 
 
 def _describe(dtype: str, pixel_range: PixelRange) -> str:

@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from dim_jax import contracts
 
 FORMAT = 1
@@ -47,6 +49,14 @@ def of_arrays(
     return {**of(name, classes, images), "checksums": dict(checksums)}
 
 
+def with_scaling(there: Mapping[str, Any], scaling: Mapping[str, Sequence[float]]) -> dict:
+    """A fingerprint with the scaling of the channels that was measured on the training images.
+
+    It notices images of the same number and size whose pixels are others.
+    """
+    return {**there, "scaling": {key: list(values) for key, values in scaling.items()}}
+
+
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """The first difference between two fingerprints in words, None if there is none.
 
@@ -67,7 +77,8 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
                 )
                 if there[key] != here[key]
             ),
-            _checksum_difference(there.get("checksums", {}), here.get("checksums", {})),
+            _checksum_difference(there.get("checksums", {}), here.get("checksums", {}))
+            or _scaling_difference(there.get("scaling"), here.get("scaling")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise contracts.UserError(
@@ -79,6 +90,21 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
 def _checksum_difference(there: Mapping[str, int], here: Mapping[str, int]) -> str | None:
     changed = [part for part in sorted({*there, *here}) if there.get(part) != here.get(part)]
     return f"the {contracts.abridged(changed, 3)} changed since" if changed else None
+
+
+def _scaling_difference(there: Mapping | None, here: Mapping | None) -> str | None:
+    """Of what both measured; other machines add in another order, which changes the last bits."""
+    for key in sorted({*(there or {})} & {*(here or {})}):
+        if not np.allclose(there[key], here[key], rtol=1e-4, atol=0):
+            return (
+                "pixels changed since, as the scaling of the channels did "
+                f"({key}: {_first_values(there[key])} then, {_first_values(here[key])} now)"
+            )
+    return None
+
+
+def _first_values(values: Sequence[float]) -> str:
+    return contracts.abridged([f"{value:.6g}" for value in values], 5)
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

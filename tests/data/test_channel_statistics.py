@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts, data
-from dim_jax.data import channel_statistics, pixel_range
+from dim_jax.data import channel_statistics, fingerprint, pixel_range
 
 LEVELS = np.array([1000.0, -40.0, 3.5, 0.0, 8.0])
 SPREADS = np.array([300.0, 9.0, 0.02, 1e-4, 2.0])
@@ -114,6 +114,16 @@ def test_values_that_are_too_far_apart_are_refused(bands):
     images[..., 2] = np.where(images[..., 2] > 3.5, 3e38, -3e38)
     with pytest.raises(contracts.UserError, match=r"channel 3 .* bands has values from -3e\+38 to"):
         channel_statistics.measure(dataset(images), "standardized")
+
+
+def test_a_pixel_that_changes_the_scaling_is_a_difference(bands):
+    known = dataset(bands)._replace(fingerprint=fingerprint.of("bands", None, {"train": 48}))
+    images = bands.copy()
+    images[5, 0, 0, 3] = 60.0
+    changed = known._replace(splits=dataset(images).splits)
+    before, after = (channel_statistics.measure(each, "symmetric") for each in (known, changed))
+    difference = fingerprint.difference(before.fingerprint, after.fingerprint)
+    assert difference.startswith("pixels changed since") and ", 60, " in difference
 
 
 def test_of_many_images_some_are_measured(bands, monkeypatch):

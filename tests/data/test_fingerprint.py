@@ -45,6 +45,15 @@ def test_the_first_different_file_is_named(files, words):
     assert fingerprint.difference(of(), of({**FILES, **files})) == words
 
 
+def test_other_pixels_are_noticed_by_their_scaling():
+    there = fingerprint.with_scaling(of(), dict(low=(0.0, 2.0), mean=(0.25, 0.5)))
+    near = fingerprint.with_scaling(of(), dict(low=(0.0, 2.0), mean=(0.25, 0.5000001)))
+    other = fingerprint.with_scaling(of(), dict(low=(0.0, 3.0), mean=(0.25, 0.5)))
+    assert fingerprint.difference(there, near) is None
+    assert fingerprint.difference(of(), other) is None  # of an older version
+    assert "(low: 0, 2 then, 0, 3 now)" in fingerprint.difference(there, other)
+
+
 def test_other_differences():
     assert "data.bits of the 16-bit images was None and is 12" in fingerprint.difference(
         of(), of(bits=12)
