@@ -125,11 +125,14 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
 
 
 def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> None:
-    """Raises UserError if the data have changed since the run in the folder began.
+    """Raises UserError if the data have changed since the first checkpoint in the folder.
 
+    Without one nothing was learned from the data, which may be mended and tried again.
     Folders of older versions have no record of their data. The images that those versions held out
     of a folder of images were others, so that such a run cannot be continued.
     """
+    if not any(folder.checkpoints.glob("[0-9]*")):
+        return
     if folder.data.exists():
         try:
             there = json.loads(folder.data.read_text(encoding="utf-8"))
@@ -140,7 +143,7 @@ def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> None:
                 f"the run in {folder.path} was begun with other data: {difference}; restore the "
                 "data, or use another --workdir"
             )
-    elif "files" in fingerprint and any(folder.checkpoints.glob("[0-9]*")):
+    elif "files" in fingerprint:
         raise contracts.UserError(
             f"the run in {folder.path} was begun by an older version of dim_jax (it has no "
             "data.json), which held out other images of a folder; use another --workdir, or that "

@@ -65,11 +65,14 @@ def test_data_that_have_changed_are_refused(tmp_path):
     folder = workdir.Workdir(tmp_path)
     run_metadata.check_data(folder, FINGERPRINT)  # a new run
     folder.write_json(folder.data, FINGERPRINT)
+    other = {**FINGERPRINT, "name": "mnist/4.0.0"}
+    run_metadata.check_data(folder, other)  # nothing was learned from the data as they were
+    (folder.checkpoints / "11").mkdir(parents=True)
     run_metadata.check_data(folder, FINGERPRINT)
     with pytest.raises(
         contracts.UserError, match=r"other data: the data set was mnist/3\.0\.1 and"
     ):
-        run_metadata.check_data(folder, {**FINGERPRINT, "name": "mnist/4.0.0"})
+        run_metadata.check_data(folder, other)
     folder.data.write_text("{")
     with pytest.raises(contracts.UserError, match=r"data\.json, .* is damaged"):
         run_metadata.check_data(folder, FINGERPRINT)
