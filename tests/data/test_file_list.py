@@ -116,6 +116,7 @@ def test_another_label_is_noticed(images):
         ("path,split\n0.png,train\n1.png,", r"row 3 of .* has no split"),
         ("path,label\n,a", r"row 2 of .* has no path, .*remove the rows$"),
         ("path,label\n0.png,a,b", r"row 2 of .* has 3 cells and the first row has 2"),
+        ("path,label\n0.png", r"row 2 of .* has 1 cell and the first row has 2"),
         ("path,path\n0.png,1.png", r"has 2 columns called path"),
         ("", r"list\.csv is empty: write a first row"),
         ("path,label\n", r"list\.csv has no row but the first"),
