@@ -144,8 +144,8 @@ def _table(where: pathlib.Path) -> tuple[list[str], dict[int, list[str]]]:
     for number, cells in rows.items():
         if len(cells) != len(header):
             raise contracts.UserError(
-                f"row {number} of {where} has {len(cells)} cell{'s' * (len(cells) > 1)} and the first "
-                f"row has {len(header)}: put cells with a separator in them in quotes"
+                f"row {number} of {where} has {len(cells)} cell{'s' * (len(cells) > 1)} and the "
+                f"first row has {len(header)}: put cells with a separator in them in quotes"
             )
     return header, rows
 
