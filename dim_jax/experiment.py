@@ -202,8 +202,10 @@ def _claim(
         if distributed.is_first():
             folder.check(config)  # again: another process may have created the folder meanwhile
             continuation.check(folder, typed, durations)
-            run_metadata.check_data(folder, dataset.fingerprint)
             lines = continuation.describe_length(folder, typed)
+            if changed := run_metadata.check_data(folder, dataset.fingerprint):
+                lines.append(changed)
+                cache.Store(folder.evaluations).remove()  # of the images as they were
     with distributed.together():
         if not checkpoint.Checkpoints(folder.checkpoints).steps():
             _ = experiment.start  # so that an error comes before the folder is claimed

@@ -124,21 +124,29 @@ def identity(config: Mapping[str, Any], dataset: data.Dataset) -> dict[str, Any]
     }
 
 
-def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> None:
-    """Raises UserError if the data have changed since the first checkpoint in the folder.
+def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> str:
+    """A line on test images that have changed since the first checkpoint, "" if none have.
 
-    Without one nothing was learned from the data, which may be mended and tried again.
+    Without a checkpoint nothing was learned from the data, and without results nothing was measured
+    on the test images: what can be mended may be mended and tried again.
+
+    Raises:
+      UserError: data that have been learned from, or test images that results are of, have changed.
+
     Folders of older versions have no record of their data. The images that those versions held out
     of a folder of images were others, so that such a run cannot be continued.
     """
     if not any(folder.checkpoints.glob("[0-9]*")):
-        return
+        return ""
     if folder.data.exists():
         try:
             there = json.loads(folder.data.read_text(encoding="utf-8"))
         except ValueError:
             there = None
         if difference := data.difference(there, fingerprint):
+            rest = data.without_test(there), data.without_test(fingerprint)
+            if not folder.results.exists() and not data.difference(*rest):
+                return f"test images have changed since the run began: {difference}"
             raise contracts.UserError(
                 f"the run in {folder.path} was begun with other data: {difference}; restore the "
                 "data, or use another --workdir"
@@ -149,6 +157,7 @@ def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> None:
             "data.json), which held out other images of a folder; use another --workdir, or that "
             "version"
         )
+    return ""
 
 
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:

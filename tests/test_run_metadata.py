@@ -78,6 +78,24 @@ def test_data_that_have_changed_are_refused(tmp_path):
         run_metadata.check_data(folder, FINGERPRINT)
 
 
+def test_test_images_may_be_mended_until_there_are_results(tmp_path):
+    def of(train: int, test: int) -> dict:
+        files = {"train": (["0.png", "1.png"], [5, train]), "test": (["2.png"], [test])}
+        return json.loads(json.dumps(fingerprint.of_files("folder:x", None, files, None)))
+
+    folder = workdir.Workdir(tmp_path)
+    folder.write_json(folder.data, of(7, 9))
+    (folder.checkpoints / "11").mkdir(parents=True)
+    assert run_metadata.check_data(folder, of(7, 9)) == ""
+    line = "test images have changed since the run began: 2.png had 9 bytes and has 8"
+    assert run_metadata.check_data(folder, of(7, 8)) == line
+    with pytest.raises(contracts.UserError, match=r"1\.png had 7 bytes and has 6"):
+        run_metadata.check_data(folder, of(6, 8))
+    folder.results.write_text("{}")
+    with pytest.raises(contracts.UserError, match=r"2\.png had 9 bytes and has 8"):
+        run_metadata.check_data(folder, of(7, 8))
+
+
 def test_a_folder_of_images_of_an_older_run_is_refused(tmp_path):
     folder = workdir.Workdir(tmp_path)
     files = {"train": (["0.png"], [5]), "test": (["1.png"], [5])}

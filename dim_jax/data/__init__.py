@@ -13,7 +13,7 @@ import numpy as np
 from dim_jax import contracts, settings
 from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
-from dim_jax.data.fingerprint import difference
+from dim_jax.data.fingerprint import difference, without_test
 from dim_jax.data.image_checks import add_notes
 from dim_jax.data.pixel_range import PixelRange, to_unit
 from dim_jax.data.seeds import seeded
@@ -55,6 +55,7 @@ __all__ = [
     "seeded",
     "select",
     "to_unit",
+    "without_test",
 ]
 
 

@@ -35,8 +35,27 @@ def of_files(
 ) -> dict[str, Any]:
     """`of` images in files, with the names of the files of each split and their sizes in bytes."""
     images = {role: len(names) for role, (names, _) in files.items()}
-    packed = base64.b64encode(zlib.compress(json.dumps(files).encode())).decode()
-    return {**of(name, classes, images, bits), "files": packed}
+    return {**of(name, classes, images, bits), "files": _pack(files)}
+
+
+def _pack(files: Mapping[str, Any]) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(files).encode())).decode()
+
+
+def _unpack(packed: str) -> dict[str, Any]:
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def without_test(there: Mapping[str, Any]) -> dict[str, Any]:
+    """A fingerprint without the files and the number of the test images."""
+    rest = {key: _of_others(there[key]) for key in ("images",) if key in there}
+    if "files" in there:
+        rest["files"] = _pack(_of_others(_unpack(there["files"])))
+    return {**there, **rest}
+
+
+def _of_others(by_role: Mapping[str, Any]) -> dict[str, Any]:
+    return {role: value for role, value in by_role.items() if role != "test"}
 
 
 def of_arrays(
@@ -111,7 +130,7 @@ def _files(content: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     """{name: (split, size)}, empty for images that are no files."""
     if "files" not in content:
         return {}
-    files = json.loads(zlib.decompress(base64.b64decode(content["files"])))
+    files = _unpack(content["files"])
     return {
         name: (role, size)
         for role, (names, sizes) in files.items()
