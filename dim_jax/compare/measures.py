@@ -99,11 +99,11 @@ def lines(columns: Sequence[Sequence[Iterable[Mapping[str, Any]]]], *, mark: boo
         for rows in column:
             for key, row in {_key(row): row for row in map(tables.as_accuracy, rows)}.items():
                 by_key.setdefault(key, [[] for _ in columns])[index].append(row)
-    found = [Line(*key, tuple(map(_cell, cells))) for key, cells in by_key.items()]
+    lines = [Line(*key, tuple(map(_cell, cells))) for key, cells in by_key.items()]
     if mark:
-        found = [line._replace(best=_best(line)) for line in found]
-    places = {head: place for place, head in enumerate(dict.fromkeys(map(_section, found)))}
-    return sorted(found, key=lambda line: (_rank(line), places[_section(line)], line.is_control))
+        lines = [line._replace(best=_best(line)) for line in lines]
+    places = {head: place for place, head in enumerate(dict.fromkeys(map(_section, lines)))}
+    return sorted(lines, key=lambda line: (_rank(line), places[_section(line)], line.is_control))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:

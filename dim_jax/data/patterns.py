@@ -87,8 +87,8 @@ def _take(path: str, extensions: Sequence[str]) -> list[pathlib.Path]:
         return [pathlib.Path(path)]
     if not _GLOB.search(path):
         return []
-    found = [pathlib.Path(file) for file in glob.glob(path, recursive=True) if os.path.isfile(file)]
-    return _with_extension(found, extensions)
+    kept = [pathlib.Path(file) for file in glob.glob(path, recursive=True) if os.path.isfile(file)]
+    return _with_extension(kept, extensions)
 
 
 def _with_extension(files: list[pathlib.Path], extensions: Sequence[str]) -> list[pathlib.Path]:

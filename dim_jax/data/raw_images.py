@@ -46,10 +46,10 @@ def survey(
 
     def check(start: int) -> None:
         for file in files[start : start + _PER_TASK]:
-            found = kind(file, channels)
-            if found.dtype != first:
+            actual = kind(file, channels)
+            if actual.dtype != first:
                 raise contracts.UserError(
-                    f"{file} has {found} and {files[0]} pixels of {first}: convert one of them, "
+                    f"{file} has {actual} and {files[0]} pixels of {first}: convert one of them, "
                     "as all images have one type"
                 )
 
@@ -74,10 +74,10 @@ def kind(file: image_files.File, channels: int) -> Kind:
     """
     if image_files.is_tiff(file):
         header = tiff_files.header(file, channels)
-        found = Kind(header.dtype, header.channels, header.is_colour)
+        actual = Kind(header.dtype, header.channels, header.is_colour)
     else:
-        found = image_files.open_image(file, lambda _, image: _kind(image, channels))
-    return _checked(file, found, channels)
+        actual = image_files.open_image(file, lambda _, image: _kind(image, channels))
+    return _checked(file, actual, channels)
 
 
 def decode(
@@ -98,41 +98,41 @@ def decode(
     """
     if image_files.is_tiff(file):
         header, pixels = tiff_files.read(file, channels)
-        found = _checked(file, Kind(header.dtype, header.channels, header.is_colour), channels)
+        actual = _checked(file, Kind(header.dtype, header.channels, header.is_colour), channels)
     else:
 
         def read(file: image_files.File, image: Image.Image) -> tuple[Kind, np.ndarray]:
-            found = _checked(file, _kind(image, channels), channels)
-            return found, _pixels(file, image, found, image_size)
+            actual = _checked(file, _kind(image, channels), channels)
+            return actual, _pixels(file, image, actual, image_size)
 
-        found, pixels = image_files.open_image(file, read)
-    if found.dtype != dtype:
+        actual, pixels = image_files.open_image(file, read)
+    if actual.dtype != dtype:
         raise contracts.UserError(
-            f"{file} has {found} and other images pixels of {dtype}: convert it, as all images "
+            f"{file} has {actual} and other images pixels of {dtype}: convert it, as all images "
             "have one type"
         )
     if dtype.kind == "f" and not np.isfinite(pixels).all():
         raise contracts.UserError(
             f"{file} has pixels that are NaN or infinite: replace them by numbers, or remove it"
         )
-    if found.channels != channels:
+    if actual.channels != channels:
         if channels == 3:
             return np.repeat(pixels, 3, axis=2)
         return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]
     return pixels
 
 
-def _checked(file: image_files.File, found: Kind, channels: int) -> Kind:
+def _checked(file: image_files.File, actual: Kind, channels: int) -> Kind:
     """The kind, if `channels` can be made of it."""
-    if found.channels == channels:
-        return found
-    if found.dtype == np.uint8 and (
-        (found.channels, channels) == (1, 3) or (found.is_colour and channels == 1)
+    if actual.channels == channels:
+        return actual
+    if actual.dtype == np.uint8 and (
+        (actual.channels, channels) == (1, 3) or (actual.is_colour and channels == 1)
     ):
-        return found
+        return actual
     raise contracts.UserError(
-        f"{file} has {found} and data.channels is {channels}: set data.channels to "
-        f"{found.channels}, or convert it"
+        f"{file} has {actual} and data.channels is {channels}: set data.channels to "
+        f"{actual.channels}, or convert it"
     )
 
 
@@ -145,15 +145,15 @@ def _kind(image: Image.Image, channels: int) -> Kind:
 
 
 def _pixels(
-    file: image_files.File, image: Image.Image, found: Kind, image_size: int | None
+    file: image_files.File, image: Image.Image, actual: Kind, image_size: int | None
 ) -> np.ndarray:
     """The upright image [h,w,c] with the stored channels."""
-    if found.dtype == np.uint8:
+    if actual.dtype == np.uint8:
         image_files.draft(image, image_size)
         ImageOps.exif_transpose(image, in_place=True)
-        mode = _MODES[found.channels]
+        mode = _MODES[actual.channels]
         pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-        return pixels.reshape(*pixels.shape[:2], found.channels)
+        return pixels.reshape(*pixels.shape[:2], actual.channels)
     image.load()  # detects truncated files
     if image.mode == "I;16":
         pixels = np.asarray(image)
@@ -162,5 +162,5 @@ def _pixels(
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError(f"16 bits per channel in the mode {image.mode}")
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(found.channels, [0])  # of BGRA
+    order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(actual.channels, [0])  # of BGRA
     return tiff_files.upright(pixels[..., order], image.getexif().get(tiff_files.ORIENTATION, 1))

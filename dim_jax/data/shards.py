@@ -121,8 +121,8 @@ def _images(index: tar_index.Index, extensions: set[str]) -> np.ndarray:
     for wrong, what in ((counts == 0, "no image"), (counts > 1, "several images")):
         if wrong.any():
             key = int(wrong.argmax())
-            own = index.extension[index.sample == key]
-            has = ", ".join(sorted({index.extensions[code] for code in own}))
+            codes = index.extension[index.sample == key]
+            has = ", ".join(sorted({index.extensions[code] for code in codes}))
             change = (
                 "add one, or remove the sample"
                 if what == "no image"

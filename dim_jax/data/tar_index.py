@@ -53,14 +53,14 @@ class Index(NamedTuple):
           UserError: the tar cannot be read.
         """
         starts = np.cumsum(self.lengths) - self.lengths
-        blob, found = self.texts.tobytes(), []
+        blob, contents = self.texts.tobytes(), []
         for member in members.tolist():
             start, length, size = starts[member], self.lengths[member], self.sizes[member]
             if length == size:
-                found.append(blob[start : start + length])
+                contents.append(blob[start : start + length])
             else:
-                found.append(_read(self.path, int(self.offsets[member]), int(size)))
-        return found
+                contents.append(_read(self.path, int(self.offsets[member]), int(size)))
+        return contents
 
 
 def read(path: pathlib.Path) -> tuple[Index, bool]:

@@ -51,17 +51,17 @@ def read(file: image_files.File, channels: int) -> tuple[Header, np.ndarray]:
         package of its compression is missing.
     """
     with _opened(file) as opened:
-        found = _header(file, opened, channels)
+        header = _header(file, opened, channels)
         pixels = opened.series[0].asarray(maxworkers=1)
         photometric = int(opened.pages[0].photometric)
         orientation = opened.pages[0].tags.valueof(ORIENTATION, 1)
     with np.errstate(over="ignore"):  # of float64, whose infinite pixels are refused
-        pixels = pixels.reshape(found.shape).astype(found.dtype, copy=False)
-    axis = found.channel_axis
+        pixels = pixels.reshape(header.shape).astype(header.dtype, copy=False)
+    axis = header.channel_axis
     pixels = pixels[..., None] if axis is None else np.moveaxis(pixels, axis, -1)
-    if photometric == _WHITE_IS_ZERO and found.dtype.kind == "u":
-        pixels = np.iinfo(found.dtype).max - pixels
-    return found, upright(pixels, orientation)
+    if photometric == _WHITE_IS_ZERO and header.dtype.kind == "u":
+        pixels = np.iinfo(header.dtype).max - pixels
+    return header, upright(pixels, orientation)
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

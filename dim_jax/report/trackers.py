@@ -130,7 +130,7 @@ class TrackerWriter:
         self._write(run)
 
     def _read(self) -> dict[str, Any]:
-        """What the file says of the tracker, {} if nothing."""
+        """The record of the tracker in the file, {} without one."""
         return self._records().get(self._tracker, {})
 
     def _records(self) -> dict[str, Any]:

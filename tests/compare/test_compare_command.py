@@ -11,7 +11,7 @@ from dim_jax.compare import command
 
 
 def ran(capsys, *arguments):
-    """What the command prints."""
+    """The output of the command."""
     assert command.run([str(argument) for argument in arguments]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""

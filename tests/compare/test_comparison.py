@@ -1,4 +1,4 @@
-"""Which runs share a column, which numbers share a line, and what is said about them."""
+"""The columns that runs share, the lines that numbers share, and the remarks on them."""
 
 import json
 import statistics
