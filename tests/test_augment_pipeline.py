@@ -238,3 +238,12 @@ def test_no_change_needs_the_promotion_of_ranks(changes):
     images = jax.ShapeDtypeStruct((4, 32, 32, 3), np.uint8)
     with jax.numpy_rank_promotion("raise"):
         jax.eval_shape(augment.pipeline(**changes), jax.random.key(0), images)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_changes_but_those_of_colours_take_any_number_of_channels(channels):
+    images = np.random.default_rng(0).uniform(size=(4, 16, 16, channels)).astype(np.float32)
+    changes = dict(affine=(0.2, 0.7, 1.4, 20.0), crop=12, flip=True, blur=0.5, solarise=0.2)
+    changed = np.asarray(jax.jit(augment.pipeline(**changes))(jax.random.key(0), images))
+    assert changed.shape == (4, 12, 12, channels)
+    assert np.isfinite(changed).all() and changed.min() >= 0 and changed.max() <= 1
