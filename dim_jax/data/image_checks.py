@@ -1,4 +1,4 @@
-"""Notes on decoded images that hint at a mistake: images of one colour, and repeated images."""
+"""Notes on decoded images: one colour, repeated images, channels that pictures cannot show."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _SAMPLE = 64  # images of a stream that are looked at
 
 
 def add_notes(data: dataset.Dataset) -> dataset.Dataset:
-    """The data set with a note if all images are of one colour, and if test images are repeated.
+    """The data set with notes on images of one colour, repeated test images, and other channels.
 
     Images are compared in memory, where they take at most 1 GiB; of a stream some are decoded to
     see their colours, and none are compared.
@@ -25,6 +25,8 @@ def add_notes(data: dataset.Dataset) -> dataset.Dataset:
         )
     else:
         notes += _repeated(data)
+    if (channels := data.facts.shape[-1]) not in (1, 3):
+        notes.append(f"Pictures show the mean of the {channels} channels.")
     return data._replace(notes=(*data.notes, *notes))
 
 

@@ -47,3 +47,10 @@ def test_transparent_images_without_colour_are_said(tmp_path, road):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     loaded = data.add_notes(data.load(f"folder:{tmp_path}", road=road))
     assert "transparency is dropped" in loaded.notes[-1]
+
+
+@pytest.mark.parametrize(("channels", "notes"), [(1, ()), (3, ()), (5, ("mean of the 5",))])
+def test_channels_that_pictures_cannot_show(channels, notes):
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, channels), np.uint8)
+    noted = image_checks.add_notes(made(*np.split(images, 2))).notes
+    assert len(noted) == len(notes) and all(text in noted[0] for text in notes)
