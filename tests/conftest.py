@@ -36,6 +36,18 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 
+# Files that take longest, first: begun at the end, one would keep a worker while the other waits.
+LONGEST = (
+    *("test_methods.py", "test_experiment.py", "test_bench_faults.py", "test_processes.py"),
+    *("test_bench_train_step.py", "test_ndm.py", "test_fuzz.py", "test_end_to_end.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nothing_compiled_is_kept():
     """Every compiled program holds some ten memory maps, of which a process may have 65,530.
