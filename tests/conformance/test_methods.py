@@ -4,7 +4,7 @@ The images are the embedded digits, resized and repeated over channels: a method
 that its config asks for, and no data set needs to be on disk.
 
 The default tier runs the config with the smallest images of each method, the slow tier all of them,
-also over eight devices and against one `jax.grad` per player.
+also against one `jax.grad` per player; over eight devices those that differ in more than numbers.
 """
 
 import functools
@@ -68,20 +68,37 @@ def representatives() -> set[str]:
     return {name for _, name in cheapest.values()} - COSTLY
 
 
-def names(fast) -> list:
-    """The names of all configs as parameters, slow but for those in `fast`."""
+def structure(tree) -> str:
+    """A method's block with its names and switches, without its numbers."""
+    if isinstance(tree, dict):
+        return str({key: structure(value) for key, value in sorted(tree.items())})
+    is_number = isinstance(tree, int | float | list | tuple) and not isinstance(tree, bool)
+    return "a number" if is_number else str(tree)
+
+
+def kinds() -> list[str]:
+    """The first of the configs whose methods differ in numbers alone."""
+    first: dict[str, str] = {}
+    for name, config in configs().items():
+        first.setdefault(structure(wrapped(config["method"])), name)
+    return [*first.values()]
+
+
+def names(fast, among=config_files.NAMES) -> list:
+    """The names of configs as parameters, slow but for those in `fast`."""
     return [
         pytest.param(name, marks=() if name in fast else pytest.mark.slow, id=name)
-        for name in config_files.NAMES
+        for name in among
     ]
 
 
-def cases(fast):
-    """The cases of all configs, slow but for those in `fast`; one config after the other."""
-    return pytest.mark.parametrize("case", names(fast), indirect=True, scope="module")
+def cases(fast, among=config_files.NAMES):
+    """The cases of configs, slow but for those in `fast`; one config after the other."""
+    return pytest.mark.parametrize("case", names(fast, among), indirect=True, scope="module")
 
 
-each_method, every_config = cases(representatives()), cases(())
+each_method, each_kind = cases(representatives()), cases((), kinds())
+every_config = cases(())
 
 
 def batch_of(config) -> contracts.Batch:
@@ -253,7 +270,7 @@ def same_gradient(shared, alone) -> None:
     np.testing.assert_allclose(shared, alone, rtol=2e-3, atol=1e-4 * scale)
 
 
-@every_config
+@each_kind
 def test_eight_devices_equal_one(case):
     """Metrics of two steps on resident data, and the state between them.
 
