@@ -68,10 +68,10 @@ def compare(encoder: loading.Encoder, call: Callable[[np.ndarray], Any], what: s
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         apply = jax.jit(_apply(encoder, forward_only=False))
         wanted = jax.device_get(apply(encoder.params, encoder.stats, pixels))
-        found = jax.device_get(call(pixels))
+        others = jax.device_get(call(pixels))
     for tap in encoder.card["taps"]:
         largest = max(1.0, float(np.abs(wanted[tap]).max()))
-        difference = float(np.abs(found[tap] - wanted[tap]).max()) / largest
+        difference = float(np.abs(others[tap] - wanted[tap]).max()) / largest
         if not difference <= TOLERANCE:
             raise contracts.UserError(
                 f"the {what} differs from the encoder by {difference:.2g} at the tap {tap}, and at "
