@@ -167,9 +167,16 @@ def open_(path: pathlib.Path) -> dict[str, Array]:
     return readers[suffix](path)
 
 
+_ENDINGS = (".npy", ".npz", ".zarr", ".h5", ".hdf5", ".hdf")
+
+
 def _absent(path: pathlib.Path) -> contracts.UserError:
     try:
-        beside = [other.name for other in path.parent.iterdir()]
+        beside = [
+            other.name
+            for other in path.parent.iterdir()
+            if other.suffix.lower() in _ENDINGS or other.is_dir()
+        ]
     except OSError:
         beside = []
     near = difflib.get_close_matches(path.name, beside, n=1)

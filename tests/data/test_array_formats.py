@@ -221,6 +221,8 @@ def test_a_file_with_another_suffix(tmp_path, suffix):
 def test_a_missing_file_is_suggested(tmp_path):
     npy(tmp_path, IMAGES)
     fails(tmp_path / "xx.npy", f"did you mean {tmp_path / 'x.npy'}?")
+    (tmp_path / "xx.py").write_text("")  # nearer, and no array
+    fails(tmp_path / "xx.npy", f"did you mean {tmp_path / 'x.npy'}?")
     fails(tmp_path / "nowhere" / "y.npy", "does not exist: set data.name")
 
 
