@@ -215,6 +215,52 @@ def test_lipschitz_penalty_of_a_linear_critic(sided, length):
     np.testing.assert_allclose(slopes, pulls * 2 * (length - 1) * direction, atol=1e-5)
 
 
+def _tanh_network(sided):
+    """((x, hidden, out), penalty, its derivatives by hidden and by out), by hand in float64.
+
+    The slope of out . tanh(x hidden) is g = hidden (out * (1 - t^2)), and the penalty the mean of
+    f(|g|); `sided` None is |g|^2.
+    """
+    rng = np.random.default_rng(4)
+    x, hidden, out = rng.normal(size=(7, 3)), rng.normal(size=(3, 5)), 0.5 * rng.normal(size=5)
+    t = np.tanh(x @ hidden)
+    slopes = (out * (1 - t**2)) @ hidden.T
+    norms = np.linalg.norm(slopes, axis=1)
+    if sided is None:
+        value, by_slopes = np.mean(norms**2), 2 * slopes
+    else:
+        excess = norms - 1 if sided == "two" else np.maximum(norms - 1, 0)
+        assert 0 < np.sum(norms > 1) < 7
+        value, by_slopes = np.mean(excess**2), (2 * excess / norms)[:, None] * slopes
+    by_slopes = by_slopes / len(x)
+    back = by_slopes @ hidden  # of out * (1 - t^2)
+    by_out = np.sum(back * (1 - t**2), axis=0)
+    by_sums = back * out * -2 * t * (1 - t**2)  # of x hidden
+    by_hidden = by_slopes.T @ (out * (1 - t**2)) + x.T @ by_sums
+    return (x, hidden, out), value, by_hidden, by_out
+
+
+@pytest.mark.parametrize("sided", [None, "one", "two"])
+def test_derivatives_of_penalties_by_the_weights_are_those_by_hand(sided):
+    (x, hidden, out), value, by_hidden, by_out = _tanh_network(sided)
+
+    def penalty(hidden, out):
+        def score(x):
+            return jnp.tanh(x @ hidden) @ out
+
+        if sided is None:
+            return divergences.gradient_penalty(score, jnp.asarray(x))
+        return divergences.lipschitz_penalty(score, jnp.asarray(x), sided=sided)[0]
+
+    with jax.enable_x64(True):
+        both = jax.jit(jax.value_and_grad(penalty, (0, 1)))
+        found, (of_hidden, of_out) = both(jnp.asarray(hidden), jnp.asarray(out))
+        assert of_hidden.dtype == jnp.float64
+    np.testing.assert_allclose(found, value, rtol=1e-12)
+    np.testing.assert_allclose(of_hidden, by_hidden, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(of_out, by_out, rtol=1e-10, atol=1e-13)
+
+
 def test_lipschitz_penalty_of_bfloat16_inputs_is_float32():
     value, largest = divergences.lipschitz_penalty(
         lambda x: 2 * x.sum(1), jnp.ones((3, 4), jnp.bfloat16), sided="two"

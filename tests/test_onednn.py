@@ -98,6 +98,23 @@ def test_geometries_of_negative_paddings_take_another_form(
     assert ("__onednn$convolution" in traced(convolution, images, kernel)) == chosen
 
 
+@pytest.mark.parametrize(("size", "stride"), [(4, 2), (3, 1)])
+def test_second_derivatives_choose_it_too(size, stride, one_device, monkeypatch):
+    """XLA's convolutions run on one thread in a loop, so that a gradient penalty took most time."""
+    monkeypatch.setattr(onednn, "_LEAST", 0)
+    shape = (size, size, 16, 17)  # with fewer channels, the gradient of a kernel is a product
+    images, kernel = np.ones((2, 8, 8, 16), np.float32), np.ones(shape, np.float32)
+
+    def penalty(kernel):
+        def total(images):
+            return jnp.sum(jnp.tanh(convolutions.conv(images, kernel, stride, 1)))
+
+        return jnp.sum(jax.grad(total)(images) ** 2)
+
+    text = traced(jax.grad(penalty), kernel)
+    assert "__onednn$convolution" in text and "conv_general_dilated" not in text
+
+
 AXES = [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 

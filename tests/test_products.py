@@ -233,3 +233,53 @@ def test_what_is_forward_only_uses_the_convolution_of_xla_on_a_cpu():
     assert primitives() == {"dot_general"}
     with products.forward_only(True):
         assert primitives() == {"conv_general_dilated"}
+
+
+@DTYPES
+def test_copies_made_as_bits_have_derivatives(dtype):
+    """Second derivatives go through the forward passes of products, so through these copies."""
+    left, right = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)), dtype)
+    weights = jnp.arange(24, dtype=dtype).reshape(6, 4)
+
+    def total(left, right):
+        joined = products.concatenate((left, right), dtype, 0)
+        return jnp.sum(products.transpose(joined) * weights.T)
+
+    for found, wanted in zip(
+        jax.grad(total, (0, 1))(left, right), (weights[:3], weights[3:]), strict=True
+    ):
+        np.testing.assert_array_equal(np.float32(found), np.float32(wanted))
+
+
+@DTYPES
+@pytest.mark.parametrize("form", ["_conv_by_matmul", "_conv_by_lax", "_conv_by_onednn"])
+def test_second_derivatives_of_convolutions_are_those_of_float64(monkeypatch, form, dtype):
+    """Through tanh, so that they depend on the results of the forward pass."""
+    if form == "_conv_by_onednn" and not onednn._works():
+        pytest.skip("jaxlib without oneDNN")
+    monkeypatch.setattr(onednn, "suits", lambda operations: form == "_conv_by_onednn")
+    monkeypatch.setattr(products, "on_cpu", lambda: form != "_conv_by_lax")
+    rng = np.random.default_rng(0)
+    images, kernel = rng.normal(size=(2, 6, 6, 3)), rng.normal(size=(4, 4, 3, 2)) / 5
+
+    def penalty(conv, images, kernel):
+        slopes = jax.grad(lambda images: jnp.sum(jnp.tanh(conv(images, kernel))))(images)
+        return jnp.sum(slopes**2)
+
+    def plain(images, kernel):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            images, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=numbers
+        )
+
+    def conv(images, kernel):
+        return convolutions.conv(images, kernel, 2, 1)
+
+    of_both = jax.jit(jax.grad(penalty, (1, 2)), static_argnums=0)
+    with jax.enable_x64(True):
+        wanted = of_both(plain, *map(jnp.float64, (images, kernel)))
+    found = products.computed_in(of_both, dtype)(conv, *map(jnp.float32, (images, kernel)))
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    for ours, right in zip(found, wanted, strict=True):
+        assert right.dtype == jnp.float64 and ours.dtype == jnp.float32
+        np.testing.assert_allclose(ours, right, atol=tolerance * np.abs(right).max())

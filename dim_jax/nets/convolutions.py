@@ -5,6 +5,7 @@ oneDNN's on a CPU, or else products of patches, and XLA's.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ _CHANNELS = 16  # with fewer, the gradient of a kernel is a product of patches
 
 def conv(inputs: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Convolution of images f[n,h,w,c] with kernel f[k,k,c,d], the same padding on all sides."""
+    # In bfloat16, the derivatives of the forms below would be of another dtype than their operands.
+    inputs, kernel = (x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in (inputs, kernel))
     positions = inputs[..., 0].size // stride**2
     form = _conv_by_lax
     if _suits_onednn(positions, kernel, stride, padding):
@@ -233,7 +236,7 @@ def _conv_by_onednn(
 
 def _conv_by_onednn_forward(dtype, stride, padding, inputs, kernel):
     inputs, kernel = inputs.astype(dtype), kernel.astype(dtype)
-    return onednn.conv(stride, ((padding,) * 2,) * 2, 1, inputs, kernel), (inputs, kernel)
+    return _windowed(stride, ((padding,) * 2,) * 2, 1, inputs, kernel), (inputs, kernel)
 
 
 def _conv_by_onednn_backward(dtype, stride, padding, residuals, cotangent):
@@ -264,7 +267,7 @@ def _transposed_by_onednn_forward(dtype, stride, padding, inputs, kernel):
 def _transposed_by_onednn_backward(dtype, stride, padding, residuals, cotangent):
     inputs, kernel = residuals
     cotangent = cotangent.astype(dtype)
-    d_inputs = onednn.conv(stride, ((padding,) * 2,) * 2, 1, cotangent, kernel)
+    d_inputs = _windowed(stride, ((padding,) * 2,) * 2, 1, cotangent, kernel)
     return d_inputs, _kernel_gradient(cotangent, inputs, kernel.shape, stride, padding)
 
 
@@ -272,23 +275,83 @@ _transposed_by_onednn.defvjp(_transposed_by_onednn_forward, _transposed_by_onedn
 
 
 def _inputs_gradient(cotangent, kernel, stride: int, padding: int, sides) -> jax.Array:
-    """One convolution for the pixels of each of the stride x stride phases, then interleaved.
+    return _images_gradient(cotangent, kernel, stride, (padding,) * 2, 1, sides)
 
-    Every phase sees the entries of the kernel that are the stride apart. The paddings are not
-    negative if padding + stride <= size.
+
+def _kernel_gradient(inputs, cotangent, shape, stride: int, padding: int) -> jax.Array:
+    # Each channel is an image of the convolution: with few, there is little to compute at a time.
+    if inputs.shape[-1] < _CHANNELS:
+        return _kernel_gradient_by_matmul(inputs, cotangent, shape, stride, padding)
+    return _filters_gradient(inputs, cotangent, shape[:2], stride, (padding,) * 2, 1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _windowed(
+    stride: int, padding: onednn.Padding, dilation: int, images: jax.Array, filters: jax.Array
+) -> jax.Array:
+    """`onednn.conv`, whose derivatives of any order are convolutions by oneDNN too."""
+    return onednn.conv(stride, padding, dilation, images, filters)
+
+
+def _windowed_forward(stride, padding, dilation, images, filters):
+    return _windowed(stride, padding, dilation, images, filters), (images, filters)
+
+
+def _windowed_backward(stride, padding, dilation, residuals, cotangent):
+    images, filters = residuals
+    sides = images.shape[1:3]
+    # Of the methods' convolutions only these have derivatives of this form.
+    if (stride == 1 or dilation == 1) and _fits(stride, padding, dilation, filters.shape):
+        cotangent = cotangent.astype(images.dtype)
+        starts = [before for before, _ in padding]
+        d_images = _images_gradient(cotangent, filters, stride, starts, dilation, sides)
+        d_filters = _filters_gradient(
+            images, cotangent, filters.shape[:2], stride, starts, dilation
+        )
+    else:
+        plain = functools.partial(onednn.plain_conv, stride, padding, dilation)
+        d_images, d_filters = jax.vjp(plain, images, filters)[1](cotangent)
+    return d_images.astype(images.dtype), d_filters.astype(filters.dtype)
+
+
+def _fits(stride: int, padding: onednn.Padding, dilation: int, shape: tuple[int, ...]) -> bool:
+    """Whether the paddings of `_images_gradient` are not negative."""
+    spans = [dilation * (size - 1) + 1 for size in shape[:2]]
+    return all(max(pads) + stride <= span for pads, span in zip(padding, spans, strict=True))
+
+
+def _images_gradient(
+    cotangent: jax.Array,
+    filters: jax.Array,
+    stride: int,
+    starts: Sequence[int],
+    dilation: int,
+    sides: Sequence[int],
+) -> jax.Array:
+    """The gradient f[n,h,w,c] of `_windowed` by its images, from that f[n,h',w',d] by its outputs.
+
+    One convolution for the pixels of each of the stride x stride phases, then interleaved. Every
+    phase sees the entries of the filters that are the stride apart. The paddings are not negative
+    if padding + stride is at most the extent of the filters.
+
+    Args:
+      starts: the padding before the first row and the first column.
+      dilation: 1, unless the stride is.
+      sides: (h, w).
     """
     counts = [-(-side // stride) for side in sides]
     phases = []
     for phase in np.ndindex(stride, stride):
         taps, window = [], []
-        for first, count, outputs in zip(phase, counts, cotangent.shape[1:3], strict=True):
-            shift, start = divmod(first + padding, stride)
+        axes = zip(phase, starts, counts, cotangent.shape[1:3], filters.shape[:2], strict=True)
+        for first, before, count, outputs, size in axes:
+            shift, start = divmod(first + before, stride)
+            entries = range(start, size, stride)
             taps.append(slice(start, None, stride))
-            window.append(
-                (len(range(start, len(kernel), stride)) - 1 - shift, count - outputs + shift)
-            )
-        part = kernel[tuple(taps)][::-1, ::-1].swapaxes(2, 3)
-        phases.append(onednn.conv(1, tuple(window), 1, cotangent, part))
+            reach = dilation * (len(entries) - 1)
+            window.append((reach - shift, count - outputs + shift))
+        part = filters[tuple(taps)][::-1, ::-1].swapaxes(2, 3)
+        phases.append(_windowed(1, tuple(window), dilation, cotangent, part))
     n, *_, channels = phases[0].shape
     blocks = jnp.stack(phases, 3).reshape(n, *counts, stride, stride, channels)
     pixels = blocks.transpose(0, 1, 3, 2, 4, 5)
@@ -296,20 +359,33 @@ def _inputs_gradient(cotangent, kernel, stride: int, padding: int, sides) -> jax
     return pixels[:, : sides[0], : sides[1]]
 
 
-def _kernel_gradient(inputs, cotangent, shape, stride: int, padding: int) -> jax.Array:
-    # Each channel is an image of the convolution: with few, there is little to compute at a time.
-    few = inputs.shape[-1] < _CHANNELS
-    form = _kernel_gradient_by_matmul if few else _kernel_gradient_by_onednn
-    return form(inputs, cotangent, shape, stride, padding)
+def _filters_gradient(
+    images: jax.Array,
+    cotangent: jax.Array,
+    sizes: Sequence[int],
+    stride: int,
+    starts: Sequence[int],
+    dilation: int,
+) -> jax.Array:
+    """The gradient f[k,l,c,d] of `_windowed` by its filters, from that f[n,h',w',d] by its outputs.
 
+    A convolution of each channel's images, with examples as channels, by the cotangent.
 
-def _kernel_gradient_by_onednn(inputs, cotangent, shape, stride: int, padding: int) -> jax.Array:
-    """A convolution of each channel's images, with examples as channels, by the cotangent."""
-    n, *sides, channels = inputs.shape
-    spans = [stride * (side - 1) + shape[0] for side in cotangent.shape[1:3]]
-    ends = [min(side, span - padding) for side, span in zip(sides, spans, strict=True)]
-    window = [(padding, span - padding - end) for span, end in zip(spans, ends, strict=True)]
-    examples_last = products.transpose(inputs.reshape(n, -1)).reshape(*sides, channels, n)
-    images = examples_last.transpose(2, 0, 1, 3)[:, : ends[0], : ends[1]]
+    Args:
+      sizes: (k, l).
+      starts: the padding before the first row and the first column.
+    """
+    n, *sides, channels = images.shape
+    ends, window = [], []
+    axes = zip(sides, cotangent.shape[1:3], sizes, starts, strict=True)
+    for side, outputs, size, before in axes:
+        span = stride * (outputs - 1) + dilation * (size - 1) + 1  # of the padded images
+        ends.append(min(side, span - before))
+        window.append((before, span - before - ends[-1]))
+    examples_last = products.transpose(images.reshape(n, -1)).reshape(*sides, channels, n)
+    parts = examples_last.transpose(2, 0, 1, 3)[:, : ends[0], : ends[1]]
     filters = cotangent.transpose(1, 2, 0, 3)
-    return onednn.conv(1, tuple(window), stride, images, filters).transpose(1, 2, 0, 3)
+    return _windowed(dilation, tuple(window), stride, parts, filters).transpose(1, 2, 0, 3)
+
+
+_windowed.defvjp(_windowed_forward, _windowed_backward)

@@ -43,7 +43,7 @@ def _works() -> bool:
     images, filters = np.ones((1, 3, 3, 16), np.float32), np.ones((2, 2, 16, 16), np.float32)
 
     def both(images, filters):
-        sums = _conv(1, ((0, 1), (1, 0)), 1, images, filters)
+        sums = conv(1, ((0, 1), (1, 0)), 1, images, filters)
         return _dot(images.reshape(9, 16), filters[0, 0], left_axis=1, right_axis=0), sums
 
     try:
@@ -113,22 +113,17 @@ batching.primitive_batchers[_dot_p] = _batched_dot
 mlir.register_lowering(_dot_p, mlir.lower_fun(_dot, multiple_results=False))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def conv(
     stride: int, padding: Padding, dilation: int, images: jax.Array, filters: jax.Array
 ) -> jax.Array:
     """Convolution of images f[n,h,w,c] with filters f[k,l,c,d], summed in float32.
 
-    Its derivative, which second derivatives alone use, is that of XLA's convolution.
+    Without a derivative; `convolutions` has it.
 
     Args:
       dilation: pixels between neighbouring entries of the filters, along both sides.
     """
-    return _conv(stride, padding, dilation, images, filters)
-
-
-def _conv(stride, padding, dilation, images, filters):
-    plain = functools.partial(_plain_conv, stride, padding, dilation)
+    plain = functools.partial(plain_conv, stride, padding, dilation)
     window = {
         "size": filters.shape[:2],
         "pad_left": [before for before, _ in padding],
@@ -149,7 +144,8 @@ def _conv(stride, padding, dilation, images, filters):
     return call(images, filters)
 
 
-def _plain_conv(stride, padding, dilation, images, filters):
+def plain_conv(stride, padding, dilation, images, filters):
+    """`conv` by XLA, in float32."""
     return lax.conv_general_dilated(
         images.astype(jnp.float32),
         filters.astype(jnp.float32),
@@ -158,18 +154,6 @@ def _plain_conv(stride, padding, dilation, images, filters):
         rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-
-
-def _conv_forward(stride, padding, dilation, images, filters):
-    return conv(stride, padding, dilation, images, filters), (images, filters)
-
-
-def _conv_backward(stride, padding, dilation, residuals, cotangent):
-    plain = functools.partial(_plain_conv, stride, padding, dilation)
-    return jax.vjp(plain, *residuals)[1](cotangent)
-
-
-conv.defvjp(_conv_forward, _conv_backward)
 
 
 def _call(target: str, outputs: jax.ShapeDtypeStruct, config: dict[str, Any]):

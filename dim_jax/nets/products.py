@@ -62,12 +62,24 @@ def dot_of_parts(parts: Sequence[jax.Array], kernels: Sequence[jax.Array]) -> ja
 
 def concatenate(arrays: Sequence[jax.Array], dtype: str, axis: int) -> jax.Array:
     """The arrays, rounded to this dtype, along an axis."""
-    arrays = [array.astype(dtype) for array in arrays]
-    if len(arrays) == 1:
-        return arrays[0]
-    # As bits: XLA would move the rounding after the concatenation, and copy float32.
+    arrays = tuple(array.astype(dtype) for array in arrays)
+    return arrays[0] if len(arrays) == 1 else _concatenate_bits(axis, arrays)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _concatenate_bits(axis: int, arrays: tuple[jax.Array, ...]) -> jax.Array:
+    """As bits: XLA would move the rounding after the concatenation, and copy float32."""
     bits = [lax.bitcast_convert_type(array, _bits(array)) for array in arrays]
     return lax.bitcast_convert_type(jnp.concatenate(bits, axis), arrays[0].dtype)
+
+
+# Bits have no derivative, and second derivatives go through the forward passes of products.
+_concatenate_bits.defjvp(
+    lambda axis, primals, tangents: (
+        _concatenate_bits(axis, *primals),
+        jnp.concatenate(tangents[0], axis),
+    )
+)
 
 
 def _bits(array: jax.Array) -> str:
@@ -109,6 +121,7 @@ def contract(left: jax.Array, right: jax.Array, left_axis: int, right_axis: int)
     return lax.dot_general(left, right, dimensions, preferred_element_type=sums)
 
 
+@jax.custom_jvp
 def transpose(matrix: jax.Array) -> jax.Array:
     """A transposed copy of a matrix, which XLA does not fold into a product that uses it.
 
@@ -122,6 +135,9 @@ def transpose(matrix: jax.Array) -> jax.Array:
     tiles = bits.reshape(rows // down, down, columns // across, across)
     transposed = tiles.transpose(2, 3, 0, 1).reshape(columns, rows)
     return lax.bitcast_convert_type(transposed, matrix.dtype)
+
+
+transpose.defjvp(lambda primals, tangents: (transpose(*primals), tangents[0].T))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
