@@ -21,7 +21,15 @@ ROLES = {
     # Several modules, because most kinds of encoders have layers that no other encoder has.
     "encoder": tuple(
         f"dim_jax.nets.{module}"
-        for module in ("encoders", "folded", "amdim", "multiview", "manifold", "exemplar")
+        for module in (
+            "encoders",
+            "folded",
+            "amdim",
+            "multiview",
+            "manifold",
+            "exemplar",
+            "resnet_gan",
+        )
     ),
     "embedding": "dim_jax.nets.heads",
     "context": "dim_jax.nets.contexts",
@@ -31,7 +39,7 @@ ROLES = {
     "classifier": "dim_jax.nets.heads",
     "coordinates": "dim_jax.nets.heads",
     "decoder": "dim_jax.nets.heads",
-    "generator": "dim_jax.nets.heads",
+    "generator": ("dim_jax.nets.heads", "dim_jax.nets.generators"),
     "prior": "dim_jax.losses.priors",
     "bound": "dim_jax.bounds",
 }

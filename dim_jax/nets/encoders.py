@@ -13,6 +13,7 @@ depend on the others. `inputs` is the input of the first convolution: the channe
 Source: Hjelm et al. 2019, App. A.2; official DIM code, configs/convnets.py.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -100,6 +101,15 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 def linear(*, features: int) -> pure.Net:
     """y is an affine map of the pixels; conv is the image, of any size, and fc its pixels."""
     return microbatches.dividable(pure.net(ConvEncoder((), (), features, 0)))
+
+
+def mlp(*, widths: Sequence[int], features: int = 1) -> pure.Net:
+    """Hidden layers with ReLU on the pixels, no norm; conv is the image, of any size.
+
+    For points, images of 1x1 with their coordinates as channels, and small images; y f[n,1] is a
+    critic's score.
+    """
+    return microbatches.dividable(pure.net(ConvEncoder((), tuple(widths), features, 0, "none")))
 
 
 def dcgan28(
