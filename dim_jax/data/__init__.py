@@ -27,6 +27,7 @@ _SOURCES = {
     "parquet": "parquet",
 }
 
+_EMBEDDED = ("digits", "ring")  # each a module with `load(block)`
 _ENCODED = ("folder", "list", "shards", "parquet")
 # Settings that only some sources read.
 _READ_BY = {
@@ -63,8 +64,9 @@ def load(name: str, *, seed: int = 0, road: str = "resident", **options) -> Data
     """A data set: facts, and the splits "train" and "test".
 
     Args:
-      name: "digits" (embedded, 8x8 grey); a TFDS image set, such as "cifar10", "stl10:1.0.0" or
-        "imagenette/160px-v2", with its binary attributes where it has some ("celeb_a");
+      name: "digits" (embedded, 8x8 grey) or "ring" (embedded points); a TFDS image set, such as
+        "cifar10", "stl10:1.0.0" or "imagenette/160px-v2", with its binary attributes where it has
+        some ("celeb_a");
         "folder:PATH", whose images (red, green, blue unless `channels` is set) lie directly in PATH
         (no labels), in PATH/CLASS, or in either way below PATH/train and PATH/test (or other usual
         names, see `folder_layout`); "list:FILE.csv", with the columns path, label and split;
@@ -116,15 +118,13 @@ def _load(block: settings.Data, seed: int) -> Dataset:
     from dim_jax.data import roads
 
     _check_used(block)
-    if block.name == "digits":
-        from dim_jax.data import digits
-
+    if block.name in _EMBEDDED:
         if block.road == "streaming":
             raise contracts.UserError(
-                "data.road is streaming and the digits are part of the package, in memory as they "
-                "are: set data.road to auto"
+                f"data.road is streaming and the {block.name} are part of the package, in memory "
+                "as they are: set data.road to auto"
             )
-        return digits.load(block.image_size, block.test_fraction, block.fit)
+        return importlib.import_module(f"dim_jax.data.{block.name}").load(block)
     return roads.take(_module(block).open_(block, seed), block.road, block.worker_threads)
 
 

@@ -5,10 +5,11 @@ import pathlib
 
 import numpy as np
 
+from dim_jax import settings
 from dim_jax.data import dataset, facts, fingerprint, holdout, pixels
 
 
-def load(image_size: int | None, test_fraction: float, fit: str = "resize") -> dataset.Dataset:
+def load(block: settings.Data) -> dataset.Dataset:
     """The digits, u8[n,8,8,1]; by default 1,438 for training and 359 for testing.
 
     The source has 17 grey levels, 0 to 16; level v becomes round(255 v / 16). The split is
@@ -19,9 +20,9 @@ def load(image_size: int | None, test_fraction: float, fit: str = "resize") -> d
     """
     rows = _rows()
     images = np.round(rows[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    images = pixels.fit_all(images, image_size, fit)
+    images = pixels.fit_all(images, block.image_size, block.fit)
     labels = rows[:, -1].astype(np.int32)
-    train, test = holdout.hold_out(labels, test_fraction, seed=0)
+    train, test = holdout.hold_out(labels, block.test_fraction, seed=0)
     mean, std = facts.statistics("digits", channels=1)
     classes = tuple(str(digit) for digit in range(10))
     return dataset.Dataset(

@@ -26,6 +26,8 @@ class Stream(enum.Enum):
     CRITIC_ORDER = ("critic_fit", 4)
     CRITIC_EXAMPLES = ("critic_fit", 5)
     FINETUNE_ORDER = ("finetune", 5)
+    JUDGED_IMAGES = ("fid", 6)
+    JUDGED_NOISE = ("fid", 7)
 
     @property
     def number(self) -> int:

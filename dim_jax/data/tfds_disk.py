@@ -106,7 +106,7 @@ def _absent(name: str, root: pathlib.Path) -> contracts.UserError:
 def _unknown(name: str, root: pathlib.Path) -> contracts.UserError:
     """The error for an unknown name that is not on disk either."""
     on_disk = [other.split(":")[0] for other in _on_disk(root)]
-    available = sorted({"digits", *_SOURCES, *facts.STATISTICS, *on_disk} - {name})
+    available = sorted({"digits", "ring", *_SOURCES, *facts.STATISTICS, *on_disk} - {name})
     near = difflib.get_close_matches(name, available, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     return contracts.UserError(

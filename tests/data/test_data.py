@@ -134,3 +134,21 @@ def test_settings_that_a_source_does_not_read_are_refused(setting, value, name):
     message = f"data.{setting} is {value} and data.name is {name}, whose images do not depend on it"
     with pytest.raises(contracts.UserError, match=message):
         data.load(name, **{setting: value})
+
+
+def test_the_ring_has_eight_gaussians_of_radius_1_whose_labels_are_right():
+    loaded = data.load("ring")
+    assert loaded.facts.shape == (1, 1, 2) and len(loaded.facts.classes) == 8
+    for role, count in dict(train=16_000, test=4_000).items():
+        split = loaded.splits[role]
+        points = split.images.reshape(count, 2).astype(np.float64)
+        for mode in range(8):
+            of_mode = points[split.labels == mode]
+            centre = [np.cos(mode * np.pi / 4), np.sin(mode * np.pi / 4)]
+            assert len(of_mode) == count // 8
+            assert of_mode.mean(axis=0) == pytest.approx(centre, abs=0.01)
+            assert of_mode.std(axis=0) == pytest.approx([0.05, 0.05], abs=0.005)
+    scaled = data.to_unit(loaded.splits["train"].images, loaded.facts.pixel_range)
+    assert scaled.min() == 0 and scaled.max() == 1
+    with pytest.raises(contracts.UserError, match=r"points, .* set data.image_size to None"):
+        data.load("ring", image_size=8)
