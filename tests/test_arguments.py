@@ -40,7 +40,7 @@ def test_every_number_has_a_range_and_every_range_a_number():
             if name not in GIVEN and arguments.is_numeric(parameter):
                 assert arguments.range_of(function, name), f"no range of {function}.{name}"
                 used |= {f"{function}.{name}", name}
-    assert arguments.RANGES.keys() <= used
+    assert arguments.RANGES.keys() <= used | optimizers._PLAYER.keys()
 
 
 def parameter(annotation, default=inspect.Parameter.empty) -> inspect.Parameter:
@@ -147,6 +147,9 @@ def test_arguments_of_methods_and_networks(config, key, value, message):
         (dict(every=0), "players.a.every is 0; "),
         (dict(every=2**31), "players.a.every is 2147483648; set it to at most 2147483647"),
         (dict(every=1.5), "players.a.every is 1.5; "),
+        (dict(offset=-1), "players.a.offset is -1; set it to 0 or a larger integer"),
+        (dict(every=2, offset=2), "players.a.offset is 2 and players.a.every is 2, .* offset to 1"),
+        (dict(clip_norm=0.0), "players.a.clip_norm is 0.0; set it to more than 0"),
         (dict(nesterov="no"), "players.a.nesterov is 'no'; set it to True or False"),
         (
             dict(schedule=dict(name="cosine", warmup_epochs=-1.0)),
@@ -198,7 +201,7 @@ def test_configs_have_valid_arguments_in_all_budgets(name):
         try:
             config = settings.Config.of(config_files.load(name, f"budget={budget}"))
         except ValueError:
-            assert name in ("quickstart", "folder", "arrays")  # of other budgets
+            assert name in ("quickstart", "folder", "arrays", "generator_ring")  # of other budgets
             config = settings.Config.of(config_files.load(name, ""))
         build.make("method", config.method)
         optimizers.make(config.players, total_steps=10**6, steps_per_epoch=10**4)

@@ -110,6 +110,18 @@ def test_every_moves_a_player_on_every_kth_step_only():
     tx = optimizers.player(spec, total_steps=9, steps_per_epoch=3)
     path = moves(tx, 7, jnp.array(0.0), jnp.array(-1.0))
     assert [float(value) for value in path] == [1, 1, 1, 2, 2, 2, 3]
+    later = optimizers.player({**spec, "offset": 1}, total_steps=9, steps_per_epoch=3)
+    path = moves(later, 7, jnp.array(0.0), jnp.array(-1.0))
+    assert [float(value) for value in path] == [0, 1, 1, 1, 2, 2, 2]
+
+
+def test_clip_norm_bounds_the_gradient_of_a_player_as_one_vector():
+    spec = dict(name="sgd", learning_rate=1.0, schedule=dict(name="constant"), every=1)
+    tx = optimizers.player({**spec, "clip_norm": 1.0}, total_steps=9, steps_per_epoch=3)
+    for gradient, expected in ([3.0, 4.0], [0.6, 0.8]), ([0.3, 0.4], [0.3, 0.4]):
+        tree = {"a": jnp.array(gradient[0]), "b": jnp.array(gradient[1])}
+        updates, _ = tx.update(tree, tx.init(tree))
+        np.testing.assert_allclose([-updates["a"], -updates["b"]], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import training
 
 from dim_jax import build, contracts, data, run_metadata, settings
 from dim_jax.rundir import checkpoint
-from dim_jax.training import preprocessing, train_step, trainer
+from dim_jax.training import preprocessing, stopping, train_step, trainer
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
     run, untouched, small, digits, tmp_path, monkeypatch
 ):
     whole, outputs = untouched
-    assert [row["step"] for row in outputs.rows] == [4, 8, 12, 16, 20, 24, 25]
+    assert [row["step"] for row in outputs.rows] == outputs.saves == [4, 8, 12, 16, 20, 24, 25]
     interrupted = training.Outputs()
     read = trainer.Loop._read
 
@@ -85,7 +85,9 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(trainer.Loop, "_read", stop_at_12)
-    with pytest.raises(trainer.Stopped, match="saved; run the same command to continue") as stopped:
+    with pytest.raises(
+        stopping.Stopped, match="saved; run the same command to continue"
+    ) as stopped:
         run(small, digits, tmp_path / "parts", interrupted)
     assert stopped.value.exit_code == 143
     continued, _ = run(small, digits, tmp_path / "parts", interrupted, anew=True)
@@ -113,7 +115,7 @@ def test_a_longer_training_continues_a_shorter_one(small, digits, tmp_path):
     outputs, extended, divided = (training.Outputs() for _ in range(3))
     whole = train("whole", outputs, 12)
     train("extended", extended, 4)
-    with pytest.raises(trainer.Stopped, match="at step 8"):
+    with pytest.raises(stopping.Stopped, match="at step 8"):
         train("extended", extended, 12, max_minutes=1e-9)
     training.same(whole, train("extended", extended, 12))
     assert training.untimed(outputs) == training.untimed(extended)
@@ -136,7 +138,7 @@ def test_a_damaged_newest_checkpoint_costs_one_line_and_no_bit(run, small, digit
 def test_eight_devices_train_like_one(run, untouched, small, digits, tmp_path):
     _, first = untouched
     second, soon = training.Outputs(), {**small["train"], "max_minutes": 1e-9}
-    with pytest.raises(trainer.Stopped):
+    with pytest.raises(stopping.Stopped):
         run(small, digits, tmp_path / "eight", second, devices=8, train=soon)
     # The same first losses; later ones drift apart by rounding that Adam amplifies.
     for name in ("loss/encoder", "loss/discriminator"):
@@ -246,7 +248,7 @@ def test_seconds_of_training_count_waiting_for_images_but_no_compilation(monkeyp
 def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
     outputs, soon = training.Outputs(), {**small["train"], "max_minutes": 1e-9}
     for step in (4, 8):
-        with pytest.raises(trainer.Stopped, match=f"at step {step}, saved"):
+        with pytest.raises(stopping.Stopped, match=f"at step {step}, saved"):
             run(small, digits, tmp_path, outputs, train=soon)
         outputs.rows[-1]["time/seconds"] += 1000 * (step == 4)
         outputs.rows[-1]["time/compile_seconds"] += 500 * (step == 4)
@@ -254,7 +256,7 @@ def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
     assert before["time/seconds"] < after["time/seconds"] < before["time/seconds"] + 500
     assert after["time/compile_seconds"] >= before["time/compile_seconds"] >= 500
     without_rows = training.Outputs()
-    with pytest.raises(trainer.Stopped, match="at step 12, saved"):
+    with pytest.raises(stopping.Stopped, match="at step 12, saved"):
         run(small, digits, tmp_path, without_rows, train=soon)
     assert without_rows.rows[-1]["time/seconds"] > after["time/seconds"]
 
@@ -266,14 +268,19 @@ def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
 
     def broken(train_state, batch, seed):
         train_state, metrics = original(train_state, batch, seed)
-        bad = jax.numpy.where(train_state.step == 15, jax.numpy.nan, metrics["loss/discriminator"])
-        return train_state, {**metrics, "loss/discriminator": bad}
+        # From the step after it on, the other player's loss is not finite either.
+        first = {"loss/encoder": 15, "loss/discriminator": 16}
+        bad = {
+            name: jax.numpy.where(train_state.step >= step, jax.numpy.nan, metrics[name])
+            for name, step in first.items()
+        }
+        return train_state, {**metrics, **bad}
 
     monkeypatch.setattr(train_step, "train_step", broken)
     outputs = training.Outputs()
     with pytest.raises(contracts.UserError) as error:
         run(small, digits, tmp_path, outputs, anew=True)
-    assert "the loss of the player 'discriminator' is nan at step 15" in str(error.value)
+    assert "the loss of the player 'encoder' is nan at step 15" in str(error.value)
     assert "the checkpoint of step 12 is kept" in str(error.value)
     assert checkpoint.Checkpoints(tmp_path).steps()[-1] == 12
     assert outputs.rows[-1]["step"] == 12
@@ -373,7 +380,7 @@ def test_a_time_limit_stops_saved_and_changes_no_bit(run, untouched, small, digi
     limited = training.Outputs()
     soon = {**small["train"], "max_minutes": 1e-9}  # over after the first dispatch
     for step in (4, 8):
-        with pytest.raises(trainer.Stopped, match=f"max_minutes at step {step}, saved") as stopped:
+        with pytest.raises(stopping.Stopped, match=f"max_minutes at step {step}, saved") as stopped:
             run(small, digits, tmp_path / "parts", limited, train=soon)
         assert stopped.value.exit_code == 75
     later = {**small["train"], "max_minutes": 60.0}
@@ -396,7 +403,7 @@ def test_saved_on_four_devices_continued_on_one_and_back(run, small, digits, tmp
     moved = training.Outputs()
     soon = {**small["train"], "max_minutes": 1e-9}
     for devices in (4, 1):
-        with pytest.raises(trainer.Stopped):
+        with pytest.raises(stopping.Stopped):
             run(small, digits, tmp_path / "moved", moved, devices, train=soon)
     final, _ = run(small, digits, tmp_path / "moved", moved, devices=4)
     assert [row["step"] for row in moved.rows] == [row["step"] for row in outputs.rows]
@@ -421,14 +428,17 @@ def test_the_best_checkpoint_can_be_had(run, small, digits, tmp_path):
 
 def test_a_signal_ends_what_comes_after_training_at_once():
     with (
-        pytest.raises(trainer.Stopped, match="finished parts are kept") as stopped,
-        trainer.Ends(math.inf) as ends,
+        pytest.raises(stopping.Stopped, match="finished parts are kept") as stopped,
+        stopping.Ends(math.inf) as ends,
     ):
         ends.check()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
     assert stopped.value.exit_code == 143
-    with pytest.raises(trainer.Stopped, match="max_minutes") as stopped, trainer.Ends(0.0) as ends:
+    with (
+        pytest.raises(stopping.Stopped, match="max_minutes") as stopped,
+        stopping.Ends(0.0) as ends,
+    ):
         ends.check()
     assert stopped.value.exit_code == 75
 

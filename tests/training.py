@@ -14,7 +14,7 @@ class Outputs:
     """Keeps the rows in memory; a run begins again after the last one that was saved."""
 
     def __init__(self):
-        self.rows, self.lines = [], []
+        self.rows, self.lines, self.saves = [], [], []
 
     def begin(self, step, plan):
         self.rows = [row for row in self.rows if row["step"] <= step]
@@ -25,6 +25,10 @@ class Outputs:
 
     def log(self, line):
         self.lines.append(line)
+
+    def saved(self, step, train_state):
+        assert step == train_state.step
+        self.saves.append(step)
 
 
 def start(config, dataset, checkpoints, outputs, devices: int = 1, initial=None, method=None):
@@ -38,6 +42,7 @@ def start(config, dataset, checkpoints, outputs, devices: int = 1, initial=None,
     loop = trainer.Loop.of(
         *(initial, typed, split, prepared, durations),
         *(checkpoints, outputs, jax.devices()[:devices]),
+        saved=outputs.saved,
     )
     return initial, loop
 

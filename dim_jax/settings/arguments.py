@@ -32,7 +32,7 @@ _WEIGHTS = """
     absolute alpha at_epochs beta entropy eps eps_root gamma information initial_scale l2
     learning_rate penalty relative supervised warmup_epochs weight_decay
 """
-_POSITIVES = "clip factor gain reconstruction temperature trust_coefficient"
+_POSITIVES = "clip clip_norm factor gain reconstruction temperature trust_coefficient"
 _RATES = "b1 b2 decay dropout momentum z_decay"  # of averages, and of units that are dropped
 # By the name of the argument, or of function and argument where the name alone has other values.
 RANGES: Mapping[str, Check] = {
@@ -40,8 +40,11 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_WEIGHTS.split(), _WEIGHT),
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
-    **dict.fromkeys(("block", "local", "warmup_steps"), at_least(0)),
+    **dict.fromkeys(("block", "local", "offset", "warmup_steps"), at_least(0)),
     **dict.fromkeys(("candidates", "group"), at_least(2)),
+    "targets": Check(
+        lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
+    ),
     "interpolated.alpha": Check(
         lambda value: is_number(value) and 0 <= value <= 1, "set it to a number from 0 to 1"
     ),

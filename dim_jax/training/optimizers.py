@@ -84,6 +84,8 @@ def multistep(
 
 
 _SCHEDULES = {"constant": constant, "cosine": cosine, "multistep": multistep}
+# Of a player's settings, beside the name, the schedule and the optimizer's arguments.
+_PLAYER = {"learning_rate": float, "every": int, "offset": int, "clip_norm": float}
 OF_LENGTH = ("cosine",)  # those that depend on the number of all steps
 
 
@@ -113,8 +115,9 @@ def player(
 
     Args:
       spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every`
-        (the player is updated only in every k-th step, starting with the first one), and the
-        arguments of the optimizer.
+        (the player is updated only in every k-th step), and the arguments of the optimizer.
+        Optional: `offset`, the first step, from 0, in which it is updated, less than `every`; and
+        `clip_norm`, to which the norm of the player's gradient is clipped.
       place: the key of the block in the config, for messages.
     """
     arguments = dict(_block(spec, place))
@@ -123,12 +126,19 @@ def player(
             raise contracts.UserError(
                 f"a player's optimizer has no {key}; set it beside {', '.join(arguments)}"
             )
-    for key, kind in (("learning_rate", float), ("every", int)):
+    for key, kind in _PLAYER.items():
         parameter = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-        settings.arguments.check(f"{place}.{key}", "player", parameter, arguments[key])
+        if key in arguments:
+            settings.arguments.check(f"{place}.{key}", "player", parameter, arguments[key])
     name, every = arguments.pop("name"), arguments.pop("every")
+    offset, clip_norm = arguments.pop("offset", 0), arguments.pop("clip_norm", None)
     if name not in _OPTIMIZERS:
         raise contracts.unknown("optimizer", name, _OPTIMIZERS)
+    if offset >= every:
+        raise contracts.UserError(
+            f"{place}.offset is {offset} and {place}.every is {every}, so that the player would "
+            f"be updated in no step: set offset to {every - 1} or less"
+        )
     # The schedule is a function of the optimizer's number of updates, which `every` scales.
     rate = schedule(
         arguments.pop("schedule"),
@@ -138,9 +148,11 @@ def player(
         f"{place}.schedule",
     )
     transformation = _call(place, "optimizer", name, rate, **arguments)
+    if clip_norm is not None:
+        transformation = optax.chain(optax.clip_by_global_norm(clip_norm), transformation)
     if every == 1:
         return transformation
-    return optax.transforms.conditionally_mask(transformation, lambda step: step % every == 0)
+    return optax.transforms.conditionally_mask(transformation, lambda step: step % every == offset)
 
 
 def make(

@@ -9,8 +9,6 @@ import contextlib
 import difflib
 import functools
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,9 +19,9 @@ import numpy as np
 
 from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
-from dim_jax.processes import backend, distributed, stop_signals
+from dim_jax.processes import backend, distributed
 from dim_jax.rundir import checkpoint, tree_leaves
-from dim_jax.training import input_pipeline, optimizers, preprocessing, train_step
+from dim_jax.training import input_pipeline, optimizers, preprocessing, stopping, train_step
 
 
 class Plan(NamedTuple):
@@ -35,18 +33,12 @@ class Plan(NamedTuple):
     dispatch_steps: int
     save_steps: int
 
+    def saved_steps(self) -> list[int]:
+        """The steps of the checkpoints of a run that is not interrupted."""
+        return [*range(self.save_steps, self.total_steps, self.save_steps), self.total_steps]
+
 
 _MOST_STEPS = 2**31 - 1  # which the step of a train state can count
-# EX_TEMPFAIL of sysexits.h, "try again later": job scripts can put such a run back in the queue.
-TIME_IS_UP = 75
-
-
-class Stopped(Exception):
-    """A signal or the time limit ended the run; its progress is saved."""
-
-    def __init__(self, where: str, exit_code: int):
-        super().__init__(f"stopped {where}; run the same command to continue")
-        self.exit_code = exit_code
 
 
 def plan(train: settings.Train, examples: int, devices: int) -> Plan:
@@ -143,64 +135,6 @@ def _player_specs(specs: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
     return {player: specs[player] for player in params}
 
 
-class _Signals:
-    """Records SIGTERM, SIGINT and SIGHUP until the loop can stop."""
-
-    def __enter__(self):
-        self.number = 0
-        # Python lets the main thread alone set handlers.
-        main = threading.current_thread() is threading.main_thread()
-        self._before = {
-            number: signal.signal(number, self._remember)
-            for number in stop_signals.numbers()
-            if main
-        }
-        return self
-
-    def _remember(self, number, frame):
-        del frame
-        self.number = number
-
-    def __exit__(self, *exception):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-class Ends(_Signals):
-    """A context for the evaluation, whose finished parts are on disk: a signal ends it at once.
-
-    Call `check()` between the parts: it ends the evaluation when the deadline, a time of
-    `time.monotonic`, has passed.
-    """
-
-    _WHERE = "in the evaluation; finished parts are kept"
-
-    def __init__(self, deadline: float, patience: float | None = None):
-        """`patience`: of `stop_signals.ending_process`."""
-        self._deadline = deadline
-        self._process = stop_signals.ending_process(patience, str(Stopped(self._WHERE, 0)))
-
-    def __enter__(self):
-        super().__enter__()
-        self._process.__enter__()
-        return self
-
-    def __exit__(self, *exception):
-        self._process.__exit__(None, None, None)
-        super().__exit__(*exception)
-
-    def check(self) -> None:
-        """Raises Stopped after a signal or the deadline."""
-        if self.number:  # an exception raised by the handler may have been lost, in a destructor
-            raise Stopped(self._WHERE, 128 + self.number)
-        if time.monotonic() >= self._deadline:
-            raise Stopped(f"by train.max_minutes {self._WHERE}", TIME_IS_UP)
-
-    def _remember(self, number, frame):
-        super()._remember(number, frame)
-        self.check()
-
-
 @jax.jit
 def _copy(tree):
     return jax.tree.map(jnp.copy, tree)
@@ -221,13 +155,15 @@ class Loop:
         max_minutes: float | None = None,
         recorder: profiling.Recorder | None = None,
         start: Callable[[], train_step.TrainState] | None = None,
+        saved: Callable[[int, train_step.TrainState], None] | None = None,
     ):
         """Restores the newest checkpoint, if any, and brings the input to its step.
 
         Without a checkpoint it starts at the state that `start` returns, by default `initial`.
         `outputs` receives `begin(step, plan)`, which returns the last row of metrics up to that
         step or {}, `append(row)` and `log(line)`. `max_minutes` are counted from here; the dispatch
-        under way and the saving come after them.
+        under way and the saving come after them. `saved` is called with the step and the train
+        state of each checkpoint once it is on disk, also with those of the one it starts from.
         """
         self.deadline = time.monotonic() + 60 * (max_minutes or math.inf)
         self._durations = durations
@@ -245,6 +181,7 @@ class Loop:
         self._source.start(self.step, checkpoints.notes(self.step))
         self._vote = distributed.Vote(mesh)
         self._recorder = recorder
+        self._saved = saved or (lambda step, train_state: None)
         self._compiled = {}
         self._last_read = 0.0
         row = outputs.begin(self.step, durations)
@@ -266,6 +203,7 @@ class Loop:
         devices: Sequence[jax.Device] | None = None,
         recorder: profiling.Recorder | None = None,
         start: Callable[[], train_step.TrainState] | None = None,
+        saved: Callable[[int, train_step.TrainState], None] | None = None,
     ) -> "Loop":
         """The loop of a config over the given devices (all by default)."""
         mesh = train_step.mesh(devices)
@@ -283,7 +221,7 @@ class Loop:
         )
         return cls(
             *(initial, dispatch, source, durations, checkpoints, outputs, mesh),
-            *(config.train.max_minutes, recorder, start),
+            *(config.train.max_minutes, recorder, start, saved),
         )
 
     def run(self) -> train_step.TrainState:
@@ -294,7 +232,9 @@ class Loop:
           UserError: a loss, or a number to be saved, is not finite; the last good checkpoint stays.
         """
         late = None
-        with _Signals() as signals, contextlib.closing(self._source):
+        if self.step:
+            self._saved(self.step, self.train_state)
+        with stopping.Signals() as signals, contextlib.closing(self._source):
             while self.step < self._durations.total_steps:
                 ahead = self._launch()
                 if late is not None:
@@ -316,16 +256,16 @@ class Loop:
         best = self._checkpoints.restore_best(template, log=self._outputs.log)
         return best and (best[0], self.train_state.replace(**best[1]))
 
-    def _stop(self, signals: _Signals, last: bool) -> Stopped | None:
+    def _stop(self, signals: stopping.Signals, last: bool) -> stopping.Stopped | None:
         """The reason to stop after this dispatch, None to go on; the same in all processes."""
         code = 128 + signals.number if signals.number else 0
         if not code and time.monotonic() >= self.deadline:
-            code = TIME_IS_UP
+            code = stopping.TIME_IS_UP
         code = self._vote(code)
         if not code or last:
             return None
-        why = "by train.max_minutes " if code == TIME_IS_UP else ""
-        return Stopped(f"{why}at step {self.step}, saved", code)
+        why = "by train.max_minutes " if code == stopping.TIME_IS_UP else ""
+        return stopping.Stopped(f"{why}at step {self.step}, saved", code)
 
     def _launch(self) -> tuple[int, int, Any, float]:
         count = self._steps_at(self.step)
@@ -370,13 +310,16 @@ class Loop:
         return row
 
     def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
-        for name, values in metrics.items():
-            wrong = np.flatnonzero(~np.isfinite(values))
-            if name.startswith("loss/") and len(wrong):
-                self._refuse(
-                    f"the loss of the player '{name.removeprefix('loss/')}' is "
-                    f"{values[wrong[0]]} at step {before + wrong[0] + 1}"
-                )
+        losses = {name: each for name, each in metrics.items() if name.startswith("loss/")}
+        wrong = {name: np.flatnonzero(~np.isfinite(each)) for name, each in losses.items()}
+        # The first of all: in the next steps it has reached the other players.
+        firsts = [(rows[0], name) for name, rows in wrong.items() if len(rows)]
+        if firsts:
+            row, name = min(firsts)
+            self._refuse(
+                f"the loss of the player '{name.removeprefix('loss/')}' is "
+                f"{losses[name][row]} at step {before + row + 1}"
+            )
 
     def _refuse(self, fault: str) -> None:
         good = self._checkpoints.steps()
@@ -393,6 +336,7 @@ class Loop:
             if not np.isfinite(np.asarray(leaf)).all():
                 self._refuse(f"{name} is not finite after step {self.step}")
         self._checkpoints.save(self.step, fields, metrics=row, notes=notes)
+        self._saved(self.step, self.train_state)
 
 
 def checkpointed(train_state: train_step.TrainState) -> dict[str, Any]:
