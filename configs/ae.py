@@ -28,5 +28,5 @@ def get_config(argument: str = ""):
         method=baselines.autoencoder(words),
         published=PUBLISHED,
         published_finetuned=PUBLISHED_FINETUNED,
-        evals=baselines.GENERATIVE | baselines.GAUSSIAN,
+        evals=baselines.DECODED | baselines.GAUSSIAN,
     )

@@ -23,7 +23,7 @@ CPU = {  # ours, of 162,770 training and 19,962 test images
     **common.faster("encoder", "discriminator"),
 }
 SMOKE = {
-    **datasets.smoke("celeba"),
+    **datasets.smoke("celeb_a"),
     **common.under("method", infomax.SMOKE),
     **common.faster("encoder", "discriminator"),
 }
@@ -41,7 +41,7 @@ def get_config(argument: str = ""):
     )
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     config = common.config(
-        **datasets.images("celeba"),
+        **datasets.images("celeb_a"),
         method=method,
         players=dict(encoder=adam, discriminator=adam),
         train=common.train(

@@ -86,21 +86,26 @@ class Generative(NamedTuple):
     a prior with bounded support, y mapped to this support.
 
     decode(params, state, codes f[n,d]) -> images f[n,h,w,c]: evaluation mode
-    code(y f[n,d]) -> codes f[n,d]: of representations
+    code(y f[n,d]) -> codes f[n,d]: of representations; None if the method infers no codes
     infer(params, state, rng, images) -> codes f[n,d]: drawn from q(z | image), as in training; None
         if an image has one code
     draw(rng, shape [n,d]) -> codes f[n,d]: samples of the prior; None if the method has none
     log_weights(params, state, rng, images, count) -> f[count,n]: log p(image, z) - log q(z | image)
         in nats for samples z of q; their mean is the evidence lower bound. None without densities
     rate(params, state, images) -> f[n]: KL of q(z | image) from the prior in nats; None likewise
+    width: d, the number of coordinates of a code; None = that of y
+    targets: the means of the normal distributions of deviation 1 to which y f[n,1] of real and of
+        generated images is matched; None for methods that have none
     """
 
     decode: Callable[..., jax.Array]
-    code: Callable[[jax.Array], jax.Array]
+    code: Callable[[jax.Array], jax.Array] | None = None
     draw: Callable[..., jax.Array] | None = None
     infer: Callable[..., jax.Array] | None = None
     log_weights: Callable[..., jax.Array] | None = None
     rate: Callable[..., jax.Array] | None = None
+    width: int | None = None
+    targets: tuple[float, float] | None = None
 
 
 class Method(NamedTuple):

@@ -43,6 +43,19 @@ def test_a_step_on_the_shapes_of_every_data_set(config, name, data, budget):
         assert jax.eval_shape(method.generative.decode, params, state, codes).shape == shape[1:]
 
 
+@pytest.mark.parametrize(("data", "shape"), [("mnist", (32, 32, 1)), ("imagenette", (64, 64, 3))])
+def test_encoders_that_judge_samples_see_images_as_generators_make_them(config, data, shape):
+    found = config("supervised", f"data={data},budget=cpu")
+    assert (found["data"]["image_size"], not found["augment"]["crop"]) == (shape[0], True)
+    assert found["data"]["fit"] == ("pad" if data == "mnist" else "resize")
+    assert not any(found["published"].values())
+    images = jax.ShapeDtypeStruct((2, *shape), np.float32)
+    net = build.make("encoder", found["method"]["method"]["encoder"])
+    weights = jax.eval_shape(net.init, jax.random.key(0), images)
+    taps, _ = jax.eval_shape(lambda *given: net.apply(*given, train=False), *weights, images)
+    assert taps["conv"].ndim == 4
+
+
 @pytest.mark.parametrize(("budget", "name", "data"), CASES)
 def test_crops_and_published_numbers_of_every_data_set(config, budget, name, data):
     found = config(name, f"data={data},budget={budget}")

@@ -19,6 +19,7 @@ from configs.common.budgets import under as under
 from configs.common.evaluations import evals as evals
 from configs.common.evaluations import finetuned as finetuned
 from configs.common.evaluations import of_mlp as of_mlp
+from configs.common.evaluations import sample_quality as sample_quality
 from dim_jax import settings
 
 LAYERS = ("published", "first", "second", "third")

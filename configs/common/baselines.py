@@ -14,8 +14,9 @@ from configs import common
 from configs.common import datasets
 
 DATA = ("cifar10", "cifar100", "tiny_imagenet", "stl10")
-# The images that a method's decoder makes of codes.
-GENERATIVE = dict(generative=dict(name="generative", representations=("trained",)))
+# The images that a method's decoder makes of the codes of images, and with a prior of drawn codes.
+DECODED = dict(generative=dict(name="generative", representations=("trained",)))
+GENERATIVE = DECODED | dict(samples=dict(name="samples", representations=("trained",)))
 # The marginals of y compared with a normal prior, in the place of the uniform one.
 GAUSSIAN = dict(uniformity=dict(name="prior_fit", prior="gaussian"))
 # Ours, for two cores; of 64 pixels a third of the encoder's width.
@@ -29,14 +30,16 @@ SMOKE = common.under("method.method", common.SMALL_ENCODER)
 DECODERS = {"cpu": 128, "smoke": 16}
 
 
-def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
+def parse(
+    argument: str, data: tuple[str, ...] = DATA, **choices: tuple[str, ...]
+) -> dict[str, str]:
     """The words of a baseline: its `choices`, the data set and the budget."""
-    return common.parse(argument, **choices, data=DATA, budget=common.BUDGETS)
+    return common.parse(argument, **choices, data=data, budget=common.BUDGETS)
 
 
 def encoder(words: dict[str, str], **more) -> dict[str, Any]:
     """The encoder of the DIM config with the same data set (official DIM code, convnets.py)."""
-    if datasets.DATA[words["data"]].side == 32:
+    if datasets.DATA[words["data"]].side <= 32:
         return common.encoder("dcgan32", width=64, hidden=1024, features=64) | more
     return common.encoder("alexnet64", width=96, hidden=4096, features=64) | more
 
@@ -94,7 +97,7 @@ def config(
     """
     name = words["data"]
     dataset, tuned = datasets.DATA[name], (published_finetuned or {}).get(name, {})
-    small = dataset.side == 32  # Table 1, else Table 2
+    small = dataset.side <= 32  # Table 1, else Table 2
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     block = common.config(
         **datasets.images(name, **_splits(name) | (data or {})),

@@ -37,7 +37,9 @@ DATA = {
     "places": DataSet("places365_small", 365, 1_803_460, 64, 64, test="validation"),
     # 40 attributes, no classes. 64: official DIM code, torchvision_datasets.py; its cut of the
     # 218x178 images is not published.
-    "celeba": DataSet("celeb_a", 0, 162_770, 64, 64),
+    "celeb_a": DataSet("celeb_a", 0, 162_770, 64, 64),
+    # No labels.
+    "lsun": DataSet("lsun/bedroom", 0, 3_033_042, 64, 64, test="validation"),
 }
 SMOKE_EXAMPLES = 512
 
@@ -51,7 +53,7 @@ def images(name: str, **data: Any) -> dict[str, Any]:
     """The blocks `data`, with more of it, and `augment` of Deep InfoMax and its baselines."""
     dataset = DATA[name]
     return dict(
-        data=common.data(dataset.name, image_size=dataset.image_size, **data),
+        data=common.data(dataset.name, **dict(image_size=dataset.image_size) | data),
         augment=common.augment(crop=dataset.crop, flip=dataset.crop is not None),
     )
 

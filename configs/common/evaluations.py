@@ -1,5 +1,7 @@
 """The evaluations that configs have unless they say otherwise; `--evals` replaces them."""
 
+from ml_collections.config_dict import placeholder
+
 
 def evals(*, labels_per_class: int | None, subsets: int = 3) -> dict:
     """The usual evaluations: MLP, SVM and k-NN probes, with all labels and with few.
@@ -32,6 +34,16 @@ def of_mlp() -> dict:
     usual = evals(labels_per_class=None)
     chosen = ("mlp", "mlp_permuted", "uniformity", "neighbours", "filters")
     return {key: usual[key] for key in chosen}
+
+
+def sample_quality() -> dict:
+    """FID and its like, left out until weights of Inception or an encoder are given.
+
+    All options are there, so that each can be set: --config.evals.fid.weights=PATH.
+    """
+    network = dict(weights=placeholder(str), encoder=placeholder(str), tap="conv")
+    images = dict(images=placeholder(int), against="train")
+    return dict(fid=dict(name="fid", protocol="fid-v1", **network, **images))
 
 
 def finetuned() -> dict:
