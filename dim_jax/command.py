@@ -52,7 +52,7 @@ def _train_and_evaluate(command: commandline.Command, alone: bool) -> int:
     with stop_signals.ending_at_once():
         from dim_jax import experiment
         from dim_jax.processes import backend, compilation_cache
-        from dim_jax.training import trainer
+        from dim_jax.training import stopping
 
     compilation_cache.keep()
     backend.start()
@@ -63,7 +63,7 @@ def _train_and_evaluate(command: commandline.Command, alone: bool) -> int:
                 profile=command.profile,
                 patience=_PATIENCE_SECONDS if alone else None,
             )
-    except (trainer.Stopped, distributed.Ended) as ended:
+    except (stopping.Stopped, distributed.Ended) as ended:
         print(f"dim_jax: {ended}", file=sys.stderr)
         return ended.exit_code
     return 0

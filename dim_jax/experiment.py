@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-from PIL import Image
 
 from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
-from dim_jax.evaluate import cache, reference_representations, shared_results, suite
+from dim_jax.evaluate import cache, plan, reference_representations, shared_results, suite
+from dim_jax.evaluate.samples_over_training import SamplesOverTraining
 from dim_jax.nets import products
 from dim_jax.processes import distributed, memory_usage, user_cache
 from dim_jax.rundir import checkpoint, lock, writing
@@ -22,6 +21,7 @@ from dim_jax.training import (
     microbatching,
     preprocessing,
     start,
+    stopping,
     train_step,
     trainer,
 )
@@ -81,6 +81,12 @@ class Experiment:
         shape = self.evaluation_data.facts.shape
         return start.make(self.config, self.initial, shape, self.prepared)
 
+    def samples(self, folder: Workdir) -> SamplesOverTraining:
+        """The images at checkpoints, of a method that can draw codes."""
+        test = self.evaluation_data.splits["test"]
+        frozen = self.freeze(self.initial)
+        return SamplesOverTraining(folder.samples, frozen, test, self.config.seed)
+
     def train(self, folder: Workdir, writers: outputs.Outputs, recorder=None) -> trainer.Loop:
         """Trains to the last step, from the newest checkpoint of the folder if it has one.
 
@@ -94,6 +100,7 @@ class Experiment:
             writers.log(line)
             return state
 
+        watched = self.samples(folder).write if distributed.is_first() else None
         loop = trainer.Loop.of(
             *(self.initial, self.config, self.training_data.splits["train"], self.prepared),
             self.durations,
@@ -101,6 +108,7 @@ class Experiment:
             writers,
             recorder=recorder,
             start=None if start.is_random(self.config) else begin,
+            saved=watched,
         )
         loop.run()
         return loop
@@ -130,7 +138,7 @@ def train_and_evaluate(
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged; another
         command runs in the folder; something could not be written.
-      trainer.Stopped: a signal came, or the time is up; the run is saved.
+      stopping.Stopped: a signal came, or the time is up; the run is saved.
       distributed.Ended: the first process could not evaluate.
     """
     folder, first = Workdir(workdir), distributed.is_first()
@@ -183,7 +191,7 @@ def _conclude(experiment: Experiment, source: str, folder: Workdir, console, loo
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
-        with trainer.Ends(loop.deadline, patience) as ends:
+        with stopping.Ends(loop.deadline, patience) as ends:
             if best:
                 _export_best(experiment, folder, console, facts, *best)
             return _evaluate(experiment, folder, console, final, facts, ends)
@@ -214,7 +222,7 @@ def _claim(
             folder.write_json(folder.data, dataset.fingerprint)
     notes = experiment.evaluation_data.notes
     opening = run_metadata.opening(typed, dataset, durations, experiment.initial, notes)
-    return experiment, [*opening, *lines]
+    return experiment, [*opening, *plan.left_out(typed.evals), *lines]
 
 
 def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
@@ -285,7 +293,7 @@ def _evaluate(
     console: report.Console,
     final: train_step.TrainState,
     facts: dict[str, Any],
-    ends: trainer.Ends,
+    ends: stopping.Ends,
 ) -> dict[str, Any]:
     """Evaluates the trained representation beside its references; writes results and report."""
     config, dataset = experiment.config, experiment.evaluation_data
@@ -304,6 +312,8 @@ def _evaluate(
     if shared.reused:
         reused = ", ".join(shared.reused)
         facts["notes"] += [f"Results of earlier runs with equal data, weights and code: {reused}."]
+    over_training, notes = experiment.samples(folder).figures(experiment.durations.saved_steps())
+    facts["notes"] += notes
     facts["eval_seconds"] = time.perf_counter() - began + store.seconds
     facts["peak_mib"] = memory_usage.peaks()
     published = run_metadata.published(config)
@@ -314,7 +324,7 @@ def _evaluate(
         "run": facts,
         "rows": rows,
         "published_source": config.published_source if any(published.values()) else None,
-        "figures": _write_figures(folder, figures),
+        "figures": outputs.write_figures(folder, [*figures, *over_training]),
     }
     folder.write_json(folder.results, results)
     store.remove()
@@ -332,15 +342,6 @@ def _shared(config: settings.Config) -> shared_results.Results:
     blocks = dataclasses.asdict(config)
     described = {name: blocks[name] for name in ("method", "augment")}
     return shared_results.Results(home and home / "controls", described)
-
-
-def _write_figures(folder: Workdir, figures) -> list[dict[str, str]]:
-    """Writes the figures of `suite.run`; returns what results.json holds of each."""
-    with writing.explain_failed_write("the figures", folder.figures, advice=outputs.SAVED):
-        folder.figures.mkdir(exist_ok=True)
-        for figure in figures:
-            Image.fromarray(np.asarray(figure.image)).save(folder.figures / figure.file)
-    return [{"file": each.file, "title": each.title, "caption": each.caption} for each in figures]
 
 
 def _published_value(published: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:

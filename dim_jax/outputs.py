@@ -1,17 +1,18 @@
-"""The rows and lines of a run: metrics.jsonl, TensorBoard, a tracker and the console."""
+"""The rows, lines and figures of a run: metrics.jsonl, TensorBoard, a tracker, console, files."""
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from dim_jax import contracts, report, settings
 from dim_jax.processes import distributed
 from dim_jax.rundir import provenance, writing
 from dim_jax.rundir.workdir import Workdir
 from dim_jax.training import trainer
-
-SAVED = "the checkpoints stay as they are"  # whatever could not be written
 
 
 class Outputs:
@@ -51,10 +52,12 @@ class Outputs:
         """Writes one row of metrics everywhere."""
         if self._enabled:
             self._folder.check_exists()
-        with writing.explain_failed_write("the metrics", self._folder.metrics, advice=SAVED):
+        with writing.explain_failed_write(
+            "the metrics", self._folder.metrics, advice=writing.SAVED
+        ):
             self._jsonl.append(row)
         with writing.explain_failed_write(
-            "the TensorBoard events", self._folder.tensorboard, advice=SAVED
+            "the TensorBoard events", self._folder.tensorboard, advice=writing.SAVED
         ):
             self._tensorboard.append(row)
         if self._tracker is not None:
@@ -87,6 +90,15 @@ def track_finished(
         if not writer.is_complete():
             writer.begin(report.read_rows(folder.metrics))
             writer.summarise(results)
+
+
+def write_figures(folder: Workdir, figures: Iterable[Any]) -> list[dict[str, str]]:
+    """Writes figures (of `evaluate.results`); returns what results.json holds of each."""
+    with writing.explain_failed_write("the figures", folder.figures, advice=writing.SAVED):
+        folder.figures.mkdir(exist_ok=True)
+        for figure in figures:
+            Image.fromarray(np.asarray(figure.image)).save(folder.figures / figure.file)
+    return [{"file": each.file, "title": each.title, "caption": each.caption} for each in figures]
 
 
 def log_damaged_rows(folder: Workdir, console: report.Console) -> None:

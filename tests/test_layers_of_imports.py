@@ -26,11 +26,11 @@ MAY_IMPORT = {
     "mi": {"bounds", "processes", "report", "rundir", "settings"},
     "profiling": set(),
     "training": {"augment", "data", "nets", "processes", "profiling", "rundir", "settings"},
+    "encoder": {"build", "data", "nets", "processes", "report", "rundir"},
     "evaluate": {
-        *("bounds", "data", "losses", "nets", "rundir", "settings"),
+        *("bounds", "data", "encoder", "losses", "nets", "rundir", "settings"),
         "training.optimizers",
     },
-    "encoder": {"build", "data", "nets", "processes", "report", "rundir"},
     "run_metadata": {"data", "encoder", "nets", "processes", "rundir", "settings", "training"},
     "outputs": {"processes", "report", "rundir", "settings", "training"},
     "experiment": {

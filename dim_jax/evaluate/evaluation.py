@@ -13,7 +13,7 @@ Splits = Mapping[str, dataset.Split]
 
 
 def _accept(*_: Any) -> None:
-    """The check of an evaluation that accepts everything."""
+    """The check of an evaluation that accepts everything, and what it reads if that is nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Evaluation:
     of_splits: its results are named "<split>/<metric>", not "<tap>/<metric>".
     check_splits(splits), check_method(method), check_frozen(frozen, splits): raise UserError on
         images, a method or a representation that it cannot be used on, before training.
+    check_options(options, data): raises UserError on options that are not right together, or, where
+        it is given, with the data set.
+    left_out(options): why an entry with these options is not run, and what to set, as the end of a
+        sentence; None = it is run.
+    reads(options): of files that options name, what results follow from; None if there are none.
     """
 
     evaluate: Callable[..., dict[str, Any]]
@@ -54,6 +59,9 @@ class Evaluation:
     check_splits: Callable[[Splits], None] = _accept
     check_method: Callable[[contracts.Method], None] = _accept
     check_frozen: Callable[[contracts.Frozen, Splits], None] = _accept
+    check_options: Callable[[Mapping[str, Any], dataset.Dataset | None], None] = _accept
+    left_out: Callable[[Mapping[str, Any]], str | None] = _accept
+    reads: Callable[[Mapping[str, Any]], str | None] = _accept
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -18,17 +18,17 @@ Features = dict[str, np.ndarray]
 _DRAWN = 512  # images at a time
 
 
-class _Images:
+class Images:
     """The images of a split as a key: equal to themselves alone, and alive as long as the key."""
 
     def __init__(self, split: dataset.Split):
-        self._images = split.images
+        self.images = split.images
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Images) and self._images is other._images
+        return isinstance(other, Images) and self.images is other.images
 
     def __hash__(self) -> int:
-        return id(self._images)
+        return id(self.images)
 
 
 class FeatureCache:
@@ -53,10 +53,10 @@ class FeatureCache:
     ):
         self.frozen = frozen
         self.name = name
-        self._requested: dict[tuple[_Images, int | None], dict[str, None]] = {}  # ordered sets
-        self._features: dict[tuple[_Images, int | None, bytes | None], Features] = {}
+        self._requested: dict[tuple[Images, int | None], dict[str, None]] = {}  # ordered sets
+        self._features: dict[tuple[Images, int | None, bytes | None], Features] = {}
         for split, taps, views in requests:
-            requested = self._requested.setdefault((_Images(split), views), {})
+            requested = self._requested.setdefault((Images(split), views), {})
             requested.update(dict.fromkeys(taps))
 
     def __getattr__(self, field: str) -> Any:
@@ -74,8 +74,8 @@ class FeatureCache:
     ) -> Features:
         """As `extract`; the arrays are those of the cache, not copies."""
         draws = None if views is None else np.asarray(jax.random.key_data(rng)).tobytes()
-        stored = self._features.setdefault((_Images(split), views, draws), {})
-        requested = self._requested.get((_Images(split), views), {})
+        stored = self._features.setdefault((Images(split), views, draws), {})
+        requested = self._requested.get((Images(split), views), {})
         missing = [tap for tap in dict.fromkeys((*taps, *requested)) if tap not in stored]
         if any(tap in missing for tap in taps):
             stored.update(_encode(self.frozen, split, missing, batch, views, rng, self.name))

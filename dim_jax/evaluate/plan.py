@@ -33,12 +33,20 @@ class Entry(NamedTuple):
 
 
 def parse(evals: Evals) -> list[Entry]:
-    """The entries of a config's `evals`.
+    """The entries of a config's `evals` that are run.
 
     Raises:
       UserError: an entry without name, an unknown evaluation, option or protocol.
     """
-    return [_entry(key, spec) for key, spec in evals.items()]
+    entries = [_entry(key, spec) for key, spec in evals.items()]
+    return [entry for entry in entries if entry.evaluation.left_out(entry.options) is None]
+
+
+def left_out(evals: Evals) -> list[str]:
+    """A line for each entry that is not run, with the reason and what to set."""
+    entries = [_entry(key, spec) for key, spec in evals.items()]
+    reasons = {entry.key: entry.evaluation.left_out(entry.options) for entry in entries}
+    return [f"left out: evals.{key}, {reason}" for key, reason in reasons.items() if reason]
 
 
 def _entry(key: str, spec: Mapping[str, Any]) -> Entry:

@@ -28,7 +28,7 @@ def rows(
 ) -> Iterator[Row]:
     """One row for each scalar among the results; `shapes` is that of one example by tap."""
     protocol = entry.evaluation.defaults.get("protocol")
-    labels = _labels(entry.options)
+    labels = _labels(entry)
     for key, value in results.items():
         if np.ndim(value) > 0 or key.endswith(("_std", "_fits")):
             continue
@@ -49,12 +49,18 @@ def rows(
         }
 
 
-def _labels(options: Mapping[str, Any]) -> str:
-    """Such as "all", "10 per class", "all, permuted" or "all, mean of 16 views"."""
+def _labels(entry: plan.Entry) -> str:
+    """Such as "all", "10 per class", "all, permuted", "all, mean of 16 views"."""
+    options = entry.options
     per_class, views = options.get("labels_per_class"), options.get("views")
     budget = "all" if per_class is None else f"{per_class} per class"
     if views is not None:
         budget += ", one random view" if views == 1 else f", mean of {views} views"
+    # In the place of a protocol's number; elsewhere they are the sizes of a sum.
+    if options.get("images") is not None and entry.evaluation.defaults["images"] is None:
+        budget += f", {options['images']:,} images"
+    if options.get("against", "train") != "train":
+        budget += f", against {options['against']} images"
     return f"{budget}, permuted" if options.get("permuted") else budget
 
 

@@ -49,6 +49,7 @@ def check(
         _check_smallest_class(entries, data)
     for entry in entries:
         options = entry.options
+        entry.evaluation.check_options(options, data)
         of_trained = entry.representations is None or TRAINED in entry.representations
         if method is not None and of_trained:
             entry.evaluation.check_method(method)
@@ -180,7 +181,7 @@ def _finish(
     """Every step of one representation, finished, and where it comes from if not from here."""
     keys = [_key(step, frozen, rng) for step in steps]
     identities = [
-        _identity(step, name, cache.depends(frozen, data, key))
+        _identity(step, name, cache.depends(frozen, data, key) | _reads(step))
         for step, key in zip(steps, keys, strict=True)
     ]
     contents = _contents(steps, keys, name, frozen, data, shared)
@@ -231,6 +232,7 @@ def _contents(steps, keys, name, frozen, data, shared) -> list[dict[str, Any] | 
     return [
         {
             **depends,
+            **_reads(step),
             "representation": name,
             "rng": np.asarray(jax.random.key_data(key)).tolist(),
             "entry": shared_results.entry(
@@ -240,6 +242,12 @@ def _contents(steps, keys, name, frozen, data, shared) -> list[dict[str, Any] | 
         }
         for step, key in zip(steps, keys, strict=True)
     ]
+
+
+def _reads(step: _Step) -> dict[str, str]:
+    """The content of files that its options name, beside which their paths mean nothing."""
+    content = step.entry.evaluation.reads(step.entry.options)
+    return {} if content is None else {"reads": content}
 
 
 def _identity(step: _Step, representation: str, depends: Mapping[str, Any]):

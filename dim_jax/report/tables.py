@@ -230,7 +230,10 @@ def metric_text(metric: str, value: float | None) -> str:
     """The value of any metric with its unit."""
     if not is_number(value):
         return "–"
-    return f"{percent(value)} %" if vocabulary.is_share(metric) else f"{value:.3g}"
+    if vocabulary.is_share(metric):
+        return f"{percent(value)} %"
+    is_count = float(value).is_integer() and 1000 <= abs(value) < 1e9
+    return f"{value:,.0f}" if is_count else f"{value:.3g}"
 
 
 def is_number(value: Any) -> bool:

@@ -12,6 +12,21 @@ _EVALUATIONS = {
     "finetune": ("Fine-tuned encoder", "fine-tuning of the whole encoder"),
 }
 _METRICS = {  # name -> title, description
+    "fid": (
+        "Frechet distance",
+        "Of the features of samples and real images, in the network in brackets; 0 = equal moments",
+    ),
+    "kid": (
+        "Kernel distance",
+        "The unbiased squared MMD of the same features; around 0 = equal, possibly below",
+    ),
+    "precision": ("Precision of samples", "Share of them in the manifold of real features"),
+    "recall": ("Recall of samples", "Share of real features in the manifold of theirs"),
+    "inception_score": (
+        "Inception score",
+        "Exp of the mean divergence of class probabilities from their mean; 1 = all alike",
+    ),
+    "images": ("Images compared", "With as many real ones; distances fall with their number"),
     "kolmogorov_uniform": (
         "Distance to the uniform prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
@@ -117,6 +132,46 @@ _METRICS = {  # name -> title, description
         "Error against other images",
         "The same of G(E(x)) against another test image",
     ),
+    "nearest_distance_ratio": (
+        "Distance of samples to training images",
+        "To the nearest, in pixels, relative to that of test images; near 0 = copies",
+    ),
+    "score_mean_real": ("Score of test images", "Mean of y"),
+    "score_std_real": (
+        "Deviation of scores of test images",
+        "Standard deviation of y over test images",
+    ),
+    "score_mean_generated": ("Score of generated images", "Mean of y"),
+    "score_std_generated": (
+        "Deviation of scores of generated images",
+        "Standard deviation of y over generated images",
+    ),
+    "score_overlap": (
+        "Overlap of scores",
+        "Of the histograms of real and generated images; 100 % = equal, 0 = no gradient",
+    ),
+    "score_overlap_targets": (
+        "Overlap of the targets",
+        "Of the normal distributions that the method matches the scores to",
+    ),
+    "modes": ("Classes of points", "Modes of the data"),
+    "modes_covered": (
+        "Classes of points reached",
+        "Those with at least a tenth of their share of the generated points",
+    ),
+    "high_quality": (
+        "Points of a class",
+        "Share of generated points within three deviations of a class",
+    ),
+    "high_quality_real": ("Training points of a class", "The value of perfect samples"),
+    "energy_distance": (
+        "Energy distance",
+        "Of generated and test points, without bias; 0 = the same distribution",
+    ),
+    "energy_distance_real": (
+        "Energy distance of training points",
+        "Of as many training points and the test points; 0 but for chance",
+    ),
     "rate": ("Rate", "KL divergence of the posterior from the prior, nats for each test image"),
     "elbo": ("Evidence lower bound", "Nats for each test image, of the model with beta 1"),
     "importance_weighted_bound": (
@@ -161,17 +216,23 @@ _METRICS = {  # name -> title, description
     ),
 }
 _LARGER_IS_BETTER = {
+    *("precision", "recall", "inception_score"),
     *("accuracy", "balanced_accuracy", "purity@4", "purity@4_sigmoid", "retrieval"),
     *("kolmogorov_uniform_passed", "kolmogorov_gaussian_passed", "mine", "nats", "bound"),
     *("surrogate_accuracy", "ms_ssim", "ssim_dim_compat", "code_recovery", "elbo"),
     *("importance_weighted_bound", "entropy_fraction", "information", "used", "positions"),
-    "order",
+    *("order", "modes_covered", "high_quality"),
 }
 _SMALLER_IS_BETTER = {
+    *("fid", "kid"),
     *("kolmogorov_uniform", "kolmogorov_gaussian", "ndm", "ndm_of_draws", "ndm_after_sigmoid"),
     *("mean_loss", "variation", "reconstruction_error", "code_error", "image_error"),
+    "energy_distance",
 }
-_SHARES = ("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used")
+_SHARES = (
+    *("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used"),
+    *("high_quality", "score_overlap"),
+)
 
 
 def evaluation_title(name: str) -> str:
@@ -197,13 +258,14 @@ def is_own(evaluation: str) -> bool:
 
 
 def metric_title(name: str) -> str:
-    """The title of a metric; its name if it is unknown."""
-    return _METRICS.get(name, (name, ""))[0]
+    """The title of a metric; its name if it is unknown. "fid[inception]" names its network."""
+    base, _, network = name.removesuffix("]").partition("[")
+    return _METRICS.get(base, (base, ""))[0] + (f" ({network})" if network else "")
 
 
 def metric_meaning(name: str) -> str:
     """The description of a metric; empty if it is unknown."""
-    return _METRICS.get(name, ("", ""))[1]
+    return _METRICS.get(name.partition("[")[0], ("", ""))[1]
 
 
 def better(metric: str) -> str | None:
@@ -211,6 +273,7 @@ def better(metric: str) -> str | None:
 
     None where neither is: chance levels, ceilings, controls, and metrics that are not known here.
     """
+    metric = metric.partition("[")[0]
     if metric in _LARGER_IS_BETTER:
         return "larger"
     return "smaller" if metric in _SMALLER_IS_BETTER else None

@@ -32,6 +32,7 @@ class Workdir:
         self.lock = self.path / "lock"
         self.tracker = self.path / "tracker.json"
         self.figures = self.path / "figures"
+        self.samples = self.path / "samples"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
         self.profile = self.path / "profile"
@@ -100,7 +101,7 @@ class Workdir:
         folders = (self.path, self.tensorboard, self.checkpoints, self.encoder, self.best_encoder)
         files = (self.config, self.data, self.metrics, self.results, self.report)
         files = (*files, self.lock, self.tracker)
-        for path in (*folders, self.evaluations, self.figures, self.profile, *files):
+        for path in (*folders, self.evaluations, self.figures, self.samples, self.profile, *files):
             kind, is_right = (
                 ("file", path.is_file()) if path in files else ("folder", path.is_dir())
             )

@@ -28,6 +28,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), "move away what is in the way"),
     errno.ENAMETOOLONG: "shorten the name",
 }
+SAVED = "the checkpoints stay as they are"  # whatever else could not be written
 # Tensorstore, which orbax uses, raises a ValueError that has the code only in its text.
 _CODE_IN_TEXT = re.compile(r"\[os_error_code='(\d+)'\]")
 

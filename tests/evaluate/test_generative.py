@@ -59,7 +59,7 @@ def test_bounds_are_of_the_same_weights_in_order(digits, rng):
     # E[exp(N(-3, 4))] = exp(-3 + 2), short of which few draws of a heavy tail fall.
     assert found["y/importance_weighted_bound"] == pytest.approx(-1.0, abs=0.1)
     assert found["y/active_coordinates"] == D
-    assert {"decoded", "samples", "traversals"} <= found.keys()
+    assert {"decoded", "traversals"} <= found.keys()
 
 
 def test_bounds_are_of_images_all_over_the_test_split(digits, rng):
@@ -106,7 +106,9 @@ def test_pictures_are_in_the_images_own_range(rng):
 
 def test_a_representation_without_a_decoder_is_refused(digits, rng):
     plain = contracts.Frozen(frozen().represent, contracts.Method(None, None, None))
-    with pytest.raises(contracts.UserError, match="no decoder of its own; remove 'generative'"):
+    with pytest.raises(
+        contracts.UserError, match="no decoder of codes that it infers; remove 'generative'"
+    ):
         generative.evaluate(plain, digits.splits, rng)
 
 

@@ -44,7 +44,6 @@ def correlated(count, correlation, seed, size=20):
     ("correlation", "expected", "changes", "within"),
     [
         (0.42576, 2.0, dict(batch=128, steps=500), 0.25),
-        pytest.param(0.42576, 2.0, dict(batch=512, steps=1500), 0.15, marks=pytest.mark.slow),
         pytest.param(0.57418, 4.0, dict(batch=512, steps=1500), 0.15, marks=pytest.mark.slow),
     ],
 )

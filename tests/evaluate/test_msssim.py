@@ -3,8 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import contracts
-from dim_jax.data import digits
+from dim_jax import contracts, data
 from dim_jax.evaluate import fit, suite
 from dim_jax.evaluate.measures import msssim, ssim
 
@@ -24,7 +23,7 @@ TINY = msssim.Protocol(
 @pytest.fixture(scope="module")
 def enlarged():
     """The digits at 16x16, 1,438 to train on and 359 to test on."""
-    return digits.load(16, 0.2)
+    return data.load("digits", image_size=16)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +97,7 @@ def test_test_images_do_not_train_the_decoder_and_order_is_kept(enlarged, rng, m
 
 
 def test_mistakes(enlarged, rng):
-    small = digits.load(None, 0.2)
+    small = data.load("digits")
     evals = {"decoder": {"name": "msssim"}}
     suite.check(evals)
     with pytest.raises(contracts.UserError, match=r"8x8 .*need 11x11.*data.image_size"):

@@ -75,6 +75,16 @@ def test_the_kernel_distance_is_that_of_loops(pair):
     assert mean == pytest.approx(expected, rel=1e-10) and std == pytest.approx(0, abs=1e-9)
 
 
+def test_the_kernel_distance_of_two_points_and_of_mixtures_of_them():
+    """k(a,a) + k(b,b) - 2 k(a,b) of a = (2, 0) and b = (0, 2), and none of equal mixtures."""
+    points = np.tile(2 * np.eye(2), (400, 1))  # a, b, a, b, ...
+    kinds = dict(subsets=20, size=400)
+    mean, std = sample_quality.kernel_distance(points[::2], points[1::2], **kinds)
+    assert mean == pytest.approx(2 * 3**3 - 2 * 1) and std == pytest.approx(0, abs=1e-9)
+    mixed, std = sample_quality.kernel_distance(points, points[::-1], **kinds)
+    assert abs(mixed) < 0.01 * mean
+
+
 def test_the_kernel_distance_has_no_bias():
     """Of equal distributions its mean is 0 for any number of rows; it can be below 0."""
     random = np.random.default_rng(2)

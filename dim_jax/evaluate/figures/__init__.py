@@ -1,4 +1,4 @@
-"""Evaluations that draw: filters, nearest neighbours, t-SNE, the views of training.
+"""Evaluations that draw: filters, nearest neighbours, samples, scores, t-SNE, training views.
 
 `drawing` lays out images with labels. Each other module is one evaluation, whose images become
 figures of the report. May import `evaluate` and `data`.

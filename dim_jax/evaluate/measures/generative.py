@@ -1,4 +1,4 @@
-"""Reconstructions, samples, traversals and likelihood bounds of a method's own decoder.
+"""Reconstructions, traversals and likelihood bounds of a method's own decoder.
 
 For methods that are `contracts.Generative`; decoders of frozen features are `msssim`'s.
 """
@@ -22,7 +22,6 @@ _FIGURES = {
         "Its own reconstructions",
         "Test images above what the method's own decoder makes of their codes.",
     ),
-    "samples": ("Samples", "What the method's decoder makes of codes drawn from its prior."),
     "traversals": (
         "Latent traversals",
         "One test image, and in each row one coordinate of its code from -3 to 3 deviations of "
@@ -31,7 +30,6 @@ _FIGURES = {
 }
 
 _BATCH = 256  # images at a time
-_SAMPLES = (6, 12)  # rows and columns
 _TRAVERSED, _STEPS, _EXTENT = 8, 11, 3.0
 _ACTIVE = 0.01  # variance of a coordinate's mean, Burda et al. 2016
 
@@ -56,7 +54,7 @@ def evaluate(
         ELBO, and in expectation at most the log evidence. Larger is better for both, and they
         are those of the model with KL weight 1 whatever the weight in training.
     "y/active_coordinates": those whose mean varies by more than 0.01 over test images
-    Pictures: "decoded", with a prior "samples", with densities "traversals".
+    Pictures: "decoded", with densities "traversals".
 
     Args:
       taps: y alone, which decoders read.
@@ -80,9 +78,6 @@ def evaluate(
     to_pixels = functools.partial(drawing.as_pixels, frozen.normalise, pixel_range=test.display)
     originals, decoded = dataset.shown(test, shown), to_pixels(decode(codes[shown]))
     results["decoded"] = drawing.rows_of_images({"image": originals, "decoded": decoded})
-    if generative.draw is not None:
-        drawn = generative.draw(rng, (_SAMPLES[0] * _SAMPLES[1], codes.shape[1]))
-        results["samples"] = _grid(to_pixels(decode(drawn)))
     if generative.log_weights is not None:
         picked = drawing.spread(len(y), judged)
         results |= _likelihood(frozen, test.images, picked, rng, draws)
@@ -95,10 +90,11 @@ def evaluate(
 
 
 def check_method(method: contracts.Method | None) -> None:
-    """Raises UserError for a method without a decoder, and for a representation without one."""
-    if method is None or method.generative is None:
+    """Raises UserError for a method that infers no codes or decodes none."""
+    if method is None or method.generative is None or method.generative.code is None:
         raise contracts.UserError(
-            "this representation has no decoder of its own; remove 'generative' from evals"
+            "this representation has no decoder of codes that it infers; remove 'generative' from "
+            "evals"
         )
 
 
@@ -155,11 +151,6 @@ def _likelihood(frozen, images: np.ndarray, picked: np.ndarray, rng, draws: int)
         "y/elbo": float(logs.mean()),
         "y/importance_weighted_bound": float(bounds.mean()),
     }
-
-
-def _grid(images: np.ndarray) -> np.ndarray:
-    rows = images.reshape(*_SAMPLES, *images.shape[1:])
-    return drawing.rows_of_images({" " * row: part for row, part in enumerate(rows)})
 
 
 def _traversals(decode, code: np.ndarray, variances: np.ndarray) -> np.ndarray:

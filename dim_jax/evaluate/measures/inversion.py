@@ -65,11 +65,13 @@ def evaluate(
 
 
 def check_method(method: contracts.Method | None) -> None:
-    """Raises UserError for a method that draws no codes or makes no images of them."""
-    if not (method and method.generative and method.generative.draw):
+    """Raises UserError for a method that draws no codes, makes no images of them or infers none."""
+    generative = method and method.generative
+    if not (generative and generative.draw and generative.code):
         raise contracts.UserError(
-            "the evaluation 'inversion' draws codes of a prior and makes images of them, and this "
-            "method cannot; remove it from evals or choose one with a generator, such as bigan"
+            "the evaluation 'inversion' draws codes of a prior, makes images of them and infers "
+            "these codes again, and this method cannot; remove it from evals or choose one with a "
+            "generator and an encoder of its codes, such as bigan"
         )
 
 
