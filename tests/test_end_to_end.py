@@ -10,6 +10,10 @@ from dim_jax.evaluate.probes import knn
 from dim_jax.rundir import checkpoint
 from dim_jax.training import preprocessing
 
+# In so short a run the prior shows at ten times its weight: the distance to the uniform
+# distribution is 0.324 with it and 0.348 without.
+EPOCHS = 8.0
+
 
 class Silent:
     def begin(self, step, plan):
@@ -41,7 +45,8 @@ def trained(config, folder) -> tuple[contracts.Frozen, contracts.Frozen, data.Da
 @pytest.mark.slow
 def test_dim_beats_random_features_and_the_prior_is_approached(config, tmp_path):
     quick = config("quickstart", "")
-    quick["train"]["epochs"] = 20.0
+    quick["train"]["epochs"] = EPOCHS
+    quick["method"]["method"]["gamma"] *= 10
     learned, untrained, dataset = trained(quick, tmp_path / "prior")
     options = dict(protocol="knn-v1", taps=("y",), labels_per_class=5, subsets=5)
     accuracy = [
@@ -51,11 +56,11 @@ def test_dim_beats_random_features_and_the_prior_is_approached(config, tmp_path)
     assert accuracy[0] > accuracy[1] + 0.10
 
     without = config("quickstart", "")
-    without["train"]["epochs"] = 20.0
+    without["train"]["epochs"] = EPOCHS
     without["method"]["method"]["gamma"] = 0.0
     free, _, _ = trained(without, tmp_path / "free")
     distance = [
         prior_fit.evaluate(frozen, dataset.splits, jax.random.key(0))["y/kolmogorov_uniform"]
         for frozen in (learned, free)
     ]
-    assert distance[0] < distance[1]
+    assert distance[0] < distance[1] - 0.01

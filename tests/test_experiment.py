@@ -17,8 +17,7 @@ import waiting
 from PIL import Image
 
 import dim_jax
-from dim_jax import main, report, run_metadata, settings
-from dim_jax.data import digits
+from dim_jax import data, main, report, run_metadata, settings
 from dim_jax.rundir import lock
 
 LIGHT = ("knn", "uniformity", "filters")  # evaluations that take no time
@@ -103,7 +102,7 @@ def test_the_untrained_encoder_is_the_one_before_training(finished):
 
 def test_the_encoder_of_a_run_is_that_of_the_evaluation(finished):
     encoder = dim_jax.load_encoder(finished)
-    images = digits.load(32, 0.2).splits["test"].images[:8]
+    images = data.load("digits", image_size=32).splits["test"].images[:8]
     features = encoder.encode(images)
     assert {name: value.shape[1:] for name, value in features.items()} == {
         name: tuple(shape) for name, shape in encoder.card["taps"].items()
@@ -226,7 +225,7 @@ def test_mistakes_end_in_one_sentence(mistake, light, tmp_path, capsys):
 
 
 def write_images(folder: pathlib.Path, classes: tuple[str, ...]) -> None:
-    images = digits.load(None, 0.2).splits["train"].images
+    images = data.load("digits").splits["train"].images
     for index in range(40):
         into = folder / (classes[index % len(classes)] if classes else "")
         into.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import training
 
 from dim_jax import contracts, data, encoder, main, settings
 from dim_jax.rundir import checkpoint
-from dim_jax.training import input_pipeline, train_step, trainer
+from dim_jax.training import input_pipeline, stopping, train_step
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def stopped_at_8(run, config, dataset, folder) -> training.Outputs:
             os.kill(os.getpid(), signal.SIGTERM)
 
     outputs.append = signal_at_8
-    with pytest.raises(trainer.Stopped):
+    with pytest.raises(stopping.Stopped):
         run(config, dataset, folder, outputs)
     outputs.append = append
     return outputs

@@ -15,7 +15,7 @@ from dim_jax import build, contracts, data
 from dim_jax.methods import nat
 from dim_jax.nets import pure
 from dim_jax.rundir import checkpoint
-from dim_jax.training import train_step, trainer
+from dim_jax.training import stopping, train_step, trainer
 
 EXAMPLES, WIDTH = 40, 6
 RNG = jax.random.key(4)
@@ -192,7 +192,7 @@ def test_a_run_interrupted_in_an_exchanging_epoch_keeps_every_target(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(trainer.Loop, "_read", stop_at_12)
-    with pytest.raises(trainer.Stopped):
+    with pytest.raises(stopping.Stopped):
         run(config, digits, tmp_path / "parts", interrupted)
     _, continued = run(config, digits, tmp_path / "parts", interrupted)
     assert int(continued.step) == 20 and signalled

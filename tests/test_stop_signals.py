@@ -14,7 +14,7 @@ import waiting
 from dim_jax import experiment, main
 from dim_jax.data import streaming
 from dim_jax.processes import stop_signals
-from dim_jax.training import trainer
+from dim_jax.training import stopping
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,10 +29,10 @@ def handler():
 
 def test_a_hang_up_is_recorded_in_training_and_ends_the_evaluation(handler):
     handler(signal.SIG_DFL)
-    with trainer._Signals() as signals:
+    with stopping.Signals() as signals:
         os.kill(os.getpid(), signal.SIGHUP)
         assert signals.number == signal.SIGHUP
-    with pytest.raises(trainer.Stopped) as stopped, trainer.Ends(math.inf) as ends:
+    with pytest.raises(stopping.Stopped) as stopped, stopping.Ends(math.inf) as ends:
         os.kill(os.getpid(), signal.SIGHUP)
         ends.check()
     assert stopped.value.exit_code == 129
@@ -42,7 +42,7 @@ def test_a_hang_up_is_recorded_in_training_and_ends_the_evaluation(handler):
 def test_a_hang_up_that_nohup_ignores_stays_ignored(handler):
     handler(signal.SIG_IGN)
     assert stop_signals.numbers() == (signal.SIGTERM, signal.SIGINT)
-    for context in (trainer._Signals(), trainer.Ends(math.inf)):
+    for context in (stopping.Signals(), stopping.Ends(math.inf)):
         with context as signals:
             os.kill(os.getpid(), signal.SIGHUP)
             assert signals.number == 0

@@ -72,8 +72,9 @@ def test_blockwise_equals_dense(name, block):
 
 @pytest.mark.slow
 @every
-@pytest.mark.parametrize("block", [4, 13, 1024])
-def test_blockwise_equals_dense_in_float32(name, block):
+def test_blockwise_equals_dense_in_float32(name):
+    """Over several blocks and a padded one; the other sizes differ in what float64 shows."""
+    block = 4
     close(thirteen(block, np.float32)[name], thirteen(None, np.float32)[name], rtol=1e-5)
 
 

@@ -3,8 +3,9 @@
 The images are the embedded digits, resized and repeated over channels: a method sees the shapes
 that its config asks for, and no data set needs to be on disk.
 
-The default tier runs the config with the smallest images of each method, the slow tier all of them,
-also against one `jax.grad` per player; over eight devices those that differ in more than numbers.
+All are traced. The default tier compiles the config with the smallest images of each method, the
+slow tier those that differ in more than numbers, also against one `jax.grad` per player; over eight
+devices those that differ in more than the image size of their networks.
 """
 
 import functools
@@ -36,7 +37,7 @@ def images_of(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
 def shape_of(config) -> tuple[int, int]:
     """The image size and channels that a config trains on."""
     known = {"cifar10": (32, 3), "cifar100": (32, 3), "mnist": (28, 1), "digits": (8, 1)}
-    known |= {"array:PATH": (24, 5)}
+    known |= {"array:PATH": (24, 5), "ring": (1, 2)}
     side, channels = known.get(config["data"]["name"], (None, 3))
     return config["augment"]["crop"] or config["data"]["image_size"] or side, channels
 
@@ -69,19 +70,26 @@ def representatives() -> set[str]:
 
 
 def structure(tree) -> str:
-    """A method's block with its names and switches, without its numbers."""
+    """A method's block with its names, switches and numbers of layers, without its numbers."""
     if isinstance(tree, dict):
         return str({key: structure(value) for key, value in sorted(tree.items())})
-    is_number = isinstance(tree, int | float | list | tuple) and not isinstance(tree, bool)
+    if isinstance(tree, list | tuple):
+        return str([structure(value) for value in tree])
+    is_number = isinstance(tree, int | float) and not isinstance(tree, bool)
     return "a number" if is_number else str(tree)
 
 
-def kinds() -> list[str]:
-    """The first of the configs whose methods differ in numbers alone."""
+def structure_at_any_size(tree) -> str:
+    """The structure without the image size at the end of networks' names, as in `dcgan64`."""
+    return re.sub(r"(?<=[a-z])\d+\b", "", structure(tree))
+
+
+def kinds(of=structure) -> list[str]:
+    """Of the configs whose methods are of the same structure, the one with the smallest images."""
     first: dict[str, str] = {}
-    for name, config in configs().items():
-        first.setdefault(structure(wrapped(config["method"])), name)
-    return [*first.values()]
+    for name in sorted(configs(), key=lambda name: shape_of(configs()[name])):
+        first.setdefault(of(wrapped(configs()[name]["method"])), name)
+    return sorted(first.values())
 
 
 def names(fast, among=config_files.NAMES) -> list:
@@ -97,8 +105,8 @@ def cases(fast, among=config_files.NAMES):
     return pytest.mark.parametrize("case", names(fast, among), indirect=True, scope="module")
 
 
-each_method, each_kind = cases(representatives()), cases((), kinds())
-every_config = cases(())
+each_method, each_kind = cases(representatives(), kinds()), cases((), kinds())
+each_on_devices = cases((), kinds(structure_at_any_size))
 
 
 def batch_of(config) -> contracts.Batch:
@@ -245,7 +253,7 @@ def test_the_exported_encoder_is_where_the_contract_says(case):
         np.testing.assert_allclose(exported[tap], taps[tap], rtol=1e-5, atol=1e-6)
 
 
-@every_config
+@each_kind
 def test_gradient_is_that_of_the_players_own_loss(case):
     """The shared pull-back equals `jax.grad` of one player's loss with respect to its params."""
 
@@ -270,7 +278,7 @@ def same_gradient(shared, alone) -> None:
     np.testing.assert_allclose(shared, alone, rtol=2e-3, atol=1e-4 * scale)
 
 
-@each_kind
+@each_on_devices
 def test_eight_devices_equal_one(case):
     """Metrics of two steps on resident data, and the state between them.
 

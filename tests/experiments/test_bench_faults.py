@@ -7,7 +7,7 @@ from experiments import bench_faults
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return bench_faults.Bench(tmp_path_factory.mktemp("faults"), epochs=20.0)
+    return bench_faults.Bench(tmp_path_factory.mktemp("faults"), epochs=8.0)
 
 
 def survived(row) -> None:
@@ -18,7 +18,7 @@ def survived(row) -> None:
 
 @pytest.mark.slow
 def test_kills_change_nothing(bench):
-    row = bench_faults.sigkill(bench, kills=4)
+    row = bench_faults.sigkill(bench, kills=3)
     survived(row)
     assert len(set(row["killed_at_step"])) > 1, "the kills did not spread over the run"
 

@@ -21,15 +21,22 @@ SMOKE = {case.name: case for case in train_step_cases.BUDGETS["smoke"]}
 
 @pytest.mark.slow
 def test_ours_and_the_trainer_have_rows(tmp_path, monkeypatch):
+    """Of the two cases that compile fastest: rows are made alike for all. The others are traced."""
+    quick = [SMOKE["supervised"], SMOKE["vae"]]
+    monkeypatch.setitem(train_step_cases.BUDGETS, "smoke", quick)
     monkeypatch.setattr(bench_train_step, "_theirs", lambda case: {})
+    # At 2048 the products take longer than all steps.
+    monkeypatch.setattr(bench_train_step, "CEILING", 128)
     bench_train_step.run("smoke", tmp_path)
     content = json.loads((tmp_path / "bench_train_step_smoke.json").read_text())
     rows = {(row["case"], row["step"], row["dtype"]): row for row in content["rows"]}
-    for name in SMOKE:
+    for name in ("supervised", "vae"):
         for dtype in ("float32", "bfloat16"):
             assert rows[name, "dim_jax", dtype]["images_per_second"] > 0
             assert rows[name, "dim_jax", dtype]["fraction_of_matmul"] > 0
             assert rows[name, "trainer", dtype]["trainer_over_bare"] > 0
+    for name in SMOKE.keys() - {"supervised", "vae"}:
+        assert bench_train_step.Ours(SMOKE[name], "bfloat16").gflop() > 0
     assert content["device"] and content["versions"]["jax"] and content["units"]
     (tmp_path / "bench_train_step_smoke.json").unlink()
     monkeypatch.setattr(bench_train_step, "compare", lambda case: [])
