@@ -61,7 +61,7 @@ class Bench:
         environment = {
             **{**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)},
             **{"JAX_COMPILATION_CACHE_DIR": cache},
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.0",
         }
         return subprocess.Popen(
             [*command, f"--workdir={self.folder / run}", *more],

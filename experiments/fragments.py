@@ -12,6 +12,10 @@ PROBES = {
     "mlp": "MLP probe",
     "svm": "Linear SVM",
 }
+_SCORES = (
+    *("score_mean_real", "score_std_real", "score_mean_generated", "score_std_generated"),
+    "score_overlap",
+)
 MEASURES = {  # shown besides accuracies; every run's report has all of them
     "baselines_own_terms_cpu": (
         *("kolmogorov_gaussian", "kolmogorov_gaussian_passed", "reconstruction_error"),
@@ -19,9 +23,15 @@ MEASURES = {  # shown besides accuracies; every run's report has all of them
     ),
     "cmc_views_cpu": ("retrieval",),
     "dim_a6_beta_vae_cpu": None,  # all
+    "dim_figure15_cpu": ("fid[supervised]", *_SCORES),
+    "dim_table11_cpu": (
+        *("fid[supervised]", "kid[supervised]", "precision[supervised]", "recall[supervised]"),
+        *_SCORES,
+    ),
     "dim_table4_cpu": ("ssim_dim_compat", "ms_ssim", "ndm", "ndm_after_sigmoid"),
     "exemplar_representations_cpu": ("bound",),
     "exemplar_table1_cpu": ("bound", "bound_ceiling"),
+    "generator_ring": ("modes_covered", "high_quality", "energy_distance", *_SCORES),
     "manifold_embedding_cpu": (
         *("entropy_fraction", "information", "information_ceiling", "used", "positions", "order"),
     ),
@@ -30,6 +40,7 @@ FIGURES = {  # of experiments/results, with what they show
     "dim_a1_jsd_vs_mi": "Jensen-Shannon divergence against mutual information",
     "dim_a6_beta_vae_cpu": "Measures against beta",
     "dim_figure9_cpu": "Accuracy against the number of negatives",
+    "dim_figure15_cpu": "Histograms of the scores of real and generated images",
     "manifold_embedding_cpu": "Filters at their positions in the embedding plane",
 }
 _CONTROLS = ("raw pixels", "PCA", "training minutes")

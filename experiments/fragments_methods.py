@@ -38,6 +38,9 @@ PAGES = {  # of docs/results: the result file, its page and title
     "manifold_shiftmnist_choice_cpu": ("shiftmnist", "Choice of strengths on shiftMNIST"),
     "quickstart_seeds": ("quickstart", "Quick start"),
     "arrays_gratings": ("arrays", "Arrays of five channels"),
+    "generator_ring": ("generators", "Eight Gaussians on a ring"),
+    "dim_table11_cpu": ("dim-table11", "Generators on MNIST, Table 11"),
+    "dim_figure15_cpu": ("dim-figure15", "Scores of real and generated images, Figure 15"),
 }
 _HEADINGS = (
     *("row", "evaluation", "tap", "measured", "published", "difference", "untrained encoder"),

@@ -46,6 +46,7 @@ class Direction:
     measure: (evaluation, tap, metric) of the trained representation, or of the one that a fourth
       word names.
     other: that of the smaller side, where it is another one; the two rows may then be the same.
+    factor: by which the smaller side is multiplied.
     """
 
     claim: str
@@ -53,6 +54,7 @@ class Direction:
     smaller: str
     measure: tuple[str, ...]
     other: tuple[str, ...] | None = None
+    factor: float = 1.0
 
 
 def main(
@@ -60,12 +62,14 @@ def main(
     rows: Callable[[str], Sequence[Row]],
     budgets: Iterable[str],
     directions: Callable[[Sequence[Row]], Sequence[Direction]] | None = None,
+    prepare: Callable[[str], None] = lambda budget: None,
 ) -> dict:
     """The command line of an experiment, `--budget=cpu --only=...`: runs it, prints its table.
 
     Args:
       rows: the rows of a budget.
       directions: the claims that those rows are to bear out.
+      prepare: makes, before the runs of a budget, what all of them need.
     """
     parser = _parser(budgets)
     parser.add_argument("--only", help="run the rows whose label contains this; report all")
@@ -75,6 +79,7 @@ def main(
         labels = ", ".join(row.label for row in chosen)
         parser.error(f"no row has {arguments.only!r} in its label; there are {labels}")
     claims = directions(chosen) if directions else ()
+    prepare(arguments.budget)
     return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
 
 
@@ -245,7 +250,7 @@ def _verdicts(directions: Sequence[Direction], rows: dict[str, dict]) -> Iterato
         measures = (direction.measure, direction.other or direction.measure)
         larger, smaller = map(_by_seed, sides, measures)
         shared = sorted(larger.keys() & smaller.keys())
-        differences = [larger[seed] - smaller[seed] for seed in shared]
+        differences = [larger[seed] - direction.factor * smaller[seed] for seed in shared]
         if differences:
             yield {
                 **dataclasses.asdict(direction),
