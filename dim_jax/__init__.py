@@ -11,4 +11,8 @@ def __getattr__(name: str):
         from dim_jax.encoder import load_encoder
 
         return load_encoder
+    if name == "load_generator":
+        from dim_jax.generator import load_generator
+
+        return load_generator
     raise AttributeError(f"module 'dim_jax' has no attribute {name!r}")
