@@ -15,6 +15,8 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
     "cpc": ("cpc_",),
     "dim": ("dim_", "quickstart", "folder", "arrays"),
     "exemplar": ("exemplar",),
+    "gan": ("gan",),
+    "implicit_generator": ("implicit_generator", "generator_ring"),
     "manifold": ("manifold_", "shiftmnist"),
     "nat": ("nat",),
     "supervised": ("supervised",),

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "profiling": set(),
     "training": {"augment", "data", "nets", "processes", "profiling", "rundir", "settings"},
     "encoder": {"build", "data", "nets", "processes", "report", "rundir"},
+    "generator": {"build", "encoder.network", "rundir", "settings"},
     "evaluate": {
         *("bounds", "data", "encoder", "losses", "nets", "rundir", "settings"),
         "training.optimizers",

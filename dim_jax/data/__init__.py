@@ -111,6 +111,8 @@ def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
     from dim_jax.data import channel_statistics, shortcut
 
     loaded = channel_statistics.measure(_load(block, seed), block.scaling)
+    if block.image_size is not None:
+        loaded = loaded._replace(facts=loaded.facts._replace(fit=block.fit))
     return shortcut.add(loaded, block.shortcut)
 
 

@@ -17,7 +17,8 @@ class Facts(NamedTuple):
     attributes of every image, None = there are none. uncropped: `shape` before `dataset.centre`,
     None = the images are not cropped. bits: in use of the channels of 16-bit images, None = there
     are none. dtype: of the raw pixels. pixel_range: the raw values that are 0 and 1 in [0, 1],
-    None = 0 and 255 of uint8.
+    None = 0 and 255 of uint8. fit: `data.fit`, by which they were given their size; None = they
+    have that of their files.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Facts(NamedTuple):
     bits: int | None = None
     dtype: str = "uint8"
     pixel_range: ranges.PixelRange | None = None
+    fit: str | None = None
 
 
 class Statistics(NamedTuple):

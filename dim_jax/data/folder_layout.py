@@ -166,7 +166,8 @@ def _named(
         if (folder / name).is_dir():
             return folder / name
     raise contracts.UserError(
-        f"data.{key} is {name} and {root / name} is not a folder: name a sub-folder of {root}"
+        f"data.{key} is {name} and {root / name} is not a folder: name a sub-folder of {root}, "
+        "or set it to None to take those with usual names"
     )
 
 

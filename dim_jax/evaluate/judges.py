@@ -68,6 +68,13 @@ class Judge:
                 "the encoder of evals.fid.encoder was trained on {}, and this run has {}; train "
                 "one on the images of this run, such as with configs/supervised.py".format(*kinds)
             )
+        fits = self.card.get("fit"), images.fit
+        if None not in fits and fits[0] != fits[1]:  # older cards have none
+            raise contracts.UserError(
+                f"the encoder of evals.fid.encoder was trained on {images.name} with data.fit "
+                f"{fits[0]}, and this run has data.fit {fits[1]}, so that it would judge other "
+                f"images; set data.fit to {fits[0]}, or train an encoder with {fits[1]}"
+            )
 
     def encode(self, parts: Iterable[np.ndarray]) -> Iterator[jax.Array]:
         """The features of each part u8[n,h,w,c], whose n is `batch` except of the last one.
@@ -101,9 +108,10 @@ def load(weights: str | None, encoder: str | None, tap: str) -> Judge:
       UserError: both or neither; a file or an export that cannot be used.
     """
     if (weights is None) == (encoder is None):
+        are = "not set" if encoder is None else "both set"
         raise contracts.UserError(
-            "set one of evals.fid.weights, to a file of Inception, and evals.fid.encoder, to a run "
-            "folder of configs/supervised.py"
+            f"evals.fid.weights and evals.fid.encoder are {are}; set one of them, the first to a "
+            "file of Inception or the second to a run folder of configs/supervised.py"
         )
     if weights is None:
         return _of_encoder(encoder, tap)
@@ -201,7 +209,7 @@ def _safetensors(path: Path) -> Mapping[str, np.ndarray]:
 
 
 def _of_encoder(path: str, tap: str) -> Judge:
-    loaded = encoder.load_encoder(path)
+    loaded = encoder.load_encoder(paths.expand(path, "evals.fid.encoder"))
     if tap not in loaded.card["taps"]:
         raise contracts.unknown("tap of evals.fid.encoder", tap, loaded.card["taps"])
     digest = hashlib.sha256(tap.encode())

@@ -49,12 +49,12 @@ def check(
         _check_smallest_class(entries, data)
     for entry in entries:
         options = entry.options
+        if data is not None:
+            entry.evaluation.check_splits(data.splits)
         entry.evaluation.check_options(options, data)
         of_trained = entry.representations is None or TRAINED in entry.representations
         if method is not None and of_trained:
             entry.evaluation.check_method(method)
-        if data is not None:
-            entry.evaluation.check_splits(data.splits)
         if options.get("views") is not None:
             features.check_views(options["views"])
 
@@ -91,11 +91,24 @@ def check_representations(
     """
     entries = plan.with_labels(plan.parse(evals), data)
     plan.check_names(entries, representations)
+    for entry in entries:
+        for name in entry.representations or ():
+            _check_method(entry, name, representations[name])
     for name, frozen in representations.items():
         if frozen is None:
             continue
         for entry, _ in plan.steps(entries, name, frozen, data):
             entry.evaluation.check_frozen(frozen, data.splits)
+
+
+def _check_method(entry: plan.Entry, name: str, frozen: contracts.Frozen | None) -> None:
+    """Raises UserError for a representation without a method, if an evaluation asks for one."""
+    try:
+        entry.evaluation.check_method(frozen and frozen.method)
+    except contracts.UserError as error:
+        raise contracts.UserError(
+            f"evals.{entry.key}.representations has '{name}': {error}"
+        ) from error
 
 
 def run(

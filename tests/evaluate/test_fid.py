@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import common
-from dim_jax import contracts
+from dim_jax import contracts, data
 from dim_jax.data import facts
 from dim_jax.evaluate import judges, plan, sample_quality, suite
 from dim_jax.evaluate.measures import fid
@@ -154,17 +154,30 @@ def _encoder(**card) -> judges.Judge:
         ),
         (_encoder(), (8, 8, 3), "trained on digits 8x8x1, and this run has digits 8x8x3"),
         (judges.Judge("inception", None, None, 1, ""), (8, 8, 4), "4 channels and Inception"),
+        (_encoder(fit="pad"), (8, 8, 1), "data.fit pad, and this run has data.fit resize"),
     ],
 )
 def test_a_network_of_other_images(judge, shape, message):
     with pytest.raises(contracts.UserError, match=message):
-        judge.check(facts.Facts("digits", shape, None, None, None))
+        judge.check(facts.Facts("digits", shape, None, None, None, fit="resize"))
+
+
+def test_images_with_the_size_of_their_files_are_the_same_by_every_fit():
+    padded, older = _encoder(fit="pad"), _encoder()
+    for judge, fit in ((padded, None), (padded, "pad"), (older, "pad")):
+        judge.check(facts.Facts("digits", (8, 8, 1), None, None, None, fit=fit))
+
+
+def test_data_know_how_they_were_given_their_size():
+    for size, fit in ((None, None), (12, "pad")):
+        assert data.load("digits", image_size=size, fit="pad").facts.fit == fit
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(weights="a.npz", encoder="run"), "set one of evals.fid.weights"),
+        (dict(weights="a.npz", encoder="run"), "encoder are both set; set one of them"),
+        (dict(encoder=""), "evals.fid.encoder is an empty path"),
         (dict(weights="missing.npz"), "cannot be read.*pt_inception-2015-12-05-6726825d.pth"),
         (dict(encoder="missing"), "missing"),
         (dict(encoder="run", images=7), "evals.fid.images is 7; set it to 8 or more"),

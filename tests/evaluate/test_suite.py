@@ -306,3 +306,19 @@ def test_unknown_tap_of_an_encoder(representations, digits, rng):
         match="the trained representation has no tap 'conf': did you mean 'conv'",
     ):
         suite.run({"knn": {"name": "knn", "taps": ("conf",)}}, representations, digits, rng)
+
+
+@pytest.mark.parametrize("name", ["pixels", "pca"])
+def test_representations_without_a_method_are_refused_before_training(
+    name, representations, digits
+):
+    evals = {"samples": {"name": "samples", "representations": ("trained", name)}}
+    generative = contracts.Generative(None, draw=lambda rng, shape: None)
+    trained = representations["trained"]._replace(
+        method=contracts.Method(None, None, None, generative)
+    )
+    message = f"evals.samples.representations has '{name}': .* draws none"
+    with pytest.raises(contracts.UserError, match=message):
+        suite.check_representations(
+            evals, representations | {"trained": trained, "pca": None}, digits
+        )

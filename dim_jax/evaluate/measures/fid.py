@@ -5,7 +5,6 @@ no generator can be expected to surpass, and noise. The formulas are those of `s
 """
 
 import functools
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.data import dataset, random_streams
-from dim_jax.evaluate import features, judges, sample_quality
+from dim_jax.evaluate import features, generated, judges, sample_quality
 from dim_jax.evaluate.evaluation import Evaluation
 from dim_jax.evaluate.protocols import Protocols
 
@@ -123,20 +122,14 @@ def evaluate(
     judge, split = judges.load(weights, encoder, tap), splits[against]
     count = min(images or settings.images, len(split.images))
     real = _real(judge, features.Images(split), count, settings)
-    generative = frozen.method.generative
-    width = generative.width or math.prod(features.shapes(frozen, splits["test"])["y"])
-    codes = np.asarray(generative.draw(rng, (count, width)))
+    codes = generated.codes(frozen, splits["test"], rng, count)
     samples = _see(judge, judges.generated(frozen, codes, judge.batch), settings)
     return _named("samples", _compare(judge, real.seen, samples, settings)) | real.controls
 
 
 def check_method(method: contracts.Method | None) -> None:
-    """Raises UserError for a method that draws no codes or makes no images of them."""
-    if not (method and method.generative and method.generative.draw):
-        raise contracts.UserError(
-            "the evaluation 'fid' judges images made of codes of a prior, and this method draws "
-            "none; remove it from evals or choose one with a generator, such as bigan"
-        )
+    """Raises UserError for a method that draws no codes of a prior."""
+    generated.check_draws(method, "fid")
 
 
 def check_splits(splits: Mapping[str, dataset.Split]) -> None:
