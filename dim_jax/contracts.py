@@ -127,6 +127,7 @@ class Method(NamedTuple):
         None for methods that compare no examples
     embedded(params, state, images f32[n,h,w,c]) -> (Embedded, ...): evaluation mode, one for every
         layer that embeds its channels; None for methods whose encoder has none
+    notes: sentences for the report on choices of the method that its paper leaves open
 
     The exported encoder is the network at params["encoder"]["encoder"] with its batch statistics at
     state["encoder"].
@@ -140,6 +141,7 @@ class Method(NamedTuple):
     per_example: bool = False
     scores: Callable[..., dict[str, jax.Array]] | None = None
     embedded: Callable[..., tuple[Embedded, ...]] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def probed(taps: Taps) -> Taps:

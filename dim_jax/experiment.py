@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -187,7 +188,8 @@ def _conclude(experiment: Experiment, source: str, folder: Workdir, console, loo
     facts = run_metadata.facts(
         typed, source, experiment.training_data, experiment.durations, final, loop
     )
-    facts["notes"] += [*experiment.evaluation_data.notes, *start.notes(typed)]
+    notes = (experiment.evaluation_data.notes, start.notes(typed), experiment.method.notes)
+    facts["notes"] += itertools.chain(*notes)
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}

@@ -134,6 +134,20 @@ def test_the_encoder_of_two_gaussians_is_contracted_at_real_and_generated_images
     assert added == pytest.approx(2 * float(step.metrics["encoder/penalty"]), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("convention", "words"),
+    [("half", "half of the mean squared slope"), ("full", "without the half")],
+)
+def test_the_report_says_which_penalty_and_which_targets(convention, words):
+    gan = build.make(
+        "method", GAN | dict(regulariser="contractive", penalty=10.0, convention=convention)
+    )
+    assert len(gan.notes) == 1 and "10 times" in gan.notes[0] and words in gan.notes[0]
+    assert build.make("method", GAN).notes == ()
+    implicit = build.make("method", IMPLICIT | dict(penalty=1.0, convention=convention))
+    assert "0.317 of their mass" in implicit.notes[0] and words in implicit.notes[1]
+
+
 @pytest.mark.parametrize("targets", [(1.0, -1.0), (2.5, -2.5), (0.3, 0.0)])
 def test_overlap_is_the_integral_of_the_smaller_density(targets):
     grid = np.linspace(-12, 12, 200_001)

@@ -21,8 +21,8 @@ def points(**train) -> dict:
         prior=dict(name="gaussian"),
         dimensions=3,
         objective="non_saturating",
-        regulariser="none",
-        penalty=0.0,
+        regulariser="contractive",
+        penalty=0.1,
         convention="half",
     )
     names = {"samples": "samples", "scores": "score_histogram", "modes": "modes"}
@@ -64,7 +64,9 @@ def test_images_at_checkpoints_change_no_bit_and_are_those_of_a_continued_run(
     results = experiment.train_and_evaluate(points(), str(parts.path), "points")
     for name in names:
         assert (whole.samples / name).read_bytes() == (parts.samples / name).read_bytes()
-    assert not any("Samples over training" in note for note in results["run"]["notes"])
+    notes = results["run"]["notes"]
+    assert not any("Samples over training" in note for note in notes)
+    assert any("half of the mean squared slope" in note for note in notes)
     files = {figure["file"] for figure in json.loads(parts.results.read_text())["figures"]}
     assert files == {
         *("samples.png", "samples_over_training.png", "scores.png", "untrained_scores.png")

@@ -286,6 +286,18 @@ def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
     assert outputs.rows[-1]["step"] == 12
 
 
+def test_divergence_of_several_losses_in_one_step_names_all_of_these_players(tmp_path):
+    loop = object.__new__(trainer.Loop)
+    loop._checkpoints = checkpoint.Checkpoints(tmp_path)
+    nan, inf = float("nan"), float("inf")
+    rows = dict(critic=[1, 2, nan], encoder=[1, nan, nan], generator=[1, inf, 2])
+    metrics = {f"loss/{player}": np.array(values) for player, values in rows.items()}
+    message = "the losses of the players 'encoder' and 'generator' are nan and inf at step 9"
+    with pytest.raises(contracts.UserError, match=message):
+        loop._check_finite(7, metrics)
+    loop._check_finite(7, {name: each[:1] for name, each in metrics.items()})
+
+
 def test_parameters_that_are_not_finite_are_never_saved(run, small, digits, tmp_path):
     hot = json.loads(json.dumps(small))
     hot["players"]["encoder"] |= dict(name="sgd", learning_rate=1e38)

@@ -68,6 +68,18 @@ def contractive_penalty(
     return penalty / 2 if convention == "half" else penalty
 
 
+def penalty_note(weight: float, convention: Convention) -> str:
+    """A sentence for the report on the contractive penalty, of which there are two conventions."""
+    written = {
+        "half": "half of the mean squared slope of the score, as the paper writes it",
+        "full": "the mean squared slope of the score, as the released code has it, without the "
+        "half of the paper",
+    }
+    if convention not in written:
+        raise contracts.unknown("convention", convention, written)
+    return f"Contractive penalty: {weight:g} times {written[convention]}."
+
+
 def overlap(targets: tuple[float, float]) -> float:
     """The probability mass, 0 to 1, that normal distributions of deviation 1 have in common.
 

@@ -72,6 +72,8 @@ def make(
             "and penalty=10"
         )
 
+    notes = (generation.penalty_note(penalty, convention),) if regulariser == "contractive" else ()
+
     def init(rng, batch):
         rngs = jax.random.split(rng, 2)
         images = batch["images"][0]
@@ -122,6 +124,7 @@ def make(
         pure.represent(encoder),
         contracts.Generative(decoder(generator), draw=prior.sample, width=dimensions),
         per_example=True,
+        notes=notes,
     )
 
 

@@ -140,4 +140,9 @@ def make(
     generative = contracts.Generative(
         gan.decoder(generator), draw=prior.sample, width=dimensions, targets=tuple(targets)
     )
-    return contracts.Method(init, loss, pure.represent(encoder), generative)
+    notes = (
+        f"Targets: N({real_mean:g}, 1) of real and N({generated_mean:g}, 1) of generated images, "
+        f"which have {generation.overlap(targets):.3g} of their mass in common.",
+        *((generation.penalty_note(penalty, convention),) if penalty else ()),
+    )
+    return contracts.Method(init, loss, pure.represent(encoder), generative, notes=notes)

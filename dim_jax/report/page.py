@@ -49,7 +49,7 @@ def _page(
         ),
         parts.section("What it has learned", "", figures),
         parts.section("Notes", "", parts.notes(run.get("notes") or ())),
-        parts.section("Run", "", parts.facts(run) + parts.config(config)),
+        parts.section("Run", "", parts.facts(run, config) + parts.config(config)),
     ]
     return parts.document(f"{name}: report", body)
 

@@ -151,8 +151,8 @@ def config(resolved: Mapping[str, Any]) -> str:
     )
 
 
-def facts(run: Mapping[str, Any]) -> str:
-    """Examples, times, parameters and versions as a list of small facts."""
+def facts(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Examples, times, parameters, updates and versions as a list of small facts."""
     versions = run.get("versions") or {}
     parameters = run.get("parameters") or {}
     entries = {
@@ -164,6 +164,7 @@ def facts(run: Mapping[str, Any]) -> str:
         "Peak memory, training": _memory(run.get("train_peak_mib") or {}),
         "Best checkpoint": _best(run.get("best") or {}),
         **{f"Parameters, {name}": formats.count(value) for name, value in parameters.items()},
+        **_updates(config.get("players") or {}, parameters),
         **{name: str(value) for name, value in versions.items()},
     }
     cells = "".join(
@@ -202,6 +203,22 @@ def _memory(peaks: Mapping[str, float | None]) -> str | None:
     if host is None:
         return None
     return f"{host:,.0f} MiB" + (f", device {device:,.0f} MiB" if device is not None else "")
+
+
+def _updates(specs: Mapping[str, Any], players: Iterable[str]) -> dict[str, str]:
+    """The steps in which the players are updated, where there are several."""
+    turns = {name: (spec.get("every", 1), spec.get("offset", 0)) for name, spec in specs.items()}
+    turns = {name: turns[name] for name in players if name in turns}
+    if len(turns) < 2:
+        return {}
+    if all(every == 1 for every, _ in turns.values()):
+        return {"Updates": "all players in each step"}
+    return {
+        f"Updates, {name}": (
+            f"every {every} steps, from step {offset + 1}" if every > 1 else "each step"
+        )
+        for name, (every, offset) in turns.items()
+    }
 
 
 def _best(best: Mapping[str, Any]) -> str | None:

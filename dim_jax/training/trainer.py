@@ -311,15 +311,18 @@ class Loop:
 
     def _check_finite(self, before: int, metrics: Mapping[str, np.ndarray]) -> None:
         losses = {name: each for name, each in metrics.items() if name.startswith("loss/")}
-        wrong = {name: np.flatnonzero(~np.isfinite(each)) for name, each in losses.items()}
-        # The first of all: in the next steps it has reached the other players.
-        firsts = [(rows[0], name) for name, rows in wrong.items() if len(rows)]
-        if firsts:
-            row, name = min(firsts)
-            self._refuse(
-                f"the loss of the player '{name.removeprefix('loss/')}' is "
-                f"{losses[name][row]} at step {before + row + 1}"
-            )
+        finite = np.logical_and.reduce([np.isfinite(each) for each in losses.values()])
+        if np.all(finite):
+            return
+        # In the steps after the first one it has reached the other players.
+        row = np.flatnonzero(~finite)[0]
+        wrong = {name: each[row] for name, each in losses.items() if not np.isfinite(each[row])}
+        players = " and ".join(f"'{name.removeprefix('loss/')}'" for name in wrong)
+        values = " and ".join(dict.fromkeys(map(str, wrong.values())))
+        fault = f"loss of the player {players} is {values}"
+        if len(wrong) > 1:
+            fault = f"losses of the players {players} are {values}"
+        self._refuse(f"the {fault} at step {before + row + 1}")
 
     def _refuse(self, fault: str) -> None:
         good = self._checkpoints.steps()

@@ -71,3 +71,10 @@ def test_module_docstrings_name_what_a_module_holds(module_path):
 def test_numbers_are_said_plainly(module_path):
     """ "The number of ..." or "at most n"."""
     assert not re.findall(r"\bso\s+many\b", module_path.read_text()), module_path
+
+
+@pytest.mark.parametrize("package", ["encoder", "generator"])
+def test_functions_that_only_the_package_names_are_on_its_page(package):
+    """Without the option a page shows what a module defines, which of these is nothing."""
+    text = (ROOT / "docs" / "api" / "top.md").read_text()
+    assert f"automodule:: dim_jax.{package}\n   :members:\n   :imported-members:\n" in text

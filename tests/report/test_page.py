@@ -197,6 +197,24 @@ def test_everything_is_escaped(folder):
     assert {name for _, name, _ in page.attributes}.isdisjoint({"onload", "onerror", "onclick"})
 
 
+def test_the_steps_in_which_players_are_updated(folder):
+    def updates(**players):
+        changed(folder, "config.json", lambda config: config.update(players=players))
+        shown = dict(re.findall(r"<dt>(Updates[^<]*)</dt><dd[^>]*>([^<]*)</dd>", written(folder)))
+        return shown
+
+    names = {"encoder": 1, "generator": 1}
+    changed(folder, "results.json", lambda results: results["run"].update(parameters=names))
+    assert updates(encoder=dict(every=1)) == {}
+    assert updates(encoder=dict(every=1), generator=dict(every=1), unused=dict(every=2)) == {
+        "Updates": "all players in each step"
+    }
+    assert updates(encoder=dict(every=1), generator=dict(every=3, offset=2)) == {
+        "Updates, encoder": "each step",
+        "Updates, generator": "every 3 steps, from step 3",
+    }
+
+
 def test_facts_of_the_run_with_their_units(folder):
     def add(results):
         results["run"] |= dict(
