@@ -7,6 +7,7 @@ run once. Results go to experiments/results/<name>.json after every run.
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -79,8 +80,11 @@ def main(
         labels = ", ".join(row.label for row in chosen)
         parser.error(f"no row has {arguments.only!r} in its label; there are {labels}")
     claims = directions(chosen) if directions else ()
-    prepare(arguments.budget)
-    return run(f"{name}_{arguments.budget}", chosen, claims, only=arguments.only or "")
+    return run(
+        f"{name}_{arguments.budget}",
+        *(chosen, claims, arguments.only or ""),
+        prepare=functools.partial(prepare, arguments.budget),
+    )
 
 
 def budget(budgets: Iterable[str]) -> str:
@@ -103,16 +107,21 @@ def _parser(budgets: Iterable[str]) -> argparse.ArgumentParser:
 
 
 def run(
-    name: str, rows: Sequence[Row], directions: Sequence[Direction] = (), only: str = ""
+    name: str,
+    rows: Sequence[Row],
+    directions: Sequence[Direction] = (),
+    only: str = "",
+    prepare: Callable[[], None] = lambda: None,
 ) -> dict:
     """Runs what has no results yet, writes experiments/results/<name>.json and prints the table.
 
-    The first seed of every row comes before the second of any.
+    The first seed of every row comes before the second of any; before each run, `prepare()`.
     """
     wanted = [row for row in rows if only in row.label]
     for position in range(max(len(row.seeds) for row in wanted)):
         for row in wanted:
             if position < len(row.seeds) and not _finished(row, row.seeds[position]):
+                prepare()
                 _train(row, row.seeds[position])
                 _write(name, rows, directions)
     content = _write(name, rows, directions)
