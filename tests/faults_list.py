@@ -278,8 +278,8 @@ FAULTS = (
     Fault(
         "features_of_other_draws_reused",
         "dim_jax/evaluate/features.py",
-        "self._features.setdefault((_Images(split), views, draws), {})",
-        "self._features.setdefault((_Images(split), views), {})",
+        "self._features.setdefault((Images(split), views, draws), {})",
+        "self._features.setdefault((Images(split), views), {})",
         "tests/evaluate/test_features.py",
     ),
     # Report.

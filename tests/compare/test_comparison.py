@@ -123,7 +123,10 @@ def test_every_metric_has_a_direction_or_is_known_to_have_none():
     neutral = {
         *("retrieval_chance", "bound_ceiling", "ms_ssim_scales", "attributes_judged", "rate"),
         *("code_recovery_chance", "image_error_random", "active_coordinates", "entropy"),
-        *("information_shuffled", "information_ceiling", "images"),
+        *("information_shuffled", "information_ceiling", "images", "nearest_distance_ratio"),
+        *("score_mean_real", "score_std_real", "score_mean_generated", "score_std_generated"),
+        *("score_overlap", "score_overlap_targets", "modes", "high_quality_real"),
+        "energy_distance_real",
     }
     for metric in vocabulary._METRICS:
         assert (vocabulary.better(metric) is None) == (metric in neutral), metric
