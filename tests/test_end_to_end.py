@@ -15,22 +15,12 @@ from dim_jax.training import preprocessing
 EPOCHS = 8.0
 
 
-class Silent:
-    def begin(self, step, plan):
-        return {}
-
-    def append(self, row):
-        pass
-
-    log = append
-
-
 def trained(config, folder) -> tuple[contracts.Frozen, contracts.Frozen, data.Dataset]:
     """(trained, untrained, dataset) of a config on one device."""
     method = build.make("method", config["method"])
     dataset = data.load("digits", image_size=32)
     initial, loop = training.start(
-        config, dataset, checkpoint.Checkpoints(folder), Silent(), method=method
+        config, dataset, checkpoint.Checkpoints(folder), training.Outputs(), method=method
     )
     final, halves = loop.run(), preprocessing.Preprocessing((0.5,), (0.5,))
     return (
