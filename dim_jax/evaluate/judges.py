@@ -232,7 +232,7 @@ def parts(images: np.ndarray | lazy.Images, rows: np.ndarray, batch: int) -> Ite
 
 
 def generated(frozen: contracts.Frozen, codes: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-    """What a method's generator makes of codes f[n,d], in parts u8[m,h,w,c]."""
+    """Images that a method's generator makes of codes f[n,d], in parts u8[m,h,w,c]."""
     decode = jax.jit(frozen.method.generative.decode)
     for start in range(0, len(codes), batch):
         # The last part repeats the last code, so that one size is compiled.

@@ -21,7 +21,7 @@ _BLOCK = 1024  # features whose moments are added together
 
 
 class Protocol(NamedTuple):
-    """How many images are compared, and by which measures.
+    """The number of images that are compared, and the measures.
 
     images: generated ones and real ones, or as many real ones as there are.
     compared: of them the first, for KID, precision and recall, whose work is quadratic.
@@ -54,7 +54,7 @@ _FEWEST = 2 * (1 + max(each.neighbours for each in PROTOCOLS.values()))
 
 
 class _Seen(NamedTuple):
-    """What is kept of images: moments of all features, some features, and class probabilities."""
+    """The statistics of images: moments of all features, some features, and class probabilities."""
 
     moments: sample_quality.Moments
     compared: np.ndarray
@@ -222,7 +222,7 @@ def _noise(shape: tuple[int, ...], batch: int) -> Iterable[np.ndarray]:
 
 
 def _see(judge: judges.Judge, parts: Iterable[np.ndarray], settings: Protocol) -> _Seen:
-    """What is kept of images u8[n,h,w,c] in parts; features of a block alone are in memory."""
+    """The statistics of images u8[n,h,w,c] in parts; features of a block alone are in memory."""
     moments, compared, probabilities, block = None, [], [], []
 
     def add() -> None:
