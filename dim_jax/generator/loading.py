@@ -99,12 +99,12 @@ def _weights(
     """The step of the newest readable checkpoint, and its (params, state)."""
     checkpoints = checkpoint.Checkpoints(folder.checkpoints, config=config)
     checkpoints.check()
-    found = checkpoints.read(("params", "state"))
-    if found is None:
+    newest = checkpoints.read(("params", "state"))
+    if newest is None:
         raise contracts.UserError(
             f"{folder.path} has no readable checkpoint; copy the run again, with its checkpoints"
         )
-    step, leaves = found
+    step, leaves = newest
     names = tree_leaves.named_leaves(dict(zip(("params", "state"), needed, strict=True)))
     saved = {name: leaf for name, leaf in leaves.items() if name.partition("/")[2]}
     signatures = {name: tree_leaves.signature(leaf) for name, leaf in saved.items()}

@@ -160,9 +160,9 @@ def nearest(train: dataset.Split, images: np.ndarray, count: int) -> tuple[np.nd
     for start in range(0, len(train.images), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(train.images)))
         block = _flat(dataset.shown(train, rows))
-        found = (block**2).sum(axis=1) - 2 * queries @ block.T  # but the squares of the queries
-        squares = np.concatenate([squares, found], axis=1)
-        places = np.concatenate([places, np.broadcast_to(rows, found.shape)], axis=1)
+        of_block = (block**2).sum(axis=1) - 2 * queries @ block.T  # but the squares of the queries
+        squares = np.concatenate([squares, of_block], axis=1)
+        places = np.concatenate([places, np.broadcast_to(rows, of_block.shape)], axis=1)
         kept = np.argpartition(squares, count - 1, axis=1)[:, :count]
         squares, places = (np.take_along_axis(each, kept, axis=1) for each in (squares, places))
     # Anew in float64, as the difference of large sums is not exact.
