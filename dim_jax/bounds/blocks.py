@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from dim_jax.bounds import checks
+from dim_jax.bounds import checks, exclusion
 from dim_jax.bounds.pairs import Pairs, as_block
 from dim_jax.bounds.statistics import Block, Statistic
 
@@ -30,6 +30,7 @@ class Blocks(Pairs):
         *features: Tree,
         critic: Critic,
         positives: Any,
+        excluded: Any,
         block: int | tuple[int, int],
         **devices: Any,
     ):
@@ -44,7 +45,10 @@ class Blocks(Pairs):
         self.critic = critic
         scores = jax.eval_shape(self._scores, *map(_first, self.features))
         _check_scores(scores, self.block)
-        super().__init__((n, m, *scores.shape[2:]), scores.dtype, positives, **devices)
+        super().__init__((n, m, *scores.shape[2:]), scores.dtype, positives, excluded, **devices)
+        if self.excluded is not None and self.excluded.ndim == 2:  # filled up to the last block
+            missing = ((0, -n % self.block[0]), (0, -m % self.block[1]))
+            self.mask = jnp.pad(jnp.asarray(self.excluded), missing)
 
     def _reduce_here(self, statistics, extra):
         n, m = self.shape[:2]
@@ -94,13 +98,27 @@ class Blocks(Pairs):
         return lax.stop_gradient(empty)
 
     def _rows(self) -> dict[str, Tree]:
-        """Per block of rows: its place, its anchors, the columns of their positives."""
+        """Per block of rows: its place and anchors, their positives and excluded pairs."""
         n, m = self.shape[:2]
         columns = jnp.where((self.columns >= 0) & (self.columns < m), self.columns, -1)
         columns = _split(columns, self.block[0])
         inside = jnp.arange(columns.size).reshape(columns.shape) < n
         positives = jnp.where(inside, columns, -1)
-        return {"inside": inside, "anchors": self.features[0], "positives": positives}
+        rows = {"inside": inside, "anchors": self.features[0], "positives": positives}
+        if self.excluded is None:
+            return rows
+        if self.excluded.ndim == 2:  # sliced where it is used
+            return rows | {
+                "index": jnp.arange(columns.size, dtype=jnp.int32).reshape(columns.shape)
+            }
+        return rows | {"excluded": _split(jnp.asarray(self.excluded), self.block[0])}
+
+    def _excluded(self, row: Tree, index: jax.Array) -> jax.Array:
+        """Which pairs of a row of blocks and of the columns i[1, c] are excluded, b[r, c]."""
+        if "excluded" in row:
+            return exclusion.mask_of(row["excluded"], index[0])
+        start, size = (row["index"][0], index[0, 0]), (len(row["index"]), index.shape[1])
+        return lax.dynamic_slice(self.mask, start, size)
 
     def _columns(self, extra: Tree) -> dict[str, Tree]:
         """Per block of columns: its place, its candidates and their extra numbers."""
@@ -119,6 +137,8 @@ class Blocks(Pairs):
         index = column["index"][None]
         positives = row["positives"][:, None] == index
         negatives = ~positives
+        if self.excluded is not None:
+            negatives &= ~self._excluded(row, index)
         if self.shape[0] % self.block[0]:
             negatives &= row["inside"][:, None]
         if self.shape[1] % self.block[1]:

@@ -13,16 +13,18 @@ Every function has the name, the value, the gradient and the further arguments o
                 networks with batch statistics run before, on the whole batch.
     positives   i[n], the column of each anchor's positive, or a mask b[n, m]; by default the
                 diagonal
+    excluded    i[n], a column per anchor, or a mask b[n, m], of pairs that are neither positive nor
+                negative; by default none
     block       rows and columns of a block, or a pair of both; by default 1024 for dot products,
                 128 for other critics, which hold hidden numbers for every pair of a block
 
 Memory, with gradients: a few arrays of block * block (times what the critic holds per pair), and
-of the size of the features. The backward pass makes each block's scores again: four products of
-matrices where the dense form has three. Inside `pmap` and `shard_map`, `axis_name` and `sharded`
-mean what they mean for the dense form: anchors or candidates are this device's share, the other
-side is gathered before. shard_map with check_vma sums the gradient of replicated parameters where
-they are used, which is in every block: cast those of the critic first, so that it happens once,
-`params = jax.lax.pcast(params, "data", to="varying")`.
+of the size of the features; masks take a few bytes per pair, columns i[n] none. The backward pass
+makes each block's scores again: four products of matrices where the dense form has three. Inside
+`pmap` and `shard_map`, `axis_name` and `sharded` mean what they mean for the dense form: anchors or
+candidates are this device's share, the other side is gathered before. shard_map with check_vma sums
+the gradient of replicated parameters where they are used, which is in every block: cast those of
+the critic first, so that it happens once, `params = jax.lax.pcast(params, "data", to="varying")`.
 """
 
 from collections.abc import Callable

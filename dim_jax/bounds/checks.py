@@ -54,7 +54,7 @@ def positive_columns(
     n, m = shape[:2]
     if positives is None:
         return _diagonal(shape, axis_name, sharded)
-    if _is_concrete(positives, axis_name):
+    if is_concrete(positives, axis_name):
         positives = np.asarray(positives)
     concrete = isinstance(positives, np.ndarray)
     is_mask = positives.dtype == bool
@@ -81,7 +81,7 @@ def each_has_one(
     shape: Shape, positives: jax.Array | None, axis_name: AxisName | None, sharded: str
 ) -> jax.Array | None:
     """Whether every anchor has exactly one positive, b[]; None where that is known by now."""
-    if positives is None or (axis_name is None and _is_concrete(positives, axis_name)):
+    if positives is None or (axis_name is None and is_concrete(positives, axis_name)):
         return None
     positives = jnp.asarray(positives)
     is_mask = positives.dtype == bool
@@ -93,7 +93,7 @@ def each_has_one(
     return (wrong if axis_name is None else lax.psum(wrong, axis_name)) == 0
 
 
-def _is_concrete(array: jax.Array | np.ndarray, axis_name: AxisName | None) -> bool:
+def is_concrete(array: jax.Array | np.ndarray, axis_name: AxisName | None) -> bool:
     """Whether the numbers can be looked at: not traced, not on another device or process."""
     if not isinstance(array, jax.Array):
         return True

@@ -9,7 +9,7 @@ from jax.nn import softplus
 
 from dim_jax.bounds.definition import bound
 from dim_jax.bounds.labels import LOG_N, NONE, Facts
-from dim_jax.bounds.pairs import Pairs
+from dim_jax.bounds.pairs import Pairs, log
 from dim_jax.bounds.statistics import LogSumExp, Per, Positive
 
 Negatives = Literal["locations", "candidates", "same_location", "anchors", "all_locations"]
@@ -34,8 +34,9 @@ def infonce(pairs: Pairs, *, negatives: Negatives = "locations") -> jax.Array:
 
         log n + mean over positives i and locations l of T_iil - log( exp(T_iil) + S_il )
 
-    with n the number of candidates of an anchor (positive included; for "anchors": of anchors of a
-    candidate) and S what `negatives` says (R, C, D, G and E are short names):
+    with n the number of candidates of an anchor (positive included, excluded ones not; for
+    "anchors": of anchors of a candidate) and S what `negatives` says (R, C, D, G and E are short
+    names):
 
         "locations"      R  sum over j != i and l' of exp(T_ijl')    the objective of DIM and AMDIM
         "candidates"     C  sum over j != i of mean_l' exp(T_ijl')   other candidates, fixed anchor
@@ -52,11 +53,13 @@ def infonce(pairs: Pairs, *, negatives: Negatives = "locations") -> jax.Array:
     exchangeable (8 equally likely symbols, L = 25 copies, n = 4: log K gives 3.23, the truth is
     2.08). With log n it is a valid bound but up to log L too low: an objective, not an estimate.
 
+    With `excluded` self-pairs it is NT-Xent (SimCLR), an objective too: see `dim_jax.bounds`.
+
     Args:
       negatives: which entries compete with a positive, as above; "anchors" needs candidates of one
         positive each.
-    Source: van den Oord et al. 2018, equation 4; Hjelm et al. 2019, equation 5; rdevon/DIM
-      dim_losses.py (infonce_loss); Philip-Bachman/amdim-public costs.py.
+    Source: van den Oord et al. 2018, equation 4; Hjelm et al. 2019, equation 5; Chen et al. 2020
+      (NT-Xent); rdevon/DIM dim_losses.py (infonce_loss); Philip-Bachman/amdim-public costs.py.
     Differs: the official DIM code overwrites excluded scores by a constant, -10, that still weighs
       in the softmax; here, as in AMDIM's, they are left out. Both leave out log n.
     """
@@ -70,18 +73,18 @@ def infonce(pairs: Pairs, *, negatives: Negatives = "locations") -> jax.Array:
         LogSumExp(_COMPETING.get(negatives, Per.ANCHOR)),
     )
     weight = pairs.locations if negatives == "locations" else 1
-    n = pairs.anchors if by_column else pairs.candidates
-    return pairs.mean(math.log(n) - softplus(others - positive + math.log(weight)))
+    n = pairs.anchors_of_candidate if by_column else pairs.candidates_of_anchor
+    return pairs.mean(log(n) - softplus(others - positive + math.log(weight)))
 
 
 def _among_all_locations(pairs: Pairs) -> jax.Array:
     positive, others = pairs.reduce(Positive(), LogSumExp(Per.ANCHOR))
-    n, locations = pairs.candidates, pairs.locations
+    n, locations = pairs.candidates_of_anchor, pairs.locations
     # Relative to the peak, so that the logarithm is of numbers near 1.
     peak = jax.lax.stop_gradient(jnp.maximum(others.peak, positive.max(2, keepdims=True)))
     candidate = jnp.sum(jnp.exp(positive - peak), 2, keepdims=True)
     everything = candidate + locations * jnp.exp(others - peak)
-    return pairs.mean(math.log(n * locations) + (positive - peak) - jnp.log(everything))
+    return pairs.mean(log(n * locations) + (positive - peak) - jnp.log(everything))
 
 
 @bound(Facts("lower bound", "mean over l of I(x; y_l)", LOG_N, "grows with n", ("c(l)",)))
@@ -101,8 +104,8 @@ def symmetric_infonce(pairs: Pairs) -> jax.Array:
         *(Positive(Per.ANCHOR_AND_LOCATION), LogSumExp(Per.ANCHOR_AND_LOCATION)),
         *(Positive(Per.CANDIDATE_AND_LOCATION), LogSumExp(Per.CANDIDATE_AND_LOCATION)),
     )
-    by_row = pairs.mean(math.log(pairs.candidates) - softplus(other_candidates - row))
-    by_column = pairs.mean(math.log(pairs.anchors) - softplus(other_anchors - column))
+    by_row = pairs.mean(log(pairs.candidates_of_anchor) - softplus(other_candidates - row))
+    by_column = pairs.mean(log(pairs.anchors_of_candidate) - softplus(other_anchors - column))
     return 0.5 * (by_row + by_column)
 
 
@@ -119,4 +122,4 @@ def decoupled_infonce(pairs: Pairs) -> jax.Array:
     Differs: no temperature, no weights.
     """
     positive, others = pairs.reduce(Positive(), LogSumExp(Per.ANCHOR_AND_LOCATION))
-    return pairs.mean(positive - others + math.log(pairs.candidates - 1))
+    return pairs.mean(positive - others + log(pairs.candidates_of_anchor - 1))

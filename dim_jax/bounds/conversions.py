@@ -12,7 +12,12 @@ from dim_jax.bounds.labels import NONE, Facts
 _CONDITION = "the value is at most 2 JS(joint, product)"
 
 
-@estimator(Facts("lower bound", "I(x; y)", NONE, "exact", condition=_CONDITION, takes="value"))
+@estimator(
+    Facts(
+        *("lower bound", "I(x; y)", NONE, "exact"),
+        **dict(condition=_CONDITION, takes="value", pairs=False),
+    )
+)
 def jsd_to_mi_lower_bound(value: jax.Array) -> jax.Array:
     """The largest mutual information, in nats, that a Jensen-Shannon value guarantees.
 

@@ -23,8 +23,8 @@ _SHARED = "Arguments, returned value and errors that all bounds share: see `dim_
 def bound(*facts: Facts) -> Callable[[Function], Function]:
     """Makes a bound of a formula, a function (pairs, *, options) -> value of `pairs.Pairs`.
 
-    The result is the dense form (scores, positives=None, *, options, axis_name=None,
-    sharded="anchors"), with the annotations and the docstring of the formula and
+    The result is the dense form (scores, positives=None, excluded=None, *, options,
+    axis_name=None, sharded="anchors"), with the annotations and the docstring of the formula and
 
         facts      one entry per variant; those of log-likelihoods take `log_conditional`
         formula    the decorated function, for other formulas
@@ -56,11 +56,11 @@ def estimator(*facts: Facts) -> Callable[[Function], Function]:
 
 def _dense(formula: Function, takes: str) -> Function:
     written = inspect.signature(formula)
-    scores, positives, *devices = inspect.signature(Matrix).parameters.values()
+    scores, positives, excluded, *devices = inspect.signature(Matrix).parameters.values()
     if takes == "log-likelihoods":
         scores = scores.replace(name="log_conditional")
     _, *options = written.parameters.values()
-    signature = written.replace(parameters=[scores, positives, *options, *devices])
+    signature = written.replace(parameters=[scores, positives, excluded, *options, *devices])
 
     @wraps(formula)
     def dense(*args, **kwargs):
@@ -88,6 +88,7 @@ def over_blocks(formula: Function) -> Function:
         candidates: Any,
         critic: Critic = blockwise.dot,
         positives: jax.Array | None = None,
+        excluded: jax.Array | None = None,
         *,
         block: int | tuple[int, int] | None = None,
         axis_name: AxisName | None = None,
@@ -96,7 +97,7 @@ def over_blocks(formula: Function) -> Function:
     ) -> Any:
         if block is None:
             block = 1024 if critic is blockwise.dot else 128
-        given = dict(critic=critic, positives=positives, block=block)
+        given = dict(critic=critic, positives=positives, excluded=excluded, block=block)
         pairs = Blocks(anchors, candidates, **given, axis_name=axis_name, sharded=sharded)
         return _value(formula, pairs, options)
 
@@ -112,7 +113,8 @@ def over_blocks(formula: Function) -> Function:
 def _value(formula: Function, pairs: Pairs, options: dict[str, Any]) -> Any:
     """The value of a formula, and what else it returns, as scalars that all devices hold.
 
-    NaN if a traced mask, which cannot be refused, has another number of positives in a row than 1.
+    NaN if traced masks, which cannot be refused, have another number of positives in a row than 1,
+    exclude one, or leave an anchor without a negative.
     """
     value = formula(pairs, **options)
     if pairs.valid is not None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from dim_jax.bounds import divergences, f_divergences
 from dim_jax.bounds.definition import bound
 from dim_jax.bounds.labels import NONE, Ceiling, Facts
-from dim_jax.bounds.pairs import Pairs, with_gradient_of
+from dim_jax.bounds.pairs import Pairs, log, with_gradient_of
 from dim_jax.bounds.statistics import LeaveOneOut, LogSum, LogSumExp, Per, Positive, Sum
 
 _DONSKER_VARADHAN = ("neither", "I(x; y)", NONE, "too high", ("c",))
@@ -39,7 +39,7 @@ def donsker_varadhan(pairs: Pairs) -> jax.Array:
 def _donsker_varadhan(pairs: Pairs, positive: jax.Array, negatives: LogSum) -> jax.Array:
     # Relative to the peak, so that large scores of one sign do not cancel in float32.
     peak = negatives.peak
-    return pairs.mean(positive - peak) - (negatives - peak) + math.log(pairs.negatives)
+    return pairs.mean(positive - peak) - (negatives - peak) + log(pairs.negatives)
 
 
 class MineState(NamedTuple):
@@ -85,7 +85,7 @@ def mine(pairs: Pairs, *, state: MineState, decay: float) -> tuple[jax.Array, ja
         raise ValueError(f"decay is {decay}; a moving average needs 0 <= decay < 1; try 0.99")
     positive, negatives = pairs.reduce(Positive(), LogSumExp())
     value = _donsker_varadhan(pairs, positive, negatives)
-    log_mean = negatives.value() - math.log(pairs.negatives)
+    log_mean = negatives.value() - log(pairs.negatives)
     now = jax.lax.stop_gradient(log_mean) + math.log1p(-decay)
     before = state.log_sum + (math.log(decay) if decay else -math.inf)
     new = MineState(jnp.logaddexp(now, before), decay * state.weight + (1.0 - decay))
@@ -168,7 +168,8 @@ def interpolated(pairs: Pairs, *, alpha: float, log_baseline: jax.Array | float 
     per = Per.CANDIDATE_AND_LOCATION
     positive, anchors = pairs.reduce(Positive(per, everywhere=True), LeaveOneOut(per))
     baseline = pairs.per_candidate(log_baseline, "log_baseline")
-    log_others = math.log(pairs.anchors - 1)
+    others = pairs.anchors_of_candidate - 1
+    log_others = log(others)
 
     def log_a(log_mean: jax.Array, baseline: jax.Array) -> jax.Array:
         if alpha in (0.0, 1.0):
@@ -177,14 +178,18 @@ def interpolated(pairs: Pairs, *, alpha: float, log_baseline: jax.Array | float 
 
     def first_term(scores: jax.Array, extra) -> jax.Array:
         """log a[j, k] - T_jj, with k the anchor of this entry."""
-        positive, anchors, baseline = extra
+        positive, anchors, baseline, log_count, *_ = *extra, log_others
         log_sum = jnp.logaddexp(0.0, anchors.without(scores, minus=positive))
-        return log_a(log_sum - log_others, baseline - positive)
+        return log_a(log_sum - log_count, baseline - positive)
 
-    (first,) = pairs.reduce(Sum(first_term), extra=(positive, anchors, baseline))
+    counts = () if isinstance(others, int) else (log_others,)  # numbers of candidates, else one
+    (first,) = pairs.reduce(Sum(first_term), extra=(positive, anchors, baseline, *counts))
     peak = anchors.everything.peak  # as in `_donsker_varadhan`
     log_mean = (anchors.everything - peak) - log_others
-    second = pairs.mean(jnp.exp(log_mean - log_a(log_mean, baseline - peak)))
+    terms = jnp.exp(log_mean - log_a(log_mean, baseline - peak))
+    if not isinstance(others, int):  # a candidate counts by its negatives, as in the first mean
+        terms *= others * (pairs.anchors / pairs.negatives)
+    second = pairs.mean(terms)
     return 1.0 - first / pairs.negatives - second
 
 
@@ -202,7 +207,7 @@ def js_nwj(pairs: Pairs) -> jax.Array:
     """
 
     def value(positive: jax.Array, negatives: LogSum) -> jax.Array:
-        mean_exp = jnp.exp(negatives.value() - math.log(pairs.negatives))
+        mean_exp = jnp.exp(negatives.value() - log(pairs.negatives))
         return pairs.mean(1.0 + positive) - mean_exp
 
     return _with_gradient_of_jensen_shannon(pairs, LogSumExp(), value)

@@ -37,8 +37,12 @@ class Facts:
     gradient: "of the value", or what else.
     population: the kind of the value on an infinite batch.
     condition: without which `kind` does not hold.
+    left: what negatives have to be for `kind` to hold with excluded pairs: "marginal", each drawn
+      with its anchor from the product of the marginals, or "independent", those of an anchor also
+      of each other; "" where there is nothing to hold, or no pairs.
     variant: the arguments these facts belong to, where a function has several.
     takes: what the first argument is.
+    pairs: whether that is a matrix of all pairs, of which some can be excluded.
     """
 
     kind: Kind
@@ -51,11 +55,19 @@ class Facts:
     condition: str = ""
     variant: str = ""
     takes: Literal["scores", "scores and more", "log-likelihoods", "value"] = "scores"
+    pairs: bool = True
+
+    @property
+    def left(self) -> Literal["marginal", "independent", ""]:
+        if self.kind == "neither" or not self.pairs:
+            return ""
+        # Competitors have to be exchangeable; averages of single pairs need each pair's law alone.
+        return "independent" if self.batch == "grows with n" else "marginal"
 
 
 HEADER = (
     *("function", "one batch, in expectation", "of", "ceiling"),
-    *("batch value", "invariant to", "gradient"),
+    *("batch value", "invariant to", "gradient", "with `excluded`, if negatives are"),
 )
 
 
@@ -70,7 +82,8 @@ def _row(name: str, facts: Facts) -> tuple[str, ...]:
         kind += f" ({facts.population} on the population)"
     name += f", {facts.variant}" if facts.variant else ""
     invariant_to = ", ".join(facts.invariant_to) or "nothing"
-    return name, kind, facts.of, facts.ceiling.text, facts.batch, invariant_to, facts.gradient
+    of_value = (facts.of, facts.ceiling.text, facts.batch, invariant_to, facts.gradient)
+    return name, kind, *of_value, facts.left
 
 
 def table(functions: Iterable[Callable]) -> str:

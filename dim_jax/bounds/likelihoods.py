@@ -4,8 +4,6 @@ A matrix of them, `log_conditional` f[n, m, *l], has log q(y_j | x_i) at [i, j]:
 candidates y columns.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,14 +12,17 @@ from dim_jax.bounds.contrastive import infonce
 from dim_jax.bounds.definition import bound, estimator
 from dim_jax.bounds.f_divergences import difference_of_means
 from dim_jax.bounds.labels import LOG_N, Facts
-from dim_jax.bounds.pairs import Pairs, replicated
+from dim_jax.bounds.pairs import Pairs, log, replicated
 from dim_jax.bounds.statistics import AxisName, LogSumExp, Per, Positive
 
 _EXACT = dict(condition="q(y | x) is exact", takes="log-likelihoods")
 
 
 @estimator(
-    Facts("lower bound", "I(x; y)", condition="the entropy is that of y", takes="log-likelihoods")
+    Facts(
+        *("lower bound", "I(x; y)"),
+        **dict(condition="the entropy is that of y", takes="log-likelihoods", pairs=False),
+    )
 )
 def barber_agakov(
     log_conditional: jax.Array, *, entropy: jax.Array | float, axis_name: AxisName | None = None
@@ -41,7 +42,7 @@ def barber_agakov(
     return replicated(jnp.asarray(entropy, mean.dtype) + mean, axis_name)
 
 
-@estimator(Facts("neither", "I(x; y)", takes="log-likelihoods"))
+@estimator(Facts("neither", "I(x; y)", takes="log-likelihoods", pairs=False))
 def difference_of_entropies(
     log_marginal: jax.Array, log_conditional: jax.Array, *, axis_name: AxisName | None = None
 ) -> jax.Array:
@@ -83,7 +84,7 @@ def club(pairs: Pairs, *, include_positives: bool = False) -> jax.Array:
     Source: Cheng et al. 2020 (CLUB), equation 10.
     Differs: the positives are left out of the second mean unless `include_positives`.
     """
-    share = 1.0 - 1.0 / pairs.candidates if include_positives else 1.0
+    share = 1.0 - pairs.anchors / (pairs.anchors + pairs.negatives) if include_positives else 1.0
     return share * difference_of_means(pairs)
 
 
@@ -102,7 +103,7 @@ def leave_one_out(pairs: Pairs) -> jax.Array:
     """
     per = Per.CANDIDATE_AND_LOCATION
     positive, others = pairs.reduce(Positive(per), LogSumExp(per))
-    return pairs.mean(positive - others + math.log(pairs.anchors - 1))
+    return pairs.mean(positive - others + log(pairs.anchors_of_candidate - 1))
 
 
 @bound(

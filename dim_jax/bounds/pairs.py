@@ -5,6 +5,7 @@ are there (`Matrix`) or are made block by block (`blocks.Blocks`).
 """
 
 import abc
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from dim_jax.bounds import checks
+from dim_jax.bounds import checks, exclusion
 from dim_jax.bounds.statistics import AxisName, Block, Shape, Statistic
 
 Sharded = Literal["anchors", "candidates"]
@@ -26,9 +27,10 @@ class Pairs(abc.ABC):
 
     shape: (n, m, *l) of this device's block
     dtype: that of the scores, at least float32
-    valid: whether every anchor has one positive, b[] over all devices; None where it is certain
+    valid: whether every anchor has one positive and a negative, b[] over all devices; None where
+      it is certain
     anchors, candidates: numbers over all devices; each anchor has one positive
-    negatives: the number of pairs that are not positives, locations not counted
+    negatives: the number of pairs that are neither positive nor excluded, locations not counted
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Pairs(abc.ABC):
         shape: Shape,
         dtype: jnp.dtype,
         positives: Positives,
+        excluded: jax.Array | None,
         axis_name: AxisName | None,
         sharded: Sharded,
     ):
@@ -51,8 +54,82 @@ class Pairs(abc.ABC):
         self.anchors = shape[0] * (devices if sharded == "anchors" else 1)
         self.candidates = shape[1] * (devices if sharded == "candidates" else 1)
         self.locations = math.prod(shape[2:])
-        self.negatives = float(self.anchors) * (self.candidates - 1)
         checks.at_least_two(self.candidates, 1, shape)
+        self.excluded = None
+        if excluded is not None:
+            concrete = checks.is_concrete(excluded, axis_name)
+            self.excluded = exclusion.checked(shape, excluded, axis_name, concrete)
+            self._check_excluded()
+        self.negatives = self._count_negatives()
+
+    @functools.cached_property
+    def candidates_of_anchor(self) -> int | jax.Array:
+        """The number of candidates that are not excluded, f[n, 1, 1]; one for all where certain."""
+        left = self.candidates if self.excluded is None else self._left_in_rows
+        return self._as_one(left, (-1, 1, 1))
+
+    @functools.cached_property
+    def anchors_of_candidate(self) -> int | jax.Array:
+        """The number of anchors that are not excluded, f[1, m, 1]; one for all where certain."""
+        left = self.anchors if self.excluded is None else self._left_in_columns
+        return self._as_one(left, (1, -1, 1))
+
+    @functools.cached_property
+    def _left_in_rows(self) -> jax.Array | np.ndarray:
+        excluded = exclusion.count_in_rows(self.excluded, self.shape[1])
+        return self.candidates - self._over_devices(excluded, across="candidates")
+
+    @functools.cached_property
+    def _left_in_columns(self) -> jax.Array | np.ndarray:
+        excluded = exclusion.count_in_columns(self.excluded, self.shape[1])
+        return self.anchors - self._over_devices(excluded, across="anchors")
+
+    def _as_one(self, left: int | jax.Array | np.ndarray, shape: Shape) -> int | jax.Array:
+        if isinstance(left, np.ndarray) and (left == left[0]).all():
+            return int(left[0])
+        return left if isinstance(left, int) else jnp.asarray(left, self.dtype).reshape(shape)
+
+    def _over_devices(self, numbers: jax.Array, across: Sharded) -> jax.Array:
+        """The sum over devices, where each holds a part of that side."""
+        parts = self.axis_name is not None and self.sharded == across
+        return lax.psum(numbers, self.axis_name) if parts else numbers
+
+    def _count_negatives(self) -> float | jax.Array:
+        left = self.candidates_of_anchor
+        if isinstance(left, int):
+            return float(self.anchors) * (left - 1)
+        return self._over_devices(jnp.sum(left - 1), across="anchors")
+
+    def _check_excluded(self) -> None:
+        """Positives are not excluded and every anchor keeps a negative: refused, or NaN."""
+        wrong = exclusion.has_positive(self.excluded, self.columns, self.shape[1])
+        if self.axis_name is None and isinstance(wrong, np.ndarray):
+            exclusion.refuse_positives(wrong, self.columns)
+        else:
+            self._invalid_where(wrong)
+        if self.axis_name is None and isinstance(self._left_in_rows, np.ndarray):
+            exclusion.refuse_none_left(self._left_in_rows, "row")
+        else:
+            self._invalid_where(self._left_in_rows < 2)
+
+    def _check_excluded_anchors(self) -> None:
+        """Every candidate with a positive keeps a negative: refused, or NaN."""
+        left, columns, m = self._left_in_columns, self.columns, self.shape[1]
+        if (
+            self.axis_name is None
+            and isinstance(left, np.ndarray)
+            and isinstance(columns, np.ndarray)
+        ):
+            exclusion.refuse_none_left(np.where(np.isin(np.arange(m), columns), left, 2), "column")
+        else:
+            here = (columns >= 0) & (columns < m)
+            self._invalid_where(here & (jnp.asarray(left)[jnp.where(here, columns, 0)] < 2))
+
+    def _invalid_where(self, wrong: jax.Array) -> None:
+        wrong = jnp.sum(jnp.asarray(wrong, jnp.int32))
+        if self.axis_name is not None:
+            wrong = lax.psum(wrong, self.axis_name)
+        self.valid = (wrong == 0) if self.valid is None else self.valid & (wrong == 0)
 
     def reduce(self, *statistics: Statistic, extra: Any = ()) -> tuple[Any, ...]:
         """The value of each statistic, over all devices.
@@ -66,6 +143,8 @@ class Pairs(abc.ABC):
         if any(1 not in statistic.over for statistic in statistics):
             checks.at_least_two(self.anchors, 0, self.shape)
             checks.one_per_column(self.columns)
+            if self.excluded is not None:
+                self._check_excluded_anchors()
         parts = self._reduce_here(dict(enumerate(statistics)), extra)
         if self.axis_name is not None:
             for i, statistic in enumerate(statistics):
@@ -117,27 +196,46 @@ class Matrix(Pairs):
         self,
         scores: jax.Array,
         positives: Positives = None,
+        excluded: jax.Array | None = None,
         *,
         axis_name: AxisName | None = None,
         sharded: Sharded = "anchors",
     ):
         scores = jnp.asarray(scores)
         checks.are_scores(scores.shape, scores.dtype)
-        super().__init__(scores.shape, scores.dtype, positives, axis_name, sharded)
+        super().__init__(scores.shape, scores.dtype, positives, excluded, axis_name, sharded)
         self.scores = as_block(scores, self.locations)
 
     def _reduce_here(self, statistics, extra):
-        columns = self.columns
-        if isinstance(columns, np.ndarray) and np.array_equal(columns, np.arange(len(columns))):
-            # The compiler can split the mask of an arange over devices.
-            columns = jnp.arange(len(columns), dtype=jnp.int32)
+        columns = _splittable(self.columns)
         positives = columns[:, None] == jnp.arange(self.shape[1], dtype=jnp.int32)[None]
         positives = positives[:, :, None]
         # Not as they are: JAX counts negative numbers from the end.
         here = jnp.where((columns >= 0) & (columns < self.shape[1]), columns, self.shape[1])
         by_index = here if _has_fast_indices(self.scores) else None
         block = Block(self.scores, positives, ~positives, extra, by_index)
+        if self.excluded is not None:
+            block = self._without_excluded(block)
         return {i: statistic.part(block) for i, statistic in statistics.items()}
+
+    def _without_excluded(self, block: Block) -> Block:
+        excluded = _splittable(self.excluded)
+        if excluded.ndim == 1:
+            excluded = exclusion.mask_of(excluded, jnp.arange(self.shape[1], dtype=jnp.int32))
+        negatives = block.negatives & ~jnp.asarray(excluded)[:, :, None]
+        return block._replace(negatives=negatives, excludes=True)
+
+
+def _splittable(columns: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
+    """The same; the compiler can split the mask of a computed arange over devices."""
+    if isinstance(columns, np.ndarray) and np.array_equal(columns, np.arange(len(columns))):
+        return jnp.arange(len(columns), dtype=jnp.int32)
+    return columns
+
+
+def log(number: float | jax.Array) -> float | jax.Array:
+    """The logarithm; of a Python number one, which takes the type of what it meets."""
+    return jnp.log(number) if isinstance(number, jax.Array) else math.log(number)
 
 
 def _has_fast_indices(scores: jax.Array) -> bool:

@@ -34,11 +34,12 @@ class Block(NamedTuple):
 
     scores: jax.Array  # f[n, m, l], at least float32, locations flattened (l = 1 without)
     positives: jax.Array  # b[n, m, 1]
-    negatives: jax.Array  # b[n, m, 1]; both False where a block was padded
+    negatives: jax.Array  # b[n, m, 1]; both False where excluded or where a block was padded
     extra: Any = ()
     # i[n], the column of each row's positive, m where it has none here; None where only the masks
     # know, or where the masks are as fast.
     columns: Any = None
+    excludes: bool = False  # whether more than the positives is no negative
 
 
 Entry = Callable[[jax.Array, Any], jax.Array]  # (scores, extra) -> scores, entry by entry
@@ -159,7 +160,7 @@ class LogSumExp:
         return LogSum(part.peak, part.total / block.scores.shape[2]) if 2 in self.over else part
 
     def _scores(self, block: Block) -> jax.Array:
-        if block.columns is not None:
+        if block.columns is not None and not block.excludes:
             scores = self.of(block.scores, block.extra)
             return _without_columns(scores, block.positives, block.columns)
         return jnp.where(block.negatives, self.of(block.scores, block.extra), -jnp.inf)

@@ -1,6 +1,7 @@
 """Every estimator as loops over pairs in NumPy float64, in the words of the definitions.
 
-Scores are [n, m, l], positives a mask [n, m].
+Scores are [n, m, l]; positives are a mask [n, m], or numbers: 1 at positives, 0 at negatives and -1
+at excluded pairs.
 """
 
 import math
@@ -13,7 +14,7 @@ from dim_jax import bounds
 
 def entries(positives):
     pairs = list(np.ndindex(positives.shape))
-    return [p for p in pairs if positives[p]], [p for p in pairs if not positives[p]]
+    return [p for p in pairs if positives[p] == 1], [p for p in pairs if positives[p] == 0]
 
 
 logsumexp = np.logaddexp.reduce
@@ -61,17 +62,18 @@ def interpolated(scores, positives, alpha, log_baseline=0.0):
     n = len(scores)
     columns = positives.argmax(1)
     base = np.broadcast_to(np.reshape(log_baseline, -1), (n,))[columns]
+    excluded = positives[:, columns] < 0
     values = []
     for l in range(scores.shape[2]):
         t = scores[:, columns, l]
 
         def log_a(j, k, t=t):
-            mean = log_mean_exp([t[i, j] for i in range(n) if i != k])
+            mean = log_mean_exp([t[i, j] for i in range(n) if i != k and not excluded[i, j]])
             with np.errstate(divide="ignore"):
                 return np.logaddexp(np.log(alpha) + mean, np.log(1 - alpha) + base[j])
 
-        pairs = [(j, k) for j in range(n) for k in range(n) if j != k]
-        first = np.mean([t[j, j] - log_a(j, k) for j, k in pairs])
+        pairs = [(j, k) for j in range(n) for k in range(n) if j != k and not excluded[j, k]]
+        first = np.mean([t[j, j] - log_a(j, k) for k, j in pairs])
         values.append(1 + first - np.mean([np.exp(t[j, k] - log_a(k, k)) for j, k in pairs]))
     return np.mean(values)
 
@@ -80,8 +82,8 @@ def infonce(scores, positives, negatives="locations"):
     terms = []
     n, m, locations = scores.shape
     for i, p in entries(positives)[0]:
-        columns = [j for j in range(m) if not positives[i, j]]
-        rows = [k for k in range(n) if not positives[k, p]]
+        columns = [j for j in range(m) if positives[i, j] == 0]
+        rows = [k for k in range(n) if positives[k, p] == 0]
         for l in range(locations):
             own = scores[i, p, l]
             everything = [t for j in columns for t in scores[i, j]]
@@ -108,7 +110,8 @@ def decoupled_infonce(scores, positives):
     _, m, locations = scores.shape
     return np.mean(
         [
-            scores[i, p, l] - log_mean_exp([scores[i, j, l] for j in range(m) if j != p])
+            scores[i, p, l]
+            - log_mean_exp([scores[i, j, l] for j in range(m) if positives[i, j] == 0])
             for i, p in entries(positives)[0]
             for l in range(locations)
         ]
@@ -120,7 +123,9 @@ def leave_one_out(scores, positives):
 
 
 def club_of_all(scores, positives):
-    return np.mean([np.mean(scores[p]) for p in entries(positives)[0]]) - np.mean(scores)
+    return np.mean([np.mean(scores[p]) for p in entries(positives)[0]]) - np.mean(
+        [np.mean(scores[p]) for kind in entries(positives) for p in kind]
+    )
 
 
 nwj = f_divergence(lambda t: t, lambda t: np.exp(t - 1))

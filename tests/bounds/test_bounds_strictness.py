@@ -32,9 +32,10 @@ def on_two_devices(name, x, y):
     return jax.vmap(on_one, axis_name="data")(x, y).sum()
 
 
+COLUMNS = dict(positives=np.arange(4), excluded=np.eye(4, k=1, dtype=bool))
 FORMS = {
     "dense": (references.call, scores(4, 4, 3)),
-    "columns": (partial(references.call, positives=np.arange(4)), scores(4, 4, 3)),
+    "columns": (partial(references.call, **COLUMNS), scores(4, 4, 3)),
     "blockwise": (blockwise, scores(4, 3), scores(4, 2, 3)),
     "devices": (on_two_devices, scores(2, 2, 3), scores(2, 2, 2, 3)),
 }
