@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dim_jax import augment, build, contracts, data
+from dim_jax import augment, build, contracts, data, losses
 from dim_jax.training import train_step
 
 RNG = jax.random.key(2)
@@ -88,10 +88,10 @@ def test_encoder_loss_is_equation_8(config, batch):
 
 def test_discriminator_loss_is_binary_cross_entropy_and_a_penalty(config, batch, initial):
     params, state = initial
-    losses = {}
+    found = {}
     for penalty in (0.0, 1.0):
         method, spec = make(config, penalty=penalty)
-        losses[penalty] = jax.jit(method.loss)(params, state, batch, jax.random.key(7), 0).losses
+        found[penalty] = jax.jit(method.loss)(params, state, batch, jax.random.key(7), 0).losses
     net = build.make("discriminator", spec["discriminator"])
     encoder = build.make("encoder", spec["encoder"])
     taps, _ = jax.jit(functools.partial(encoder.apply, train=True))(
@@ -112,8 +112,8 @@ def test_discriminator_loss_is_binary_cross_entropy_and_a_penalty(config, batch,
         logits[name] = np.array(scored, np.float64)
         penalties.append(np.mean(np.sum(np.array(slopes, np.float64) ** 2, axis=1)))
     entropy = np.mean(np.logaddexp(0, -logits["real"])) + np.mean(np.logaddexp(0, logits["fake"]))
-    assert losses[0.0]["discriminator"] == pytest.approx(entropy, rel=1e-5)
-    difference = losses[1.0]["discriminator"] - losses[0.0]["discriminator"]
+    assert found[0.0]["discriminator"] == pytest.approx(entropy, rel=1e-5)
+    difference = found[1.0]["discriminator"] - found[0.0]["discriminator"]
     assert difference == pytest.approx(sum(penalties) / 2, rel=1e-3)
 
 
@@ -137,7 +137,7 @@ def test_a_weight_of_zero_leaves_its_part_out(config, batch, weights, critics, p
 
 
 BOUNDS = ("donsker_varadhan", "jensen_shannon", "infonce")
-PRIORS = ("uniform", "gaussian", "ball", "sphere")
+PRIORS = ("uniform", "gaussian", "ball", "sphere")  # with a discriminator
 # Each bound and each prior once.
 FAST = {
     *(("infonce", "uniform"), ("donsker_varadhan", "gaussian")),
@@ -158,6 +158,33 @@ def test_every_bound_and_prior_gives_finite_losses(config, batch, bound, prior):
     for name, value in {**step.losses, **step.metrics}.items():
         assert jnp.isfinite(value), name
     assert step.metrics["local/nats"] <= np.log(6) + 1e-6
+
+
+def test_sigreg_takes_the_place_of_the_discriminator(config, batch, initial):
+    """The encoder's loss is minus the local bound and gamma times the statistic of y."""
+    sigreg = dict(name="sigreg", directions=8, knots=9, limit=4.0)
+    method, spec = make(config, beta=1.0, gamma=0.3, prior=sigreg, discriminator=None)
+    params, state = initial
+    params = {"encoder": params["encoder"]}
+    assert jax.eval_shape(method.init, RNG, batch)[0].keys() == params.keys()
+    encoder = build.make("encoder", spec["encoder"])
+
+    @jax.jit
+    def step_and_statistic(params, state):
+        own = params["encoder"]["encoder"], state["encoder"]
+        taps, _ = encoder.apply(*own, batch["images"][0], train=True)
+        key = jax.random.fold_in(RNG, 0)  # what the step draws first: the directions
+        statistic = losses.sigreg(taps["y"], key, directions=8, knots=9, limit=4.0)
+        return method.loss(params, state, batch, RNG, 0), statistic
+
+    step, statistic = jax.device_get(step_and_statistic(params, state))
+    assert step.losses.keys() == {"encoder"}
+    assert "prior/confusion" not in step.metrics
+    assert step.metrics["prior/sigreg"] == pytest.approx(statistic, rel=1e-5)
+    level = losses.sigreg_level(knots=9, limit=4.0)
+    assert step.metrics["prior/sigreg_level"] == pytest.approx(level)
+    expected = -step.metrics["local/bound"] + 0.3 * statistic
+    assert step.losses["encoder"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_extra_tasks_add_their_losses_and_leave_the_rest(config, batch, initial):
@@ -228,7 +255,7 @@ def test_a_task_needs_its_head(config):
 
 
 WORDS = pytest.mark.parametrize(
-    "words", ["tasks=both", "layer=first", "bound=nwj", "bound=chi2,global"]
+    "words", ["tasks=both", "layer=first", "bound=nwj", "bound=chi2,global", "prior=sigreg"]
 )
 
 

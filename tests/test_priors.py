@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dim_jax import contracts
 from dim_jax.losses import priors
 
 N, D = 4000, 3
@@ -32,6 +33,17 @@ def test_sphere_is_uniform_on_the_sphere():
 def test_ball_is_uniform_in_the_ball():
     radii = np.linalg.norm(samples("ball"), axis=1)
     assert stats.kstest(radii**D, "uniform").pvalue > 1e-3
+
+
+def test_sigreg_is_for_methods_that_match_without_draws():
+    prior = priors.sigreg(directions=16)
+    with pytest.raises(contracts.UserError, match="and this method draws from its prior; set"):
+        prior.sample(jax.random.key(0), (N, D))
+    y = 2 * jax.random.normal(jax.random.key(1), (64, D))
+    assert (prior.squash(y) == y).all()
+    value, metrics = jax.jit(prior.distance)(y, jax.random.key(2))
+    assert metrics.keys() == {"sigreg", "sigreg_level"} and metrics["sigreg"] == value
+    assert value > 5 * metrics["sigreg_level"]
 
 
 @pytest.mark.parametrize("name", ["uniform", "gaussian", "ball", "sphere"])

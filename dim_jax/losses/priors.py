@@ -1,11 +1,12 @@
-"""Prior distributions of a representation, for adversarial prior matching.
+"""Prior distributions of a representation, for adversarial prior matching and for a statistic.
 
 A prior is a pair: `sample(rng, shape [n,d]) -> f[n,d]`, and `squash(y f[n,d]) -> f[n,d]`, which
 maps an unbounded representation to the support of the prior. `squash` is applied only in the prior
-term: critics and probes see y itself.
+term: critics and probes see y itself. A prior with a `distance` is matched without a discriminator.
 
 Source: Hjelm et al. 2019, section 3.3; official DIM code, prior_matching.py (uniform with a
-sigmoid). The paper reports that the other three were worse; their squashing is not published.
+sigmoid). The paper reports that ball, sphere and Gaussian were worse; their squashing is not
+published. SIGReg: Balestriero and LeCun 2025.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dim_jax import contracts
+from dim_jax.losses import gaussianity
+
 
 class Prior(NamedTuple):
-    """A prior over representations; see the module docstring."""
+    """A prior over representations; see the module docstring.
+
+    distance(y f[n,d], rng) -> (f[], metrics): minimised by the encoder in the place of what a
+        discriminator tells it; None for priors that need one.
+    """
 
     sample: Callable[[jax.Array, tuple[int, int]], jax.Array]
     squash: Callable[[jax.Array], jax.Array]
+    distance: Callable[[jax.Array, jax.Array], tuple[jax.Array, contracts.Scalars]] | None = None
 
 
 def _normalise(y: jax.Array) -> jax.Array:
@@ -55,3 +64,25 @@ def ball() -> Prior:
 def sphere() -> Prior:
     """Uniform on the unit sphere; y is divided by |y|."""
     return Prior(_sample_sphere, _normalise)
+
+
+def sigreg(*, directions: int = 256, knots: int = 17, limit: float = 3.0) -> Prior:
+    """Standard normal in d dimensions, matched by SIGReg instead of a discriminator.
+
+    Its metrics are "sigreg", the statistic of the batch, and "sigreg_level", its expectation for
+    normal draws (`losses.sigreg`, with these arguments).
+    """
+    level = gaussianity.sigreg_level(knots=knots, limit=limit)
+
+    def distance(y, rng):
+        value = gaussianity.sigreg(y, rng, directions=directions, knots=knots, limit=limit)
+        return value, {"sigreg": value, "sigreg_level": jnp.full((), level)}
+
+    return Prior(_refuse, lambda y: y, distance)
+
+
+def _refuse(rng: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    raise contracts.UserError(
+        "the prior 'sigreg' is matched by a statistic of a batch and this method draws from its "
+        "prior; set method.prior.name to 'gaussian'"
+    )

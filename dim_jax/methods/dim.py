@@ -2,8 +2,9 @@
 
     maximise alpha * I(y; conv) + beta * mean_l I(y; local_l), and match y to a prior with gamma
 
-Players: `encoder` (the encoder, its critics and heads) and, with a prior, `discriminator`. DIM(G)
-is alpha=1, beta=0, gamma=1; DIM(L) is alpha=0, beta=1, gamma=0.1.
+Players: `encoder` (the encoder, its critics and heads) and, with a prior, `discriminator`, unless
+the prior is matched by a statistic. DIM(G) is alpha=1, beta=0, gamma=1; DIM(L) is alpha=0, beta=1,
+gamma=0.1.
 
 An encoder with the tap "globals" f[n,g,g,d] has several globals: in the local term each of them
 predicts all local features of its image, with one shared critic.
@@ -94,7 +95,8 @@ def make(
         bound that compares the anchors of a candidate is not meaningful then.
       alpha, beta, gamma: weights of the global term, the local term and the prior term. A term
         with weight 0 is omitted, and its critic or discriminator may be None.
-      prior: a `priors.Prior`; its squashing is applied only in the prior term.
+      prior: a `priors.Prior`; its squashing is applied only in the prior term. With a `distance`
+        the encoder minimises gamma * distance(y), and `discriminator` may be None.
       penalty: weight of the discriminator's gradient penalty (half on prior samples, half on
         representations).
       occlusion: y is computed from the image with a random rectangle occluded, the features that
@@ -119,8 +121,9 @@ def make(
     Metrics: "global/bound", "local/bound": the value that is maximised. "*/nats": a lower bound of
     the mutual information, capped at log(batch), from the same scores. "*/score_joint",
     "*/score_product": mean scores of pairs from the joint and from the product of marginals.
-    "prior/confusion": the encoder's prior loss. "absolute/accuracy", "relative/accuracy": fraction
-    with both coordinates right.
+    "prior/confusion": the encoder's prior loss; of a prior with a distance its metrics instead,
+    such as "prior/sigreg" and "prior/sigreg_level". "absolute/accuracy", "relative/accuracy":
+    fraction with both coordinates right.
     """
     critics = {}
     if alpha:
@@ -149,7 +152,7 @@ def make(
             head = coordinates(2 * task.classes)
             modules[name], state[name] = head.init(rngs[4 + index], task.inputs)
         params = {"encoder": modules}
-        if gamma:
+        if gamma and not prior.distance:
             params["discriminator"], _ = discriminator.init(rngs[3], taps["y"])
         return params, state
 
@@ -188,13 +191,19 @@ def make(
         return total, metrics, stats
 
     def prior_terms(params, y, rng):
+        """(loss of the encoder, those of other players, metrics)."""
+        if prior.distance:
+            value, found = prior.distance(y, rng)
+            return value, {}, {f"prior/{name}": each for name, each in found.items()}
+
         def logits(codes):
-            return discriminator.apply(params, {}, codes, train=True)[0]
+            return discriminator.apply(params["discriminator"], {}, codes, train=True)[0]
 
         real, fake = prior.sample(rng, y.shape), prior.squash(y)
         confusion, discrimination = losses.adversarial_losses(logits(real), logits(fake))
         smoothness = 0.5 * sum(divergences.gradient_penalty(logits, x) for x in (real, fake))
-        return confusion, discrimination + penalty * smoothness
+        others = {"discriminator": discrimination + penalty * smoothness}
+        return confusion, others, {"prior/confusion": confusion}
 
     def loss(params, state, batch, rng, step):
         del step
@@ -215,11 +224,10 @@ def make(
         player_losses = {"encoder": task_loss - total}
         metrics |= task_metrics
         if gamma:
-            confusion, player_losses["discriminator"] = prior_terms(
-                params["discriminator"], taps["y"], keys[_PRIOR]
-            )
-            player_losses["encoder"] += gamma * confusion
-            metrics["prior/confusion"] = confusion
+            matching, others, prior_metrics = prior_terms(params, taps["y"], keys[_PRIOR])
+            player_losses["encoder"] += gamma * matching
+            player_losses |= others
+            metrics |= prior_metrics
         new_state = {"encoder": stats, **critic_stats, **task_stats}
         return contracts.Step(player_losses, metrics, new_state, features)
 
@@ -315,7 +323,7 @@ def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:
                 f"the weight of the {name} term is not 0 and method.{name}_critic is None; set a "
                 f"critic or {'alpha' if name == 'global' else 'beta'}=0"
             )
-    if gamma and (prior is None or discriminator is None):
+    if gamma and (prior is None or not (prior.distance or discriminator)):
         raise contracts.UserError(
             f"gamma is {gamma} and method.prior or method.discriminator is None; "
             "set both or gamma=0"
