@@ -24,10 +24,12 @@ ROLES = {
         for module in (
             "encoders",
             "folded",
+            "contextual",
             "amdim",
             "multiview",
             "manifold",
             "exemplar",
+            "resnet",
             "resnet_gan",
         )
     ),
@@ -40,6 +42,8 @@ ROLES = {
     "coordinates": "dim_jax.nets.heads",
     "decoder": "dim_jax.nets.heads",
     "generator": ("dim_jax.nets.heads", "dim_jax.nets.generators"),
+    "projector": "dim_jax.nets.heads",
+    "predictor": "dim_jax.nets.heads",
     "prior": "dim_jax.losses.priors",
     "bound": "dim_jax.bounds",
 }

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, pure, resnet_gan
+from dim_jax.nets import averages, layers, pure, resnet_gan
 
 _FIRST_SIDE = 4
 
@@ -129,11 +129,7 @@ def averaged(*, generator: pure.Net, decay: float) -> pure.Net:
         outputs, inner = generator.apply(used, stats["stats"], *inputs, train=train, rng=rng)
         if not train:
             return outputs, stats
-        average = jax.tree.map(
-            lambda mean, new: decay * mean + (1 - decay) * jax.lax.stop_gradient(new),
-            stats["average"],
-            params,
-        )
+        average = averages.update(stats["average"], params, decay)
         return outputs, {"average": average, "stats": inner}
 
     return pure.Net(init, apply)

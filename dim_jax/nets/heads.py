@@ -105,6 +105,24 @@ class _Logits(nn.Module):
         return layers.Linear(self.outputs, name="logits")(x)
 
 
+class _Projector(nn.Module):
+    widths: Sequence[int]
+    features: int
+    norm: str
+    last_norm: bool
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        x = inputs.reshape(len(inputs), -1)
+        for index, width in enumerate(self.widths):
+            x = layers.Linear(width, use_bias=False, name=f"linear{index}")(x)
+            x = nn.relu(layers.norm(self.norm, train, f"norm{index}")(x))
+        last = layers.Linear(self.features, use_bias=not self.last_norm, name="features")(x)
+        if not self.last_norm:
+            return last
+        return layers.norm(self.norm, train, "features_norm")(last)
+
+
 class _Affine(nn.Module):
     outputs: int
 
@@ -144,6 +162,21 @@ def coordinates(*, widths: Sequence[int]) -> Callable[[int], pure.Net]:
       side and a layer norm over both coordinates' logits.
     """
     return lambda outputs: pure.net(_Logits(tuple(widths), outputs))
+
+
+def projector(
+    *, widths: Sequence[int], features: int, norm: str = "batch", last_norm: bool = False
+) -> pure.Net:
+    """Projection or prediction head f[n,...] -> f[n,features]: hidden layers with norm and ReLU.
+
+    The last layer is linear, with a bias or, with `last_norm`, a norm. Published: SimCLR widths
+    (2048,) with a last norm, MoCo v2 the same without any norm ("none"), BYOL (4096,), SwAV
+    (2048,), Barlow Twins and VICReg (8192, 8192).
+
+    Args:
+      norm: one of `layers.norm`.
+    """
+    return pure.net(_Projector(tuple(widths), features, norm, last_norm))
 
 
 def affine(*, outputs: int) -> pure.Net:

@@ -151,11 +151,12 @@ class Conv(nn.Module):
     stride: int = 1
     padding: int = 0
     use_bias: bool = False  # batch norm follows
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         shape = (self.kernel, self.kernel, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", fan_in_uniform, shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         outputs = convolutions.conv(inputs, kernel, self.stride, self.padding)
         if not self.use_bias:
             return outputs
@@ -188,7 +189,12 @@ class ConvTranspose(nn.Module):
         return convolutions.conv_transposed(inputs, kernel, self.stride, self.padding)
 
 
-def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array], jax.Array]:
+def norm(
+    kind: str,
+    train: bool,
+    name: str | None = None,
+    scale_init: nn.initializers.Initializer = nn.initializers.ones,
+) -> Callable[[jax.Array], jax.Array]:
     """The normalisation after a linear map or convolution without bias, f[n,...,c] -> f[n,...,c].
 
     Args:
@@ -198,8 +204,8 @@ def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array
     Raises: contracts.UserError: another kind.
     """
     kinds = {
-        "batch": lambda: batch_norm(train, name),
-        "layer": lambda: nn.LayerNorm(epsilon=EPSILON, name=name),
+        "batch": lambda: batch_norm(train, name, scale_init=scale_init),
+        "layer": lambda: nn.LayerNorm(epsilon=EPSILON, scale_init=scale_init, name=name),
         "none": lambda: _Bias(name=name),
     }
     if kind not in kinds:
@@ -207,7 +213,12 @@ def norm(kind: str, train: bool, name: str | None = None) -> Callable[[jax.Array
     return kinds[kind]()
 
 
-def batch_norm(train: bool, name: str | None = None, groups: int | None = None) -> nn.Module:
+def batch_norm(
+    train: bool,
+    name: str | None = None,
+    groups: int | None = None,
+    scale_init: nn.initializers.Initializer = nn.initializers.ones,
+) -> nn.Module:
     """Batch norm over all axes but the last, of the global batch or of groups (ghost batch norm).
 
     With k groups, every n/k consecutive examples (entries of the first axis) are normalised by
@@ -223,7 +234,7 @@ def batch_norm(train: bool, name: str | None = None, groups: int | None = None) 
       training they have one value of each channel only, which would become 0.
     """
     groups = norm_groups.value if groups is None else groups
-    return BatchNorm(train, groups, name=name)
+    return BatchNorm(train, groups, scale_init, name=name)
 
 
 class BatchNorm(nn.Module):
@@ -231,11 +242,12 @@ class BatchNorm(nn.Module):
 
     train: bool
     groups: int = 1
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         width = inputs.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, width)
+        scale = self.param("scale", self.scale_init, width)
         bias = self.param("bias", nn.initializers.zeros, width)
         running = [
             self.variable("batch_stats", "mean", jnp.zeros, width),

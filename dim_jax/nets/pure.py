@@ -82,10 +82,17 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
 
 
 def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
-    """One network of an encoder and a classifier f[n,...] -> f[n,k] on one of its taps.
+    """`with_head` of a classifier f[n,...] -> f[n,k], whose output is "logits"."""
+    return with_head(encoder, classifier, tap, part="classifier", output="logits")
 
-    Its taps are those of the encoder and "logits"; params and stats are {"encoder": ..,
-    "classifier": ..}. Without a classifier the tap itself is the logits.
+
+def with_head(encoder: Net, head: Net | None, tap: str, *, part: str, output: str) -> Net:
+    """One network of an encoder and a head on one of its taps.
+
+    Args:
+      head: f[n,...] -> f[n,k]; without one the tap itself is the output.
+      part: the name of the head: params and stats are {"encoder": .., part: ..}.
+      output: the name of what the head returns, beside the encoder's taps.
 
     Raises: contracts.UserError: on initialisation or use, an encoder without this tap.
     """
@@ -98,10 +105,9 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
     def init(rng, images):
         params, stats = encoder.init(rng, images)
         params, stats = {"encoder": params}, {"encoder": stats}
-        if classifier is not None:
+        if head is not None:
             taps, _ = encoder.apply(params["encoder"], stats["encoder"], images, train=False)
-            head = classifier.init(jax.random.fold_in(rng, 1), read(taps))
-            params["classifier"], stats["classifier"] = head
+            params[part], stats[part] = head.init(jax.random.fold_in(rng, 1), read(taps))
         return params, stats
 
     def apply(params, stats, images, *, train: bool, rng=None):
@@ -109,13 +115,12 @@ def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
         taps, encoder_stats = encoder.apply(
             params["encoder"], stats["encoder"], images, train=train, rng=encoder_rng
         )
-        if classifier is None:
-            return {**taps, "logits": read(taps)}, {"encoder": encoder_stats}
-        logits, head_stats = classifier.apply(
-            params["classifier"], stats["classifier"], taps[tap], train=train, rng=head_rng
+        if head is None:
+            return {**taps, output: read(taps)}, {"encoder": encoder_stats}
+        made, head_stats = head.apply(
+            params[part], stats[part], read(taps), train=train, rng=head_rng
         )
-        stats = {"encoder": encoder_stats, "classifier": head_stats}
-        return {**taps, "logits": logits}, stats
+        return {**taps, output: made}, {"encoder": encoder_stats, part: head_stats}
 
     return Net(init, apply)
 
