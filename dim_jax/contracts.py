@@ -12,7 +12,7 @@ an encoder; a `player` is a top-level key of `params` with a separate loss and o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 from dim_jax.settings import UserError, abridged, suggestion, unknown
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # commands that only read files start without JAX, which take
     import jax
 
 __all__ = [
+    "POSITIVE",
     "PROBED_TAPS",
     "Batch",
     "Embedded",
@@ -42,21 +43,27 @@ Scalars = dict[str, "jax.Array"]
 Taps = dict[str, "jax.Array"]
 
 PROBED_TAPS = ("conv", "fc", "y")  # returned by `represent` of every method, for evaluations
+POSITIVE = "y_positive"  # in `Step.features`: y of another view of the same images
 
 
 class Batch(TypedDict):
     """A global training batch: images f32[v,n,h,w,c], labels i32[n], index i32[n].
 
-    `labels` are -1 for unlabelled images; `index` is the position in the training set.
+    `labels` are -1 for unlabelled images; `index` is the position in the training set. `crops`
+    f32[w,n,h',w',c] are small crops of the same images, where a config asks for some.
     """
 
     images: jax.Array
     labels: jax.Array
     index: jax.Array
+    crops: NotRequired[jax.Array]
 
 
 class Step(NamedTuple):
-    """The result of a method's loss: one scalar per player, metrics, new state, training taps."""
+    """The result of a method's loss: one scalar per player, metrics, new state, training taps.
+
+    features: the taps of the images, at least `PROBED_TAPS`; methods across views add `POSITIVE`.
+    """
 
     losses: Scalars
     metrics: Scalars
@@ -128,6 +135,7 @@ class Method(NamedTuple):
     embedded(params, state, images f32[n,h,w,c]) -> (Embedded, ...): evaluation mode, one for every
         layer that embeds its channels; None for methods whose encoder has none
     notes: sentences for the report on choices of the method that its paper leaves open
+    uses_crops: whether `loss` uses the small crops of a batch, if there are any
 
     The exported encoder is the network at params["encoder"]["encoder"] with its batch statistics at
     state["encoder"].
@@ -142,6 +150,7 @@ class Method(NamedTuple):
     scores: Callable[..., dict[str, jax.Array]] | None = None
     embedded: Callable[..., tuple[Embedded, ...]] | None = None
     notes: tuple[str, ...] = ()
+    uses_crops: bool = False
 
 
 def probed(taps: Taps) -> Taps:
@@ -158,6 +167,7 @@ class Frozen(NamedTuple):
     normalise(images [n,h,w,c]) -> f32[n,h,w,c]: the input of `method.represent`.
     prepare(images [n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views for `method.loss`, augmented
         as in training with a key; without a key, v times the unchanged images.
+    crops(images [n,h,w,c], rng) -> f32[w,n,h',w',c]: the small crops beside the views, or None.
     All fields but `represent` are None for representations without a network (raw pixels, PCA).
     """
 
@@ -167,3 +177,4 @@ class Frozen(NamedTuple):
     state: Any = None
     normalise: Callable[[jax.Array], jax.Array] | None = None
     prepare: Callable[..., jax.Array] | None = None
+    crops: Callable[..., jax.Array] | None = None

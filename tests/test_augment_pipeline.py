@@ -135,6 +135,44 @@ def test_parts_of_the_images_are_changed(word):
     assert abs(share - 0.3) < within
 
 
+def test_shares_of_each_view():
+    """BYOL's (Grill et al. 2020, App. B): every view has its share of changed images."""
+    images = jnp.asarray(np.tile(IMAGES[:1], (1000, 1, 1, 1)))
+    change = augment.pipeline(views=2, blur=(1.0, 0.1), solarise=(0.0, 0.2))
+    views = np.asarray(jax.jit(change)(jax.random.key(2), images))
+    unit = np.float32(IMAGES[0]) / 255
+    blurred = np.abs(views[0] - unit).max((1, 2, 3)) > 1e-6
+    assert blurred.mean() > 0.9  # the smallest deviations change nothing
+    solarised = np.where(unit >= 0.5, 1 - unit, unit)
+    for kept, share in ((unit, 0.9 * 0.8), (solarised, 0.9 * 0.2)):
+        found = (np.abs(views[1] - kept).max((1, 2, 3)) < 1e-6).mean()
+        assert abs(found - share) < 5 * np.sqrt(share * (1 - share) / 1000)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_small_crops_are_boxes_of_the_images(shared):
+    """Of images whose red and green are the place of a pixel."""
+    ramp = np.arange(60, dtype=np.float32) / 60
+    image = np.stack([*np.meshgrid(ramp, ramp), np.zeros((60, 60), np.float32)], -1)
+    images = jnp.asarray(np.tile(image[None], (200, 1, 1, 1)))
+    flips = dict(flip=True, flip_shared=shared)
+    block = settings.Augment(views=2, crop=20, small_crops=3, small_crop=10, **flips)
+    changes = augment.pipeline(block), augment.small_crops(block)
+    both = jax.jit(lambda rng, images: [change(rng, images) for change in changes])
+    views, crops = map(np.asarray, both(jax.random.key(3), images))
+    assert crops.shape == (3, 200, 10, 10, 3) and crops.dtype == np.float32
+    across = crops[:, :, 4, 8, 0] - crops[:, :, 4, 1, 0]
+    down = crops[:, :, 8, 4, 1] - crops[:, :, 1, 4, 1]
+    areas, centres = np.abs(across) * down * (10 / 7) ** 2, crops[:, :, 4:6, 4:6, 1].mean((2, 3))
+    assert 0.04 < areas.min() < 0.06 and 0.13 < areas.max() < 0.15  # sides are whole pixels
+    assert 0.07 < centres.min() < 0.25 and 0.75 < centres.max() < 0.93
+    assert np.abs(np.corrcoef(centres)[np.triu_indices(3, 1)]).max() < 0.3
+    flipped = [*(views[..., 0, -1, 0] < views[..., 0, 0, 0]), *(across < 0)]
+    agreeing = np.mean([flip == flipped[0] for flip in flipped[1:]], axis=1)
+    assert 0.35 < flipped[0].mean() < 0.65
+    assert (agreeing == 1).all() if shared else (abs(agreeing - 0.5) < 0.15).all()
+
+
 def test_blur_and_solarisation_are_those_of_simclr_and_byol(monkeypatch):
     """The kernel has a tenth of the side, sigma is 0.1 to 2 pixels; the threshold is a half."""
     kept = {}
@@ -153,10 +191,13 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
     """They are those of the step's key, the same on one device and on eight but for rounding."""
     seen = {}
     monkeypatch.setattr(
-        train_step, "train_step", lambda state, batch, seed: (state, {"images": batch["images"]})
+        train_step,
+        "train_step",
+        lambda state, batch, seed: (state, {name: batch[name] for name in ("images", "crops")}),
     )
     change = augment.pipeline(**RECIPES["amdim"])
-    prepared = preprocessing.Preprocessing((0.5,) * 3, (0.5,) * 3, change, 2)
+    crops = augment.small_crops(settings.Augment(views=2, small_crops=3, small_crop=5))
+    prepared = preprocessing.Preprocessing((0.5,) * 3, (0.5,) * 3, change, 2, crops=crops)
     for devices in (jax.devices()[:1], jax.devices()[:8]):
         mesh = train_step.mesh(devices)
         nothing = dict(apply_fn=None, params={}, tx=None, opt_state=(), state={})
@@ -164,11 +205,14 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
         dispatch = train_step.make_dispatch(prepared, 3, 64, 64, mesh)
         arrays = train_step.replicate((jnp.asarray(IMAGES), jnp.zeros(64, jnp.int32)), mesh)
         _, metrics = dispatch(train_step.replicate(state, mesh), *arrays, count=1)
-        seen[len(devices)] = np.asarray(metrics["images"][0])
-    assert seen[1].shape == (2, 64, 12, 12, 3)
+        seen[len(devices)] = [np.asarray(metrics[name][0]) for name in ("images", "crops")]
+    (views, crops), others = seen.values()
+    assert views.shape == (2, 64, 12, 12, 3) and crops.shape == (3, 64, 5, 5, 3)
     # Hue divides by a pixel's chroma: a rounding becomes 1e-6 there, twice that normalised.
-    np.testing.assert_allclose(seen[1], seen[8], atol=32 * np.finfo(np.float32).eps)
-    assert (seen[1] != seen[1][:, :1]).any()
+    for found, other in zip((views, crops), others, strict=True):
+        np.testing.assert_allclose(found, other, atol=32 * np.finfo(np.float32).eps)
+        assert (found != found[:, :1]).any()
+    assert crops.min() >= -1 and crops.max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -200,6 +244,12 @@ WRONG = {
     r"augment.resized_crop is \(0.8, 0.2\)": dict(resized_crop=(0.8, 0.2)),
     r"augment.resized_crop is \(0.5,\)": dict(resized_crop=(0.5,)),
     r"augment.aspect is \(0, 1\)": dict(resized_crop=(0.2, 1.0), aspect=(0, 1)),
+    r"augment.blur is \(1.0, 0.1\) and augment.views is 1; set one": dict(blur=(1.0, 0.1)),
+    r"augment.small_crops is 2 and augment.small_crop is None; set": dict(small_crops=2),
+    r"augment.solarise has shares for each view and augment.small_crops is 2, .* set one share": (
+        dict(views=2, solarise=(0.0, 0.2), small_crops=2, small_crop=6)
+    ),
+    r"augment.small_crop_area is \(0.2, 1.5\).*at most 1": dict(small_crop_area=(0.2, 1.5)),
 }
 
 

@@ -65,6 +65,21 @@ def test_none_drops_an_evaluation():
     assert not {"knn", "svm"} & evals.keys() and "mlp" in evals
 
 
+def test_one_number_and_one_for_each_view_replace_each_other(tmp_path):
+    config = ["--config=configs/amdim_cifar10.py:smoke"]
+    assert parse(*config, "--config.augment.blur=(1.0, 0.1)").config["augment"]["blur"] == (1, 0.1)
+    (tmp_path / "views.py").write_text(
+        "from configs import common\nfrom configs.amdim_cifar10 import get_config as former\n\n"
+        "def get_config(argument):\n    config = former(argument)\n"
+        "    config.augment = common.augment(views=2, blur=(1.0, 0.1))\n    return config\n"
+    )
+    config = [f"--config={tmp_path / 'views.py'}:smoke"]
+    assert parse(*config).config["augment"]["blur"] == (1.0, 0.1)
+    assert parse(*config, "--config.augment.blur=1").config["augment"]["blur"] == 1.0
+    with pytest.raises(contracts.UserError, match=r"augment.blur is \(1.0, 2.0\); set it to"):
+        parse(*config, "--config.augment.blur=(1.0, 2.0)")
+
+
 def test_the_last_value_of_a_key_counts():
     none, size = "--config.data.image_size=None", "--config.data.image_size=16"
     for arguments, last in (((none, size), 16), ((size, none), None)):

@@ -37,7 +37,8 @@ VALUES = {
     **{"augment.translate_rate": 0.35, "augment.randaugment": (2, 9), "augment.pca": (0.6, 1.9)},
     **{"augment.hsv": (0.25, 4.0, 0.7, 1.4, 0.1), "augment.hue": 0.15},
     **{"augment.jitter": (0.4, 0.3, 0.2, 0.1), "augment.jitter_rate": 0.65, "augment.grey": 0.45},
-    **{"augment.blur": 0.55, "augment.solarise": 0.05},
+    **{"augment.blur": 0.55, "augment.solarise": 0.05, "augment.small_crops": 6},
+    **{"augment.small_crop": 47, "augment.small_crop_area": (0.07, 0.17)},
     **{"train.batch_size": 96, "train.epochs": 3.5, "train.microbatches": 4},
     **{"train.norm_groups": 8, "train.accumulate": 16, "train.steps_per_dispatch": 13},
     **{"train.save_epochs": 2.0, "train.keep": 6, "train.keep_best": "loss/encoder"},
@@ -51,6 +52,8 @@ TOGETHER = {
     "augment.flip_shared": {"augment.flip": True, "augment.views": 2},
     "augment.translate_rate": {"augment.translate": 6},
     "augment.jitter_rate": {"augment.jitter": (0.4, 0.3, 0.2, 0.1)},
+    "augment.small_crops": {"augment.small_crop": 47},
+    "augment.small_crop_area": {"augment.small_crops": 6, "augment.small_crop": 47},
 }
 
 
@@ -116,6 +119,15 @@ def test_augmentation_in_words():
     ]
     unmoved = settings.Augment(crop=32, affine=(0.0, 1.0, 1.0, 0.0)).describe("whole images")
     assert list(unmoved) == ["the centre 32x32, not warped, whole images in evaluations"]
+    crops = settings.Augment(views=2, small_crops=6, small_crop=96)
+    assert list(crops.describe())[1:] == [
+        "6 small crops of each image, 0.05 to 0.14 of the area, resized to 96x96"
+    ]
+    byol = settings.Augment(views=2, blur=(1.0, 0.1), solarise=[0.0, 0.2]).describe()
+    assert list(byol)[:2] == [
+        "100% of view 1 and 10% of view 2 blurred",
+        "0% of view 1 and 20% of view 2 solarised",
+    ]
     assert settings.Augment().describe() == {}
 
 
@@ -141,6 +153,9 @@ def test_augmentation_in_words():
         ("augment.flip", 1, "True or False"),
         ("augment.randaugment", (float("inf"), 9), "the number of operations"),
         ("augment.hue", 0.7, "from 0 to 0.5"),
+        ("augment.blur", (1.0, 1.1), "from 0 to 1, or to one share for each view"),
+        ("augment.solarise", (), "from 0 to 1, or to one share for each view"),
+        ("augment.small_crops", -1, "0 or a larger integer"),
         ("train.epochs", 0, "more than 0"),
         ("train.epochs", float("nan"), "more than 0"),
         ("train.epochs", float("inf"), "more than 0"),

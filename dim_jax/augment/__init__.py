@@ -17,7 +17,7 @@ from dim_jax.augment.colour import (
     saturation,
     shift_hue,
 )
-from dim_jax.augment.composition import Change, pipeline
+from dim_jax.augment.composition import Change, pipeline, small_crops
 from dim_jax.augment.contrasts import (
     hsv_power,
     pca_contrast,
@@ -68,5 +68,6 @@ __all__ = [
     "rgb_to_ycbcr",
     "saturation",
     "shift_hue",
+    "small_crops",
     "warp",
 ]

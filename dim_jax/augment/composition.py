@@ -1,7 +1,7 @@
 """The random augmentation that a config's block `augment` describes, as one function."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +37,69 @@ def pipeline(augmentation: settings.Augment | None = None, /, **changes) -> Chan
             f"augment.pipeline got a block and the settings {', '.join(changes)}; pass one of them"
         )
     block = settings.Augment.of(changes) if augmentation is None else augmentation
-    steps = [*_places(block), *_colours(block)]
-    return _in_views(steps, block.views, {geometry.random_flip} if block.flip_shared else set())
+
+    def change(rng, images):
+        def view(number):
+            steps = [*_places(block), *_colours(block, number)]
+            number = number if block.views > 1 else None
+            return _changed(rng, images, enumerate(steps), number, block.flip_shared)
+
+        # Not 2n images in a row: they would leave their devices.
+        return view(0) if block.views == 1 else jax.vmap(view)(jnp.arange(block.views))
+
+    return change
+
+
+def small_crops(augmentation: settings.Augment) -> Change | None:
+    """(rng, images u8[n,h,w,c]) -> the small crops f32[w,n,s,s,c] of the images, in [0, 1].
+
+    Each is a box of the image itself, not of a view, then changed like the views and independently
+    of them, but for flips that all views share. None if there are no small crops.
+
+    Source: Caron et al. 2020 (SwAV), section 3.2; official code, multicropdataset.py.
+    """
+    block = augmentation
+    if not block.small_crops:
+        return None
+    options = dict(area=block.small_crop_area, aspect=block.aspect)
+    box = functools.partial(_boxes, crop=block.small_crop, **options)
+
+    def change(rng, images):
+        steps = [*enumerate([*_places(block), *_colours(block, 0)])]
+        steps = [(len(steps), box), *steps[_cuts(block) :]]
+
+        def crop(number):
+            return _changed(rng, images, steps, number, block.flip_shared)
+
+        return jax.vmap(crop)(block.views + jnp.arange(block.small_crops))
+
+    return change
+
+
+def _changed(
+    rng: jax.Array,
+    images: jax.Array,
+    steps: Iterable[tuple[int, Change]],
+    number: jax.Array | None,
+    flip_shared: bool,
+) -> jax.Array:
+    """The images after these steps, each with the key of its index and of the view's number.
+
+    Args:
+      number: None for the only view.
+      flip_shared: whether the key of a flip is without the number.
+    """
+    for index, step in steps:
+        key = jax.random.fold_in(rng, index)
+        if number is not None and not (flip_shared and step is geometry.random_flip):
+            key = jax.random.fold_in(key, number)
+        images = step(key, images)
+    return images
+
+
+def _cuts(block: settings.Augment) -> bool:
+    """Whether the first change of the views cuts them from the images."""
+    return any(cut is not None for cut in (block.affine, block.resized_crop, block.crop))
 
 
 def _places(block: settings.Augment) -> Iterator[Change]:
@@ -59,8 +120,8 @@ def _places(block: settings.Augment) -> Iterator[Change]:
         yield functools.partial(geometry.random_translation, **options)
 
 
-def _colours(block: settings.Augment) -> Iterator[Change]:
-    """The changes of pixel values."""
+def _colours(block: settings.Augment, view: int | jax.Array) -> Iterator[Change]:
+    """The changes of pixel values in this view."""
     if block.randaugment is not None:
         count, magnitude = block.randaugment
         options = dict(changes=int(count), magnitude=magnitude)
@@ -78,29 +139,14 @@ def _colours(block: settings.Augment) -> Iterator[Change]:
     if block.grey:
         yield _coloured(colour.random_grey, "grey", rate=block.grey)
     if block.blur:
-        yield functools.partial(_blurred, rate=block.blur)
+        yield functools.partial(_blurred, rate=_share(block.blur, view))
     if block.solarise:
-        options = dict(threshold=_THRESHOLD, rate=block.solarise)
+        options = dict(threshold=_THRESHOLD, rate=_share(block.solarise, view))
         yield _of_units(functools.partial(colour.random_solarise, **options))
 
 
-def _in_views(changes: list[Change], views: int, shared: set[Change]) -> Change:
-    """The changes one after the other, in each view by itself but for the shared ones."""
-
-    def change(rng, images):
-        def view(number):
-            changed = images
-            for index, step in enumerate(changes):
-                key = jax.random.fold_in(rng, index)
-                if views > 1 and step not in shared:
-                    key = jax.random.fold_in(key, number)
-                changed = step(key, changed)
-            return changed
-
-        # Not 2n images in a row: they would leave their devices.
-        return view(0) if views == 1 else jax.vmap(view)(jnp.arange(views))
-
-    return change
+def _share(shares: float | tuple, view: int | jax.Array) -> float | jax.Array:
+    return jnp.asarray(shares, jnp.float32)[view] if isinstance(shares, tuple) else shares
 
 
 def _of_units(change: Change) -> Change:

@@ -29,6 +29,7 @@ from dim_jax.settings.definition import (
     unknown,
 )
 from dim_jax.settings.encoder import Encoder
+from dim_jax.settings.evaluations import are_names, read_evals
 
 __all__ = [
     "MAGNITUDES",
@@ -44,8 +45,10 @@ __all__ = [
     "UserError",
     "abridged",
     "all_settings",
+    "are_names",
     "arguments",
     "flatten",
+    "read_evals",
     "scope",
     "suggestion",
     "unknown",

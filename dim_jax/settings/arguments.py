@@ -22,32 +22,35 @@ _WEIGHT = Check(
 _BELOW_ONE = Check(
     lambda value: is_number(value) and 0 <= value < 1, "set it to a number from 0 to less than 1"
 )
+_SHARE = Check(lambda value: is_number(value) and 0 <= value <= 1, "set it to a number from 0 to 1")
 _COUNTS = """
-    base blocks channels classes depth dimensions draws every examples features fitted
-    hidden images judged kernels labels_per_class locations n_depth n_rkhs ndf negatives
-    occlusion offsets outputs pools sampled_globals sampled_locations shape side strides subsets
-    transformations views width widths
+    base blocks channels classes depth dimensions directions draws every examples features fitted
+    hidden images iterations judged kernels labels_per_class locations n_depth n_rkhs ndf negatives
+    occlusion offsets outputs pools prototypes sampled_globals sampled_locations shape side strides
+    subsets transformations views width widths
 """
 _WEIGHTS = """
-    absolute alpha at_epochs beta entropy eps eps_root gamma information initial_scale l2
-    learning_rate penalty relative supervised warmup_epochs weight_decay
+    absolute alpha at_epochs beta covariance end entropy eps eps_root gamma information
+    initial_scale invariance l2 learning_rate off_diagonal penalty relative supervised variance
+    warmup_epochs weight_decay
 """
-_POSITIVES = "clip clip_norm factor gain reconstruction temperature trust_coefficient"
+_POSITIVES = (
+    "clip clip_norm epsilon factor gain limit reconstruction scale temperature trust_coefficient"
+)
 _RATES = "b1 b2 decay dropout momentum z_decay"  # of averages, and of units that are dropped
+_FROM_ZERO = "block frozen_steps local offset queue queue_from warmup_steps"
 # By the name of the argument, or of function and argument where the name alone has other values.
 RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_COUNTS.split(), _COUNT),
     **dict.fromkeys(_WEIGHTS.split(), _WEIGHT),
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
-    **dict.fromkeys(("block", "local", "offset", "warmup_steps"), at_least(0)),
-    **dict.fromkeys(("candidates", "group"), at_least(2)),
+    **dict.fromkeys(_FROM_ZERO.split(), at_least(0)),
+    **dict.fromkeys(("candidates", "group", "knots"), at_least(2)),
     "targets": Check(
         lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
     ),
-    "interpolated.alpha": Check(
-        lambda value: is_number(value) and 0 <= value <= 1, "set it to a number from 0 to 1"
-    ),
+    **dict.fromkeys(("interpolated.alpha", "sigreg.weight"), _SHARE),
     "interpolated.log_baseline": Check(
         lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
     ),

@@ -45,6 +45,11 @@ _HSV = Check(
 )
 _HUE = Check(lambda v: is_number(v) and 0 <= v <= 0.5, "set it to turns, from 0 to 0.5")
 _CROP = Check(lambda v: is_integer(v) and v >= 1, "set it to a positive whole number of pixels")
+_SHARES = Check(
+    lambda v: all(map(SHARE.holds, v)) if isinstance(v, tuple | list) and v else SHARE.holds(v),
+    "set it to the share of the images to change, from 0 to 1, or to one share for each view, such "
+    "as (1.0, 0.1)",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,19 +124,60 @@ class Augment(Block):
     )
     jitter_rate: float = setting(1.0, SHARE, "Share of the images that are jittered.")
     grey: float = setting(0.0, SHARE, "Share of the images made grey.")
-    blur: float = setting(
+    blur: float | tuple = setting(
         0.0,
-        SHARE,
-        "Share of the images blurred by a Gaussian with a standard deviation of 0.1 to 2 pixels.",
+        _SHARES,
+        "Share of the images blurred by a Gaussian with a standard deviation of 0.1 to 2 pixels, "
+        "or one share for each view.",
+        type="float, or one for each view",
     )
-    solarise: float = setting(0.0, SHARE, "Share of the images solarised.")
+    solarise: float | tuple = setting(
+        0.0,
+        _SHARES,
+        "Share of the images solarised, or one share for each view.",
+        type="float, or one for each view",
+    )
+    small_crops: int = setting(
+        0,
+        at_least(0),
+        "Small crops of every image beside its views (multi-crop), for methods that use them: "
+        "boxes of `small_crop_area` and `aspect`, resized to `small_crop` and changed like views.",
+    )
+    small_crop: int | None = setting(None, _CROP, "Side of the small crops.", type="int, pixels")
+    small_crop_area: tuple = setting(
+        (0.05, 0.14),  # Caron et al. 2020 (SwAV), section 4.1
+        RANGE_OF_SHARES,
+        "Smallest and largest area of the box of a small crop, as a share of the image.",
+        type="(float, float)",
+    )
 
     def __post_init__(self):
         super().__post_init__()
+        for name in ("blur", "solarise"):
+            self._check_shares(name, getattr(self, name))
+        if self.small_crops and self.small_crop is None:
+            raise UserError(
+                f"augment.small_crops is {self.small_crops} and augment.small_crop is None; set it "
+                "to their side in pixels, such as 96 beside views of 224"
+            )
         if self.affine is not None and self.resized_crop is not None:
             raise UserError(
                 "augment.affine and augment.resized_crop both cut the images; set one of them to "
                 "None"
+            )
+
+    def _check_shares(self, name: str, shares: float | tuple) -> None:
+        if not isinstance(shares, tuple):
+            return
+        if self.small_crops:
+            raise UserError(
+                f"augment.{name} has shares for each view and augment.small_crops is "
+                f"{self.small_crops}, for which there is none; set one share"
+            )
+        if len(shares) != self.views:
+            raise UserError(
+                f"augment.{name} is {shares!r} and augment.views is {self.views}; set one share, "
+                "or one for each view"
             )
 
     def describe(self, evaluated: str = "centre crops") -> dict[str, str]:
@@ -160,7 +206,7 @@ class Augment(Block):
             phrases[f"RandAugment with {count:g} operations of magnitude {magnitude:g}"] = (
                 "randaugment"
             )
-        return phrases | self._colours()
+        return phrases | self._colours() | self._counts()
 
     def _colours(self) -> dict[str, str]:
         phrases = {}
@@ -178,10 +224,24 @@ class Augment(Block):
                 "jitter jitter_rate"
             )
         for name, change in (("grey", "made grey"), ("blur", "blurred"), ("solarise", "solarised")):
-            if rate := getattr(self, name):
+            rate = getattr(self, name)
+            if isinstance(rate, tuple):
+                each = [f"{share:.0%} of view {view}" for view, share in enumerate(rate, start=1)]
+                phrases[f"{' and '.join(each)} {change}"] = name
+            elif rate:
                 phrases[f"{rate:.0%} {change}"] = name
+        return phrases
+
+    def _counts(self) -> dict[str, str]:
+        phrases = {}
         if self.views > 1:
             phrases[f"{self.views} views of each image"] = "views"
+        if self.small_crops:
+            area = f"{_span(self.small_crop_area)} of the area{self._aspect()}"
+            phrases[
+                f"{self.small_crops} small crops of each image, {area}, resized to "
+                f"{self.small_crop}x{self.small_crop}"
+            ] = "small_crops small_crop small_crop_area aspect"
         return phrases
 
     def _warps(self, evaluated: str) -> str:
@@ -198,9 +258,12 @@ class Augment(Block):
 
     def _boxes(self, evaluated: str) -> str:
         size = f" to {self.crop}x{self.crop}" if self.crop else ""
-        aspect = "" if self.aspect == type(self).aspect else f" of aspect {_span(self.aspect)}"
-        phrase = f"random crops of {_span(self.resized_crop)} of the area{aspect}, resized{size}"
+        area = f"{_span(self.resized_crop)} of the area{self._aspect()}"
+        phrase = f"random crops of {area}, resized{size}"
         return phrase + (f", {evaluated} in evaluations" if self.crop else "")
+
+    def _aspect(self) -> str:
+        return "" if self.aspect == type(self).aspect else f" of aspect {_span(self.aspect)}"
 
 
 def _span(pair: tuple[float, float]) -> str:

@@ -198,8 +198,9 @@ class Train(Block):
     keep_best: str | None = setting(
         None,
         TEXT,
-        "A metric of `metrics.jsonl`: its best checkpoint stays as well (losses: the smallest, "
-        "others: the largest), and `encoder_best/` has its encoder.",
+        "A metric of `metrics.jsonl`: its best checkpoint stays as well (losses, gradient norms, "
+        "uniformity and alignment: the smallest, others: the largest), and `encoder_best/` has its "
+        "encoder.",
         scope="machine",
     )
     init_from: str | None = setting(
