@@ -2,11 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from dim_jax import contracts, report, settings
 from dim_jax.processes import distributed
@@ -25,6 +22,7 @@ class Outputs:
         self._folder = folder
         self._tracker = tracker
         self._console = console
+        self._watch = report.Watch()
         self._enabled = distributed.is_first()
         self._exit = contextlib.ExitStack()
         self._jsonl = report.JsonlWriter(folder.metrics, enabled=self._enabled)
@@ -63,6 +61,8 @@ class Outputs:
         if self._tracker is not None:
             self._tracker.append(row)
         self._progress.update(row["step"], row)
+        for sentence in self._watch.update(row):
+            self.log(f"warning: {sentence}")
 
     def close(self) -> None:
         """Ends the progress bar and closes the files."""
@@ -90,15 +90,6 @@ def track_finished(
         if not writer.is_complete():
             writer.begin(report.read_rows(folder.metrics))
             writer.summarise(results)
-
-
-def write_figures(folder: Workdir, figures: Iterable[Any]) -> list[dict[str, str]]:
-    """Writes figures (of `evaluate.results`); returns what results.json holds of each."""
-    with writing.explain_failed_write("the figures", folder.figures, advice=writing.SAVED):
-        folder.figures.mkdir(exist_ok=True)
-        for figure in figures:
-            Image.fromarray(np.asarray(figure.image)).save(folder.figures / figure.file)
-    return [{"file": each.file, "title": each.title, "caption": each.caption} for each in figures]
 
 
 def log_damaged_rows(folder: Workdir, console: report.Console) -> None:

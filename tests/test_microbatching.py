@@ -71,6 +71,16 @@ def test_accumulated_parts_have_their_own_batch_statistics_in_turn():
     assert metrics["loss/encoder"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_accumulated_parts_have_the_views_and_crops_of_their_images():
+    numbers = np.arange(8)
+    batch = dict(images=np.tile(numbers, (2, 1)), crops=np.tile(numbers, (3, 1)), labels=numbers)
+    parts = train_step._divide(batch, 4)
+    assert parts["labels"].shape == (4, 2)
+    for name, views in (("images", 2), ("crops", 3)):
+        expected = np.repeat(parts["labels"][:, None], views, axis=1)
+        np.testing.assert_array_equal(parts[name], expected)
+
+
 def test_accumulated_parts_draw_their_random_numbers_apart():
     def loss(params, state, batch, rng, number):
         drawn = jax.random.uniform(rng)

@@ -124,12 +124,43 @@ def test_clip_norm_bounds_the_gradient_of_a_player_as_one_vector():
         np.testing.assert_allclose([-updates["a"], -updates["b"]], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["adam_l2", "adamw", "lamb", "lars", "sgd_l2"])
+def test_excluded_vectors_are_not_decayed_or_scaled(name):
+    """Without a gradient only decay moves a parameter; LARS takes a vector's gradient as it is."""
+    decay = "l2" if name.endswith("_l2") else "weight_decay"
+    spec = dict(name=name, learning_rate=0.1, schedule=dict(name="constant"), every=1)
+    spec |= {decay: 0.5} | (dict(b1=0.9, b2=0.999) if name == "adam_l2" else {})
+    spec |= dict(momentum=0.0) if name in ("sgd_l2", "lars") else {}
+    params = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, 3.0)}
+    for excluded in (True, False):
+        tx = optimizers.player({**spec, "exclude_vectors": excluded}, 9, 3)
+        zero = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = tx.update(zero, tx.init(params), params)
+        assert np.all(updates["kernel"] < 0)
+        assert np.all(updates["bias"] == 0) == excluded
+    if name == "lars":
+        tx = optimizers.player({**spec, "exclude_vectors": True}, 9, 3)
+        ones = jax.tree.map(jnp.ones_like, params)
+        updates, _ = tx.update(ones, tx.init(params), params)
+        np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-6)
+        decayed = 1 + 0.5 * 3.0
+        ratio = 0.001 * 6.0 / (2 * decayed)  # norms of four threes and of four gradients
+        np.testing.assert_allclose(updates["kernel"], -0.1 * ratio * decayed, rtol=1e-5)
+
+
+def test_exclude_vectors_needs_an_optimizer_that_decays():
+    spec = dict(name="adam", learning_rate=0.1, schedule=dict(name="constant"), every=1)
+    with pytest.raises(contracts.UserError, match="optimizer 'adam' has no weight decay"):
+        optimizers.player({**spec, "exclude_vectors": True}, 9, 3)
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
         (dict(name="constant"), {0: 1.0, 50: 1.0, 99: 1.0}),
         (dict(name="cosine", warmup_epochs=0.0), {0: 1.0, 50: 0.5, 100: 0.0}),
         (dict(name="cosine", warmup_epochs=2.0), {0: 0.0, 10: 0.5, 20: 1.0, 60: 0.5, 100: 0.0}),
+        (dict(name="cosine", warmup_epochs=0.0, end=0.1), {0: 1.0, 50: 0.55, 100: 0.1}),
         (
             dict(name="multistep", at_epochs=(5, 8), factor=0.1),
             {0: 1.0, 49: 1.0, 51: 0.1, 81: 0.01},

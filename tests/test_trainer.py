@@ -182,6 +182,30 @@ def test_random_numbers_are_those_of_the_seed_the_step_and_their_use():
     assert one == [zero[1], two[0]]
 
 
+def test_small_crops_reach_the_methods_that_use_them(small, digits, tmp_path):
+    """In the first batch and in the parts of later ones; other methods are refused."""
+    counts = []
+
+    def init(rng, batch):
+        assert batch["crops"].dtype == np.float32 and batch["images"].shape[0] == 1
+        return {"encoder": {"encoder": jax.numpy.ones(())}}, {"encoder": {}}
+
+    def loss(params, state, batch, rng, step):
+        counts.append(batch["crops"].shape)
+        loss = params["encoder"]["encoder"] * batch["crops"].mean()
+        return contracts.Step({"encoder": loss}, {"spread": batch["crops"].std()}, state, {})
+
+    method = contracts.Method(init, loss, None, per_example=True, uses_crops=True)
+    block = dict(batch_size=32, epochs=1.0, steps_per_dispatch=5, save_epochs=1.0, accumulate=2)
+    small |= dict(train=block, augment=dict(small_crops=3, small_crop=4))
+    arguments = (small, digits, checkpoint.Checkpoints(tmp_path / "run", keep=1))
+    _, loop = training.start(*arguments, outputs := training.Outputs(), method=method)
+    loop.run()
+    assert {*counts} == {(3, 32, 4, 4, 1), (3, 16, 4, 4, 1)} and outputs.rows[0]["spread"] > 0.1
+    with pytest.raises(contracts.UserError, match="small_crops is 3 and this method does not use"):
+        training.start(*arguments, outputs, method=method._replace(uses_crops=False))
+
+
 def test_images_per_second_are_of_the_images_and_the_seconds_of_a_row(untouched):
     rows = untouched[1].rows
     for before, row in itertools.pairwise(rows):
@@ -266,8 +290,8 @@ def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
 ):
     original = train_step.train_step
 
-    def broken(train_state, batch, seed):
-        train_state, metrics = original(train_state, batch, seed)
+    def broken(train_state, batch, seed, last):
+        train_state, metrics = original(train_state, batch, seed, last)
         # From the step after it on, the other player's loss is not finite either.
         first = {"loss/encoder": 15, "loss/discriminator": 16}
         bad = {
@@ -313,8 +337,8 @@ def test_batch_statistics_that_are_not_finite_are_never_saved(
 ):
     original = train_step.train_step
 
-    def broken(train_state, batch, seed):
-        train_state, metrics = original(train_state, batch, seed)
+    def broken(train_state, batch, seed, last):
+        train_state, metrics = original(train_state, batch, seed, last)
         infinite = jax.tree.map(
             lambda leaf: jax.numpy.where(train_state.step == 15, jax.numpy.inf, leaf),
             train_state.state["encoder"],

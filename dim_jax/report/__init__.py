@@ -4,6 +4,7 @@ Reads and writes files of run folders. May import `rundir` and `settings`; no me
 data.
 """
 
+from dim_jax.report.collapse import Watch
 from dim_jax.report.console import Console
 from dim_jax.report.page import write_html
 from dim_jax.report.results import read_results
@@ -15,6 +16,7 @@ __all__ = [
     "JsonlWriter",
     "TensorBoardWriter",
     "TrackerWriter",
+    "Watch",
     "check_tracker",
     "damaged_lines",
     "read_results",

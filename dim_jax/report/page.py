@@ -8,8 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import curves, parts, probes, results, tables, verdict, writers
+from dim_jax.report import collapse, curves, parts, probes, results, tables, verdict, writers
 from dim_jax.rundir import writing
+
+_SIGNS = (
+    "Numbers without labels, of batches as they are trained on. rank: directions that the features "
+    "of images take; rank_share: relative to the largest number possible. deviation: 1 if "
+    "directions differ as random ones, 0 if all are equal. uniformity: smaller is more even. "
+    "alignment: 0 if two views of an image have equal features. grad_norm: before clipping."
+)
 
 
 def write_html(workdir: str | os.PathLike) -> pathlib.Path:
@@ -41,9 +48,10 @@ def _page(
     name = run.get("config") or folder.resolve().name
     figures = parts.pictures(folder / "figures", results.get("figures") or ())
     body = [
-        _header(name, run, verdict.sentence(results)),
+        _header(name, run, f"{verdict.sentence(results)} {collapse.at_end(rows)}".strip()),
         _probe_sections(results),
         parts.section("Training", _curve_lead(rows), parts.charts(rows)),
+        parts.section("Is it learning?", _SIGNS, parts.charts(rows, signs=True)),
         parts.section(
             "Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))
         ),

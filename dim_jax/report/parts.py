@@ -11,6 +11,7 @@ from typing import Any
 from dim_jax.report import curves, formats, style, tables
 
 _WIDE_FROM = 1.9  # width over height from which a picture takes the full width of the page
+_SIGNS = ("features/", "grad_norm/")  # the beginnings of the names of signs of learning
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -63,10 +64,16 @@ def facts_in_tiles(facts: Mapping[str, str]) -> str:
     return f"<dl class='tiles'>{cells}</dl>" if cells else ""
 
 
-def charts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One chart for every loss, then one for every other metric except the timings."""
+def charts(rows: Sequence[Mapping[str, Any]], *, signs: bool = False) -> str:
+    """One chart for every loss, then one for every other metric except the timings.
+
+    Args:
+      signs: of the signs of learning alone, which otherwise are left out.
+    """
     figures = []
     for name in metric_names(rows):
+        if name.startswith(_SIGNS) != signs:
+            continue
         logged = [row for row in rows if name in row]
         steps = [row["step"] for row in logged]
         figures.append(curves.chart(name, steps, [row[name] for row in logged]))
@@ -74,7 +81,7 @@ def charts(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The numeric metrics of some rows except the timings, losses first."""
+    """The numeric metrics of some rows except the timings, losses first, signs of learning last."""
     names = dict.fromkeys(name for row in rows for name in row)
     shown = [
         name
@@ -83,7 +90,7 @@ def metric_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         and not name.startswith("time/")
         and _is_numeric(rows, name)
     ]
-    return sorted(shown, key=lambda name: not name.startswith("loss/"))
+    return sorted(shown, key=lambda name: (name.startswith(_SIGNS), not name.startswith("loss/")))
 
 
 def measures(measures: Iterable[tables.Measure]) -> str:

@@ -43,6 +43,30 @@ _METRICS = {  # name -> title, description
         "Coordinates like the Gaussian prior",
         "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
     ),
+    "normality_passed": (
+        "Coordinates with a normal distribution",
+        "Of any mean and variance: share that D'Agostino and Pearson's test accepts at level 0.05",
+    ),
+    "effective_rank": (
+        "Effective rank",
+        "RankMe: directions that features of test images use, by the entropy of their spread",
+    ),
+    "effective_rank_share": (
+        "Effective rank, share",
+        "Of the largest that these many images and features can have; near 0 = collapsed",
+    ),
+    "lidar": (
+        "LiDAR",
+        "Directions that tell test images apart, relative to what changes with the view",
+    ),
+    "alignment": (
+        "Alignment",
+        "Squared distance of two views of a test image on the unit sphere; 0 = equal or collapsed",
+    ),
+    "uniformity": (
+        "Uniformity",
+        "Nats: log of the mean potential of pairs of test images; 0 = collapsed, smaller = even",
+    ),
     "mine": (
         "Information with the image, by MINE",
         "Donsker-Varadhan value in nats on test images; compare under one protocol only",
@@ -218,7 +242,8 @@ _METRICS = {  # name -> title, description
 _LARGER_IS_BETTER = {
     *("precision", "recall", "inception_score"),
     *("accuracy", "balanced_accuracy", "purity@4", "purity@4_sigmoid", "retrieval"),
-    *("kolmogorov_uniform_passed", "kolmogorov_gaussian_passed", "mine", "nats", "bound"),
+    *("kolmogorov_uniform_passed", "kolmogorov_gaussian_passed", "normality_passed"),
+    *("mine", "nats", "bound"),
     *("surrogate_accuracy", "ms_ssim", "ssim_dim_compat", "code_recovery", "elbo"),
     *("importance_weighted_bound", "entropy_fraction", "information", "used", "positions"),
     *("order", "modes_covered", "high_quality"),
@@ -231,7 +256,7 @@ _SMALLER_IS_BETTER = {
 }
 _SHARES = (
     *("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used"),
-    *("high_quality", "score_overlap"),
+    *("high_quality", "score_overlap", "effective_rank_share"),
 )
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 METRICS = "metrics.json"  # in a checkpoint
 BEST = "best.json"  # beside the checkpoints
-_SMALLER = "loss/"
+# The beginnings and ends of the names of metrics that are better when smaller.
+_SMALLER, _SMALLER_AT_END = ("loss/", "grad_norm/"), ("/loss", "/uniformity", "/alignment")
 
 
 class Best(NamedTuple):
@@ -26,10 +27,12 @@ class Best(NamedTuple):
 def find(checkpoints: Iterable[Path], metric: str) -> Best | None:
     """The best of these checkpoints `<step>/`; of equal ones, the earliest.
 
-    Losses ("loss/...") are better when smaller, all other metrics when larger. Checkpoints without
-    a finite value of the metric are skipped; None when none is left.
+    Losses ("loss/...", ".../loss"), gradient norms ("grad_norm/..."), uniformity and alignment are
+    better when smaller, all other metrics when larger. Checkpoints without a finite value of the
+    metric are skipped; None when none is left.
     """
-    sign = -1 if metric.startswith(_SMALLER) else 1
+    smaller = metric.startswith(_SMALLER) or metric.endswith(_SMALLER_AT_END)
+    sign = -1 if smaller else 1
     candidates = [
         Best(int(path.name), metric, value)
         for path in checkpoints

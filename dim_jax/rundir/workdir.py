@@ -47,7 +47,7 @@ class Workdir:
         with writing.explain_failed_write("the run folder", self.path):
             self._check_kinds()
             if not self.config.exists():
-                self._check_is_new()
+                self.check_is_new(f"{self.config.name} of a run")
                 return
             there = self._read_config()
         differences = provenance.differences(there, config)
@@ -111,7 +111,12 @@ class Workdir:
                     "use another --workdir"
                 )
 
-    def _check_is_new(self) -> None:
+    def check_is_new(self, missing: str) -> None:
+        """Raises UserError if the folder cannot be made, or holds something without what it needs.
+
+        Args:
+          missing: the file by which the command knows its folders, such as "config.json of a run".
+        """
         parents = self.path.absolute().parents
         existing = next(path for path in (self.path, *parents) if os.path.lexists(path))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -124,7 +129,7 @@ class Workdir:
         if names:
             raise contracts.UserError(
                 f"the workdir {self.path} holds {contracts.abridged(names, 3)} and no "
-                f"{self.config.name} of a run; use a new or empty --workdir, or put this file back"
+                f"{missing}; use a new or empty --workdir, or put this file back"
             )
 
     def _is_harmless(self, path: pathlib.Path) -> bool:

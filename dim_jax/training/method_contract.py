@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
+from dim_jax.training import signs
 
 
 def initialise(
@@ -64,7 +65,7 @@ def check_step(step: Any, params: Mapping[str, Any]) -> None:
             )
     for name, value in step.metrics.items():
         _check_scalar(f"the metric '{name}'", value)
-        if str(name).startswith(("loss/", "time/")):
+        if str(name).startswith(("loss/", "time/", *signs.PREFIXES)):
             raise contracts.UserError(
                 f"the metric '{name}' has a name that the trainer uses; begin it with its term"
             )

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -11,7 +12,12 @@ from dim_jax import contracts, settings
 
 
 def adam_l2(
-    learning_rate: optax.ScalarOrSchedule, b1: float, b2: float, l2: float, eps: float = 1e-8
+    learning_rate: optax.ScalarOrSchedule,
+    b1: float,
+    b2: float,
+    l2: float,
+    eps: float = 1e-8,
+    mask: Any = None,
 ) -> optax.GradientTransformation:
     """Adam with L2 regularisation of all parameters, as `weight_decay` in PyTorch's Adam.
 
@@ -19,15 +25,20 @@ def adam_l2(
     scaling instead and does not depend on the size of the gradient.
     """
     return optax.chain(
-        optax.add_decayed_weights(l2), optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
+        optax.add_decayed_weights(l2, mask), optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
     )
 
 
 def sgd_l2(
-    learning_rate: optax.ScalarOrSchedule, momentum: float, l2: float
+    learning_rate: optax.ScalarOrSchedule, momentum: float, l2: float, mask: Any = None
 ) -> optax.GradientTransformation:
     """SGD with momentum and L2 regularisation of all parameters, as `weight_decay` in PyTorch."""
-    return optax.chain(optax.add_decayed_weights(l2), optax.sgd(learning_rate, momentum))
+    return optax.chain(optax.add_decayed_weights(l2, mask), optax.sgd(learning_rate, momentum))
+
+
+def _is_matrix(params: contracts.Tree) -> contracts.Tree:
+    """Whether each parameter has several axes; biases and the scales of norms have one."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 _OPTIMIZERS = {
@@ -44,9 +55,17 @@ def constant(rate: float, total_steps: int, steps_per_epoch: int) -> optax.Sched
 
 
 def cosine(
-    rate: float, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float
+    rate: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    warmup_epochs: float,
+    end: float = 0.0,
 ) -> optax.Schedule:
-    """Linear warm-up from 0 over `warmup_epochs`, then cosine decay to 0 at the last step."""
+    """Linear warm-up from 0 over `warmup_epochs`, then cosine decay to `end` at the last step.
+
+    `end` is a fraction of the rate.
+    """
     warmup = round(warmup_epochs * steps_per_epoch)
     if warmup and warmup >= total_steps:
         raise contracts.UserError(
@@ -54,7 +73,9 @@ def cosine(
             f"{total_steps / steps_per_epoch:g} epochs, so that the rate would never fall; set "
             "fewer warmup_epochs or more train.epochs"
         )
-    return optax.warmup_cosine_decay_schedule(0.0 if warmup else rate, rate, warmup, total_steps)
+    return optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else rate, rate, warmup, total_steps, end * rate
+    )
 
 
 def multistep(
@@ -83,9 +104,17 @@ def multistep(
     return lambda step: stepwise(step) * jnp.minimum(1.0, (step + 1) / warmup_steps)
 
 
+# The masks of the optimizers that decay weights or scale the step of each parameter.
+_MASKS = {
+    **dict.fromkeys(("adam_l2", "adamw", "lamb", "sgd_l2"), ("mask",)),
+    "lars": ("weight_decay_mask", "trust_ratio_mask"),
+}
 _SCHEDULES = {"constant": constant, "cosine": cosine, "multistep": multistep}
 # Of a player's settings, beside the name, the schedule and the optimizer's arguments.
-_PLAYER = {"learning_rate": float, "every": int, "offset": int, "clip_norm": float}
+_PLAYER = {
+    **{"learning_rate": float, "every": int, "offset": int, "clip_norm": float},
+    "exclude_vectors": bool,
+}
 OF_LENGTH = ("cosine",)  # those that depend on the number of all steps
 
 
@@ -116,8 +145,9 @@ def player(
     Args:
       spec: `name` (an optax optimizer, `adam_l2` or `sgd_l2`), `learning_rate`, `schedule`, `every`
         (the player is updated only in every k-th step), and the arguments of the optimizer.
-        Optional: `offset`, the first step, from 0, in which it is updated, less than `every`; and
-        `clip_norm`, to which the norm of the player's gradient is clipped.
+        Optional: `offset`, the first step, from 0, in which it is updated, less than `every`;
+        `clip_norm`, to which the norm of the player's gradient is clipped; and `exclude_vectors`,
+        True: biases and the scales of norms have no weight decay, and with LARS the plain step.
       place: the key of the block in the config, for messages.
     """
     arguments = dict(_block(spec, place))
@@ -134,6 +164,13 @@ def player(
     offset, clip_norm = arguments.pop("offset", 0), arguments.pop("clip_norm", None)
     if name not in _OPTIMIZERS:
         raise contracts.unknown("optimizer", name, _OPTIMIZERS)
+    if arguments.pop("exclude_vectors", False):
+        if name not in _MASKS:
+            raise contracts.UserError(
+                f"{place}.exclude_vectors is True and the optimizer '{name}' has no weight decay; "
+                f"set it to False, or the name to one of {', '.join(_MASKS)}"
+            )
+        arguments |= dict.fromkeys(_MASKS[name], _is_matrix)
     if offset >= every:
         raise contracts.UserError(
             f"{place}.offset is {offset} and {place}.every is {every}, so that the player would "

@@ -19,7 +19,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from dim_jax import contracts
 from dim_jax.data import resident
 from dim_jax.processes import backend
-from dim_jax.training import initial_draws, method_contract, preprocessing
+from dim_jax.training import initial_draws, method_contract, preprocessing, signs
 
 # Random streams, each a function of (seed, step).
 _INIT, _LOSS, _AUGMENT = 0, 1, 2
@@ -141,26 +141,30 @@ def accumulated_gradients(
     """Gradient accumulation: `player_gradients` averaged over equal parts of a batch.
 
     Needs memory for one part. Losses and metrics are averaged too; the state is passed from part to
-    part; features are not returned. Part j has the examples j, j + parts, ..., an equal share of
-    each device's examples. Batch statistics are those of a part, and gradients are summed over
-    devices once per part.
+    part; features are those of the last part. Part j has the examples j, j + parts, ..., an equal
+    share of each device's examples. Batch statistics are those of a part, and gradients are summed
+    over devices once per part.
     """
 
     def body(carried, scanned):
-        state, total = carried
+        state, total, _ = carried
         index, part = scanned
         gradients, step = player_gradients(
             loss, params, state, part, jax.random.fold_in(rng, index), number
         )
         total = jax.tree.map(jnp.add, total, gradients)
-        return (step.state, total), (step.losses, step.metrics)
+        return (step.state, total, dict(step.features)), (step.losses, step.metrics)
 
-    start = (state, jax.tree.map(jnp.zeros_like, dict(params)))
-    scanned = (jnp.arange(parts), _divide(batch, parts))
-    (state, total), values = jax.lax.scan(body, start, scanned)
+    divided = _divide(batch, parts)
+    first = jax.tree.map(lambda x: x[0], divided)
+    features = jax.eval_shape(loss, params, state, first, rng, number).features
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (dict(params), dict(features)))
+    (state, total, features), values = jax.lax.scan(
+        body, (state, *zeros), (jnp.arange(parts), divided)
+    )
     losses, metrics = jax.tree.map(lambda value: value.mean(axis=0), values)
     gradients = jax.tree.map(lambda gradient: gradient / parts, total)
-    return gradients, contracts.Step(losses, metrics, state, features={})
+    return gradients, contracts.Step(losses, metrics, state, features)
 
 
 def _divide(batch: contracts.Batch, parts: int) -> contracts.Batch:
@@ -170,13 +174,22 @@ def _divide(batch: contracts.Batch, parts: int) -> contracts.Batch:
         shape = (*x.shape[:axis], x.shape[axis] // parts, parts, *x.shape[axis + 1 :])
         return jnp.moveaxis(x.reshape(shape), axis + 1, 0)
 
-    return {name: divide_axis(x, 1 if name == "images" else 0) for name, x in batch.items()}
+    return {
+        name: divide_axis(x, 1 if name in ("images", "crops") else 0) for name, x in batch.items()
+    }
 
 
 def train_step(
-    train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
+    train_state: TrainState,
+    batch: contracts.Batch,
+    seed: int | jax.Array,
+    last: jax.Array | None = None,
 ) -> tuple[TrainState, contracts.Scalars]:
-    """One simultaneous update of all players, and the losses and metrics of the step."""
+    """One simultaneous update of all players, and the losses and metrics of the step.
+
+    Args:
+      last: b[], whether to measure the signs of learning, otherwise NaN; None: without them.
+    """
     rng = _key(seed, _LOSS, train_state.step)
     compute_gradients = player_gradients
     if train_state.accumulate > 1:
@@ -185,8 +198,10 @@ def train_step(
         train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
     )
     metrics = {f"loss/{player}": value for player, value in step.losses.items()}
-    updated = train_state.apply_gradients(grads=gradients, state=step.state)
-    return updated, {**metrics, **step.metrics}
+    metrics |= step.metrics
+    if last is not None:
+        metrics |= signs.of_gradients(gradients) | signs.of_features(last, step.features)
+    return train_state.apply_gradients(grads=gradients, state=step.state), metrics
 
 
 def make_dispatch(
@@ -200,7 +215,7 @@ def make_dispatch(
 
     dispatch(train_state, images u8[n,h,w,c], labels i32[n], count) -> (train_state, metrics):
     compiled for each `count`; the buffers of the train state are donated; every metric is
-    f32[count].
+    f32[count], the signs of learning (`signs`) f32[1].
     """
     epoch_steps = resident.steps_per_epoch(examples, batch_size)
     sharded = NamedSharding(devices, PartitionSpec("data"))
@@ -211,15 +226,15 @@ def make_dispatch(
         spanned = resident.epochs_spanned(count, epoch_steps)
         orders = resident.epoch_orders(seed, first_epoch, spanned, examples)
 
-        def body(train_state, _):
+        def body(train_state, last):
             indices = resident.batch_indices(
                 orders, first_epoch, train_state.step, epoch_steps, batch_size
             )
             indices = jax.lax.with_sharding_constraint(indices, sharded)
             batch = resident.gather(images, labels, indices)
-            return _prepared_step(train_state, batch, prepared, seed)
+            return _prepared_step(train_state, batch, prepared, seed, last)
 
-        return jax.lax.scan(body, train_state, length=count)
+        return _scan(body, train_state, count)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
@@ -235,17 +250,30 @@ def make_streamed_dispatch(
     replicated = NamedSharding(devices, PartitionSpec())
 
     def dispatch(train_state: TrainState, images, labels, index, count: int):
-        def body(train_state, batch):
-            return _prepared_step(train_state, batch, prepared, seed)
+        def body(train_state, scanned):
+            last, batch = scanned
+            return _prepared_step(train_state, batch, prepared, seed, last)
 
         batches = {"images": images, "labels": labels, "index": index}
-        return jax.lax.scan(body, train_state, batches, length=count)
+        return _scan(body, train_state, count, batches)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
 
-def _prepared_step(train_state: TrainState, batch, prepared: preprocessing.Preprocessing, seed):
+def _scan(body: Callable, train_state: TrainState, count: int, batches=None):
+    """The steps of a dispatch: body(state, whether it is the last, or this and its batch)."""
+    last = jnp.arange(count) == count - 1
+    scanned = last if batches is None else (last, batches)
+    train_state, metrics = jax.lax.scan(body, train_state, scanned, length=count)
+    return train_state, {
+        name: values[-1:] if name.startswith(signs.OF_LAST) else values
+        for name, values in metrics.items()
+    }
+
+
+def _prepared_step(
+    train_state: TrainState, batch, prepared: preprocessing.Preprocessing, seed, last
+):
     """One step on images u8[n,h,w,c], augmented and normalised first."""
     rng = _key(seed, _AUGMENT, train_state.step)
-    batch["images"] = prepared.training_views(rng, batch["images"])
-    return train_step(train_state, batch, seed)
+    return train_step(train_state, batch | prepared.inputs(rng, batch["images"]), seed, last)

@@ -21,7 +21,14 @@ from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
 from dim_jax.processes import backend, distributed
 from dim_jax.rundir import checkpoint, tree_leaves
-from dim_jax.training import input_pipeline, optimizers, preprocessing, stopping, train_step
+from dim_jax.training import (
+    input_pipeline,
+    optimizers,
+    preprocessing,
+    signs,
+    stopping,
+    train_step,
+)
 
 
 class Plan(NamedTuple):
@@ -71,9 +78,11 @@ def initial_state(
       split: the training images, of which the first batch gives the shapes.
 
     Raises:
-      UserError: a player without an optimizer; a method built for a different number of images.
+      UserError: a player without an optimizer; a method built for a different number of images,
+        or one without small crops where there are some.
     """
     _check_examples(method, len(split.images))
+    _check_crops(method, config.augment.small_crops)
 
     def players(params):
         specs = _player_specs(config.players, params)
@@ -84,7 +93,7 @@ def initial_state(
     if not data.is_streamed(split):  # of a stream all would be read from disk
         labels[0] = np.max(split.labels)  # so that too few classes are noticed
     batch = contracts.Batch(
-        images=_first_views(prepared, images),
+        **_first_inputs(prepared, images),
         labels=jnp.asarray(labels),
         index=jnp.arange(durations.batch_size),
     )
@@ -95,11 +104,11 @@ def initial_state(
     return initial
 
 
-def _first_views(prepared: preprocessing.Preprocessing, images: jax.Array) -> jax.Array:
+def _first_inputs(prepared: preprocessing.Preprocessing, images: jax.Array) -> dict[str, jax.Array]:
     # One program, because otherwise each small operation would be compiled separately.
     options = backend.options_of_one_run(images)
-    views = jax.jit(prepared.training_views, compiler_options=options)
-    return views(jax.random.key(0), images)
+    inputs = jax.jit(prepared.inputs, compiler_options=options)
+    return inputs(jax.random.key(0), images)
 
 
 def _check_examples(method: contracts.Method, examples: int) -> None:
@@ -110,11 +119,20 @@ def _check_examples(method: contracts.Method, examples: int) -> None:
         )
 
 
+def _check_crops(method: contracts.Method, crops: int) -> None:
+    if crops and not method.uses_crops:
+        raise contracts.UserError(
+            f"augment.small_crops is {crops} and this method does not use small crops; set it to 0 "
+            "or choose a method with multi-crop"
+        )
+
+
 def _check_metric(
     name: str, method: contracts.Method, initial: train_step.TrainState, batch
 ) -> None:
     step = jax.eval_shape(method.loss, initial.params, initial.state, batch, jax.random.key(0), 0)
-    metrics = [*(f"loss/{player}" for player in step.losses), *step.metrics]
+    of_features = signs.names(step.losses, step.features)
+    metrics = [*(f"loss/{player}" for player in step.losses), *step.metrics, *of_features]
     if name not in metrics:
         raise contracts.unknown("metric in train.keep_best", name, metrics)
 
