@@ -11,9 +11,16 @@ from typing import Any
 import jax
 
 from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
-from dim_jax.evaluate import cache, plan, reference_representations, shared_results, suite
+from dim_jax.evaluate import (
+    cache,
+    plan,
+    reference_representations,
+    results_files,
+    shared_results,
+    suite,
+)
 from dim_jax.evaluate.samples_over_training import SamplesOverTraining
-from dim_jax.nets import products
+from dim_jax.nets import averages, products
 from dim_jax.processes import distributed, memory_usage, user_cache
 from dim_jax.rundir import checkpoint, lock, writing
 from dim_jax.rundir.workdir import Workdir
@@ -60,6 +67,7 @@ class Experiment:
         prepared = preprocessing.Preprocessing.of(config, training_data.facts)
         split = training_data.splits["train"]
         durations = trainer.plan(config.train, len(split.images), jax.device_count())
+        trained = averages.trained_for(trained, durations.total_steps)
         initial = trainer.initial_state(trained, config, split, prepared, durations)
         experiment = cls(
             *(config, method, training_data, evaluation_data, prepared, durations, initial)
@@ -313,7 +321,7 @@ def _evaluate(
     )
     if shared.reused:
         reused = ", ".join(shared.reused)
-        facts["notes"] += [f"Results of earlier runs with equal data, weights and code: {reused}."]
+        facts["notes"] += [f"{shared_results.REUSED}: {reused}."]
     over_training, notes = experiment.samples(folder).figures(experiment.durations.saved_steps())
     facts["notes"] += notes
     facts["eval_seconds"] = time.perf_counter() - began + store.seconds
@@ -321,19 +329,9 @@ def _evaluate(
     published = run_metadata.published(config)
     for row in rows:
         row["published"] = _published_value(published, row)
-    results = {
-        "format": 1,
-        "run": facts,
-        "rows": rows,
-        "published_source": config.published_source if any(published.values()) else None,
-        "figures": outputs.write_figures(folder, [*figures, *over_training]),
-    }
-    folder.write_json(folder.results, results)
-    store.remove()
-    with writing.explain_failed_write("the report", folder.report):
-        report.write_html(folder.path)
-    console.results(results)
-    console.log(f"report: {folder.report}")
+    source = config.published_source if any(published.values()) else None
+    written = folder, console, store, facts, rows, [*figures, *over_training], source
+    results = results_files.write(*written)
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
     return results
 
@@ -388,6 +386,7 @@ def freeze(
         state,
         normalise=prepared.normalise,
         prepare=prepare,
+        crops=prepared.crops and (lambda images, rng: prepared.training_crops(rng, images)),
     )
 
 
