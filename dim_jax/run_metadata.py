@@ -1,13 +1,8 @@
 """Metadata of a run: the opening lines, the facts in results.json, the card of the encoder."""
 
-import contextlib
 import dataclasses
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import subprocess
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,14 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-import dim_jax
 from dim_jax import contracts, data, encoder, settings
 from dim_jax.nets import halving
-from dim_jax.processes import memory_usage
+from dim_jax.processes import environment, memory_usage
+from dim_jax.processes.environment import commit as commit
+from dim_jax.processes.environment import device as device
 from dim_jax.rundir import exported_encoder, provenance, workdir
 from dim_jax.training import preprocessing, train_step, trainer
-
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
 
 def opening(
@@ -183,11 +177,7 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "train_examples": len(dataset.splits["train"].images),
         "test_examples": len(dataset.splits["test"].images),
         "commit": commit(),
-        "versions": {
-            "python": platform.python_version(),
-            "dim_jax": dim_jax.__version__,
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
+        "versions": environment.versions(),
         "train_peak_mib": memory_usage.peaks(),
         "notes": [],
     }
@@ -196,24 +186,6 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
 def published(config: settings.Config) -> Mapping[str, Any]:
     """{evaluation: {tap: number}} of the config, {} if its data are not those of the numbers."""
     return (config.published or {}) if config.is_of_published_data() else {}
-
-
-def device() -> str:
-    """The accelerator's name, or the CPU with its number of cores."""
-    first = jax.devices()[0]
-    if first.platform != "cpu":
-        return first.device_kind
-    return f"CPU with {os.cpu_count()} cores"
-
-
-def commit() -> str | None:
-    """The commit of the source tree, if dim_jax runs from one."""
-    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    return None
 
 
 def export(

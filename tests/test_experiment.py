@@ -18,6 +18,7 @@ from PIL import Image
 
 import dim_jax
 from dim_jax import data, main, report, run_metadata, settings
+from dim_jax.evaluate.encoders import command
 from dim_jax.rundir import lock
 
 LIGHT = ("knn", "uniformity", "filters")  # evaluations that take no time
@@ -109,6 +110,25 @@ def test_the_encoder_of_a_run_is_that_of_the_evaluation(finished):
     }
     in_floats = encoder.encode(images / np.float32(255))
     np.testing.assert_allclose(features["y"], in_floats["y"], rtol=1e-4, atol=1e-5)
+
+
+def test_its_encoder_is_judged_as_the_run_did(finished, tmp_path):
+    """All rows of the trained encoder and of the controls without weights."""
+    evals = '{"knn": {"name": "knn"}, "uniformity": {"name": "prior_fit"}}'
+    task = ("--encoder", str(finished), "--data=digits", f"--evals={evals}")
+    assert command.run([*task, f"--workdir={tmp_path}/judged"]) == 0
+    wanted, found = (
+        {
+            (row["eval"], row["representation"], row["tap"], row["metric"]): row
+            for row in report.read_results(folder / "results.json")["rows"]
+            if row["representation"] != "untrained"
+        }
+        for folder in (finished, tmp_path / "judged")
+    )
+    assert {name for _, name, _, _ in found} == {"trained", "pixels", "pca"}
+    for key, row in found.items():
+        value = pytest.approx(wanted[key]["value"], rel=1e-5)  # of other numbers of devices
+        assert row == {**wanted[key], "value": value}
 
 
 def test_a_finished_run_says_so(finished, light, capsys):

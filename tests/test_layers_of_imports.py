@@ -25,12 +25,15 @@ MAY_IMPORT = {
     "compare": {"processes", "report", "rundir", "settings"},
     "mi": {"bounds", "processes", "report", "rundir", "settings"},
     "profiling": set(),
-    "training": {"augment", "data", "nets", "processes", "profiling", "rundir", "settings"},
+    "training": {
+        *("augment", "data", "losses.spread", "nets", "processes", "profiling", "rundir"),
+        "settings",
+    },
     "encoder": {"build", "data", "nets", "processes", "report", "rundir"},
     "generator": {"build", "encoder.network", "rundir", "settings"},
     "evaluate": {
-        *("bounds", "data", "encoder", "losses", "nets", "rundir", "settings"),
-        "training.optimizers",
+        *("bounds", "data", "encoder", "losses", "nets", "processes", "report", "rundir"),
+        *("settings", "training.optimizers"),
     },
     "run_metadata": {"data", "encoder", "nets", "processes", "rundir", "settings", "training"},
     "outputs": {"processes", "report", "rundir", "settings", "training"},

@@ -5,6 +5,6 @@
 is the only room that uses ml_collections.
 """
 
-from dim_jax.commandline.arguments import Command, asks_for_usage, describe, parse, read_evals
+from dim_jax.commandline.arguments import Command, asks_for_usage, describe, parse
 
-__all__ = ["Command", "asks_for_usage", "describe", "parse", "read_evals"]
+__all__ = ["Command", "asks_for_usage", "describe", "parse"]

@@ -4,7 +4,6 @@ Every mistake becomes one `UserError` sentence instead of a traceback.
 """
 
 import functools
-import json
 import operator
 import os
 import pathlib
@@ -64,10 +63,11 @@ def parse(argv: Sequence[str]) -> Command:
     evals = _without("evals", arguments)[1]
     if evals is not None:
         with config.unlocked():
-            config.evals = ml_collections.ConfigDict(read_evals(evals)).lock()
+            config.evals = ml_collections.ConfigDict(settings.read_evals(evals)).lock()
     arguments, unset = _without_nones(arguments)
     for key in (*unset, *_overridden(arguments)):
         _check_key(config, key)
+    _retype(config, arguments)
     values = flags.FlagValues()
     argv = [argv[0], *arguments]
     try:
@@ -117,40 +117,6 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("processes", None, "how many there are", flag_values=values)
     flags.DEFINE_integer("process", None, "which one this is, from 0", flag_values=values)
     flags.DEFINE_integer("join_seconds", seconds, "wait for the others", flag_values=values)
-
-
-def read_evals(text: str) -> dict[str, dict[str, Any]]:
-    """The evaluations of `--evals`: JSON text, or the path of a JSON file. Lists become tuples.
-
-    Raises:
-      UserError: text that is neither, or no object {key: {"name": ..., options}}.
-    """
-    shown = " ".join(text.split())
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    if not text.lstrip().startswith("{"):
-        try:
-            text = pathlib.Path(text).read_text()
-        except (OSError, ValueError) as error:
-            raise contracts.UserError(
-                f"--evals={shown} is neither a JSON object nor a file that can be read"
-            ) from error
-    try:
-        evals = json.loads(text)
-    except ValueError as error:
-        raise contracts.UserError(f"--evals={shown} is no valid JSON: {error}") from error
-    specs = [*evals.values()] if isinstance(evals, dict) else [None]
-    if not all(isinstance(spec, dict) and isinstance(spec.get("name"), str) for spec in specs):
-        raise contracts.UserError(
-            f'--evals={shown} must be an object {{key: {{"name": an evaluation, its options}}}}'
-        )
-    return _tuples(evals)
-
-
-def _tuples(value: Any) -> Any:
-    """The value with tuples, which configs have, in the place of lists."""
-    if isinstance(value, dict):
-        return {key: _tuples(entry) for key, entry in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _without(flag: str, arguments: Sequence[str]) -> tuple[list[str], str | None]:
@@ -218,6 +184,21 @@ def _check_key(config: ml_collections.ConfigDict, key: str) -> None:
             hint = contracts.suggestion(name, block)
             raise contracts.UserError(f"the config has no key '{path}{name}': {hint}")
         block, path = block[name], f"{path}{name}."
+
+
+def _retype(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> None:
+    """Lets a key of one number take several, or of several one, where its setting allows both."""
+    for argument in arguments:
+        key, text = _key(argument), argument.partition("=")[2].strip()
+        each = settings.all_settings().get(key)
+        if each is None or each.kind is not float or not text:
+            continue
+        *parents, name = key.split(".")
+        block = functools.reduce(operator.getitem, parents, config)
+        several = text.startswith(("(", "["))
+        if each.check and each.check.holds((0.0,)) and isinstance(block[name], tuple) != several:
+            with block.unlocked(), block.ignore_type():
+                block[name] = () if several else 0.0
 
 
 def _explain(error: Exception, config: ml_collections.ConfigDict) -> str:

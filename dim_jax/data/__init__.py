@@ -47,6 +47,7 @@ __all__ = [
     "describe_classes",
     "difference",
     "evaluated",
+    "is_encoded",
     "is_streamed",
     "load",
     "load_all",
@@ -141,6 +142,11 @@ def _check_used(block: settings.Data) -> None:
                 f"data.{setting} is {value} and data.name is {block.name}, whose images do not "
                 f"depend on it: set it to None, or use a source of {names}"
             )
+
+
+def is_encoded(name: str) -> bool:
+    """Whether a source is of encoded images, whose channels and bits can be set."""
+    return _source(name) is not None and name.partition(":")[0] in _ENCODED
 
 
 def _source(name: str) -> str | None:

@@ -52,7 +52,7 @@ class Inputs:
                 kept = [row not in self.broken for row in rows.tolist()]
                 images, rows = images[kept], rows[kept]
             if self.grey:
-                images = np.rint(images @ _LUMA).astype(np.uint8)[..., None]
+                images = as_grey(images)
             yield Examples(images, rows)
 
 
@@ -112,12 +112,9 @@ def open_source(
     Raises:
       UserError: a source that cannot be read, or images of another size.
     """
-    # Cards of version 0.1.0 do not say how: the complete images are resized.
-    options = {"image_size": card.get("resize", card["image_shape"][0]), "bits": card.get("bits")}
-    options |= {"fit": card.get("fit") or "resize", "channels": _channels(card)}
-    options |= {"image_column": image_column, "label_column": label_column}
+    columns = {"image_column": image_column, "label_column": label_column}
     try:
-        loaded = data.load_all(name, **options)
+        loaded = data.load_all(name, **reading(card), **columns)
     except folder_layout.UnclearSplitsError as error:
         raise contracts.UserError(
             f"{error.held}, and it is not clear which are classes: give --folder one of them"
@@ -136,8 +133,15 @@ def open_source(
         classes=classes,
         notes=(*loaded.notes, *_notes_on_unit(card, loaded.facts)),
         broken=broken,
-        grey=_is_made_grey(card, loaded.facts),
+        grey=is_made_grey(card, loaded.facts),
     )
+
+
+def reading(card: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `data` by which images are read as the encoder of a card takes them."""
+    # Cards of version 0.1.0 do not say how: the complete images are resized.
+    size, fit = card.get("resize", card["image_shape"][0]), card.get("fit") or "resize"
+    return {"image_size": size, "fit": fit, "bits": card.get("bits"), "channels": _channels(card)}
 
 
 def _channels(card: Mapping[str, Any]) -> int | None:
@@ -147,7 +151,17 @@ def _channels(card: Mapping[str, Any]) -> int | None:
     return count if card.get("channels") is None and is_raw else card.get("channels")
 
 
-def _is_made_grey(card: Mapping[str, Any], facts: data.Facts) -> bool:
+def as_grey(images: np.ndarray) -> np.ndarray:
+    """Grey images u8[n,h,w,1] of red, green, blue ones."""
+    return np.rint(images @ _LUMA).astype(np.uint8)[..., None]
+
+
+def is_made_grey(card: Mapping[str, Any], facts: data.Facts) -> bool:
+    """Whether an encoder of grey images gets coloured ones, `as_grey`.
+
+    Raises:
+      UserError: images of another size.
+    """
     wanted, given = tuple(card["image_shape"]), tuple(facts.shape)
     if wanted == given:
         return False

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dim_jax import contracts
+from dim_jax import build, contracts
 from dim_jax.encoder import network, raw_pixels
+from dim_jax.nets import pure
 from dim_jax.rundir import encoder_card, encoder_files, exported_encoder, paths
 
 FORMAT = 1
@@ -61,7 +62,18 @@ def load_encoder(run: str | os.PathLike) -> Encoder:
     encoder_card.check(card, place if place.is_file() else place / exported_encoder.CARD)
     net, shapes = network.of_card(card, params, stats, place)
     card["taps"] = shapes
-    params, stats = jax.tree.map(jnp.asarray, (params, stats))
+    return _of(net, card, *jax.tree.map(jnp.asarray, (params, stats)))
+
+
+def untrained(encoder: Encoder, seed: int) -> Encoder:
+    """The network of an encoder with random parameters, as before a training."""
+    net = build.make("encoder", encoder.card["encoder"])
+    images = jnp.zeros((1, *encoder.card["image_shape"]), jnp.float32)
+    return _of(net, encoder.card, *jax.jit(net.init)(jax.random.key(seed), images))
+
+
+def _of(net: pure.Net, card: dict[str, Any], params, stats) -> Encoder:
+    """The encoder of a network and its weights."""
 
     @functools.partial(jax.jit, static_argnames="taps")
     def features(params, stats, pixels, taps):

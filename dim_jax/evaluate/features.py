@@ -188,6 +188,8 @@ def _encode(
     for tap in taps:
         if tap not in sizes:
             raise contracts.unknown("tap", tap, sizes)
+    if (stored := getattr(frozen.represent, "stored", None)) is not None:
+        return stored(split, taps)
     count = len(split.images)
     features = {tap: np.empty((count, math.prod(sizes[tap])), np.float32) for tap in taps}
 

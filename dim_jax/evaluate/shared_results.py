@@ -19,6 +19,7 @@ from dim_jax.data import dataset
 from dim_jax.evaluate import cache
 from dim_jax.evaluate.evaluation import Evaluation
 
+REUSED = "Results of earlier runs with equal data, weights and code"
 _MOST = 1000  # evaluations in the folder; the oldest are removed
 _PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "optax", "flax")
 

@@ -9,6 +9,11 @@ import jax
 
 from dim_jax import contracts
 
+_OF_A_RUN = (
+    "checkpoints stay as they are; lower train.batch_size or data.image_size, or set "
+    "train.microbatches or train.accumulate"
+)
+
 
 def start() -> None:
     """Starts JAX's devices. Raises contracts.UserError if JAX_PLATFORMS names none there are."""
@@ -35,7 +40,7 @@ def options_of_one_run(argument: jax.Array) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def explain_out_of_memory() -> Iterator[None]:
+def explain_out_of_memory(advice: str = _OF_A_RUN) -> Iterator[None]:
     """A context manager. Raises contracts.UserError when memory, of host or device, is used up."""
     try:
         yield
@@ -43,7 +48,4 @@ def explain_out_of_memory() -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in reason:
             raise
-        raise contracts.UserError(
-            f"out of memory ({reason}); checkpoints stay as they are; lower train.batch_size or "
-            "data.image_size, or set train.microbatches or train.accumulate"
-        ) from error
+        raise contracts.UserError(f"out of memory ({reason}); {advice}") from error

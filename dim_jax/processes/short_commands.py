@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         options, surplus = self.parse_known_args([*arguments])
         for argument in surplus:
             if argument.startswith("-"):
-                there = re.findall(r"--\w+", self.format_usage())
+                there = re.findall(r"--[\w-]+", self.format_usage())
                 raise contracts.unknown("option", argument.partition("=")[0], there)
         return options, surplus
 

@@ -73,6 +73,25 @@ def test_the_distance_is_of_all_images_and_the_test_of_500(rng, monkeypatch):
     assert seen == [700, 500]
 
 
+def test_normality_is_of_any_mean_and_variance(rng):
+    """One column of each law; that of the normal one is shifted and scaled."""
+    draws = np.random.default_rng(1)
+    columns = (3 * draws.normal(size=200) + 5, draws.uniform(size=200), draws.exponential(size=200))
+    rows = np.stack([*columns, np.full(200, 7.0)], axis=1)
+    expected = [stats.normaltest(column).pvalue for column in columns]
+    np.testing.assert_allclose(prior_fit.normality(rows)[:3], expected)
+    assert expected[0] > 0.05 > max(expected[1:])
+    found = evaluate(rows, rng, prior="gaussian")
+    assert found["y/normality_passed"] == 0.25 and found["y/kolmogorov_gaussian_passed"] == 0
+    assert "y/normality_passed" not in evaluate(rows, rng)
+    assert "y/normality_passed" not in evaluate(rows[:19], rng, prior="gaussian")
+
+
+def test_the_share_of_normal_columns_that_pass():
+    rows = np.random.default_rng(0).normal(size=(500, 2000))
+    assert np.mean(prior_fit.normality(rows) > 0.05) == pytest.approx(0.95, abs=0.015)
+
+
 def test_unknown_prior(rng):
     with pytest.raises(contracts.UserError, match="did you mean 'uniform'"):
         evaluate(np.zeros((3, 1)), rng, prior="unifrom")

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dim_jax import augment, contracts, experiment
+from dim_jax import augment, contracts, experiment, settings
 from dim_jax.data import dataset
 from dim_jax.evaluate import reference_representations, suite
 from dim_jax.evaluate.figures import drawing, training_views
@@ -13,7 +13,8 @@ from dim_jax.training import preprocessing
 
 def trained(**changes) -> contracts.Frozen:
     change, views = augment.pipeline(**changes), changes.get("views", 1)
-    prepared = preprocessing.Preprocessing((0.4,), (0.3,), change, views)
+    crops = augment.small_crops(settings.Augment(**changes))
+    prepared = preprocessing.Preprocessing((0.4,), (0.3,), change, views, crops=crops)
     return experiment.freeze(contracts.Method(None, None, None), {}, {}, prepared)
 
 
@@ -48,6 +49,17 @@ def test_a_flip_gives_the_image_or_its_mirror_bit_for_bit(digits, rng, drawn):
         for other in (images, images[:, :, ::-1])
     )
     assert (same | mirrored).all() and same.any() and mirrored.any()
+
+
+def test_small_crops_are_below_the_views(digits, rng, drawn):
+    del drawn
+    crops = trained(small_crops=2, small_crop=4, small_crop_area=(0.5, 1.0))
+    rows = training_views.evaluate(crops, digits.splits, rng, draws=1)["views"]
+    names = ["draw 1, view 1", "draw 1, small crop 1", "draw 1, small crop 2"]
+    assert list(rows) == ["image", *names]
+    np.testing.assert_array_equal(rows["draw 1, view 1"], rows["image"])
+    assert all(rows[name].shape == (10, 4, 4, 1) for name in names[1:])
+    assert all(rows[name].std() > 20 for name in names)
 
 
 def test_it_is_a_figure_of_the_suite(digits, rng):

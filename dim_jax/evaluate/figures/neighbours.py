@@ -60,7 +60,9 @@ def evaluate(
     return results
 
 
-EVALUATION = Evaluation(evaluate, representations="trained", taps=("y",), figures=_FIGURES)
+EVALUATION = Evaluation(
+    evaluate, representations="trained", taps=("y",), figures=_FIGURES, reads_images=True
+)
 
 
 def closest(rows: np.ndarray, queries: np.ndarray, count: int = _CLOSEST) -> np.ndarray:

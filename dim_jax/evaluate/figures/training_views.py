@@ -1,4 +1,4 @@
-"""A picture of training images and of several random draws of their views."""
+"""A picture of training images and of several random draws of their views and small crops."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ def evaluate(
     *,
     draws: int = 3,
 ) -> dict[str, np.ndarray]:
-    """{"views": u8[h,w,3]}: images in columns, and below all views of `draws` draws.
+    """{"views": u8[h,w,3]}: images in columns, and below all views and crops of `draws` draws.
 
     Raises:
       UserError: a representation that is not trained on images; no draw.
@@ -44,14 +44,17 @@ def evaluate(
     train = splits["train"]
     rows = drawing.spread(len(train.images))
     picked = jnp.asarray(train.images[rows])
-    prepare = jax.jit(frozen.prepare)
-    drawn = [prepare(picked, jax.random.fold_in(rng, draw)) for draw in range(draws)]
+    kinds = {"view": jax.jit(frozen.prepare)}
+    if frozen.crops is not None:
+        kinds["small crop"] = jax.jit(frozen.crops)
     rows = {"image": dataset.shown(train, rows)}
-    for draw, views in enumerate(drawn, start=1):
-        views = drawing.as_pixels(frozen.normalise, views, train.display)
-        for number, view in enumerate(views, start=1):
-            name = f"draw {draw}" + (f", view {number}" if len(views) > 1 else "")
-            rows[name] = view
+    for draw in range(draws):
+        for kind, prepare in kinds.items():
+            views = prepare(picked, jax.random.fold_in(rng, draw))
+            views = drawing.as_pixels(frozen.normalise, views, train.display)
+            for number, view in enumerate(views, start=1):
+                only = len(views) == len(kinds) == 1
+                rows[f"draw {draw + 1}" + ("" if only else f", {kind} {number}")] = view
     return {"views": drawing.rows_of_images(rows)}
 
 

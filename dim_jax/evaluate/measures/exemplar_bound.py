@@ -133,6 +133,15 @@ def check_splits(splits: Mapping[str, dataset.Split]) -> None:
         )
 
 
+def check_method(method: contracts.Method | None) -> None:
+    """Raises UserError on a representation without a method."""
+    if method is None:
+        raise contracts.UserError(
+            "the evaluation 'exemplar_bound' needs a method that classifies seed patches; remove "
+            "it from evals"
+        )
+
+
 def check_frozen(frozen: contracts.Frozen, splits: Mapping[str, dataset.Split]) -> None:
     """Raises UserError unless there is a logit for each seed patch."""
     count, shape = len(splits["seeds"].images), None
@@ -152,6 +161,7 @@ EVALUATION = Evaluation(
     taps=labelled.TAPS,
     protocols=PROTOCOLS,
     check_splits=check_splits,
+    check_method=check_method,
     check_frozen=check_frozen,
 )
 

@@ -122,7 +122,9 @@ def evaluate(
     return results
 
 
-EVALUATION = Evaluation(evaluate, representations="encoders", taps=_TAPS, protocols=PROTOCOLS)
+EVALUATION = Evaluation(
+    evaluate, representations="encoders", taps=_TAPS, protocols=PROTOCOLS, reads_images=True
+)
 
 
 def information(

@@ -150,6 +150,7 @@ EVALUATION = Evaluation(
     taps=_TAPS,
     protocols=PROTOCOLS,
     figures=_FIGURES,
+    reads_images=True,
     check_splits=check_splits,
 )
 
