@@ -10,6 +10,7 @@ Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and
 CIFAR-10 after 1000 epochs: 59.44/57.19/52.81.
 """
 
+from configs import common
 from configs.common import baselines, datasets
 
 # Hjelm et al. 2019, Tables 1 and 2, columns conv, fc and y, and column SS of Table 2.
@@ -41,6 +42,6 @@ def get_config(argument: str = ""):
         players=("encoder", "discriminator"),
         published=PUBLISHED if gaussian else {},
         published_finetuned=PUBLISHED_FINETUNED if gaussian else {},
-        evals=baselines.GENERATIVE | (baselines.GAUSSIAN if gaussian else {}),
+        evals=baselines.GENERATIVE | (common.GAUSSIAN if gaussian else {}),
         smoke={"method.method.discriminator.widths": (32, 32)},
     )

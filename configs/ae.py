@@ -9,6 +9,7 @@ Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and
 CIFAR-10 after 1000 epochs: 62.19/55.78/54.47.
 """
 
+from configs import common
 from configs.common import baselines
 
 # Hjelm et al. 2019, Tables 1 and 2, columns conv, fc and y, and column SS of Table 2.
@@ -28,5 +29,5 @@ def get_config(argument: str = ""):
         method=baselines.autoencoder(words),
         published=PUBLISHED,
         published_finetuned=PUBLISHED_FINETUNED,
-        evals=baselines.DECODED | baselines.GAUSSIAN,
+        evals=baselines.DECODED | common.GAUSSIAN,
     )

@@ -4,7 +4,7 @@
 
 Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
 tasks=plain | coord | occlude | both (Table 5); layer=published | first | second | third (which
-map gives the local features); prior=uniform | none; budget=paper | cpu | smoke.
+map gives the local features); prior=uniform | gaussian | sigreg | none; budget=paper | cpu | smoke.
 `paper` is the published setting, below; `cpu` shortens it for two cores, `smoke` takes seconds.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
@@ -51,7 +51,7 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
     published, published_tasks: accuracies of conv, fc and y by (weights, bound), and by task.
     """
     words = infomax.parse(
-        argument, tasks=infomax.TASKS, layer=common.LAYERS, prior=("uniform", "none")
+        argument, tasks=infomax.TASKS, layer=common.LAYERS, prior=tuple(infomax.PRIORS)
     )
     method = infomax.dim(
         # Official DIM code, configs/convnets.py.
@@ -61,8 +61,9 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
         critic_width=2048,  # encode-and-dot: Tables 8-9
         concat_width=512,  # Table 6
         tasks=words["tasks"],
-        with_prior=words["prior"] != "none",
+        prior=words["prior"],
     )
+    gaussian = words["prior"] in ("gaussian", "sigreg")
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     config = common.config(
         data=common.data(name),
@@ -75,7 +76,7 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
             steps_per_dispatch=100,
             save_epochs=10,
         ),
-        evals=common.evals(labels_per_class=10),
+        evals=common.evals(labels_per_class=10) | (common.GAUSSIAN if gaussian else {}),
         **_published(words, published, published_tasks),
     )
     return common.budgeted(config, words["budget"], cpu=CPU, smoke=SMOKE | datasets.smoke(name))
@@ -84,7 +85,7 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
 def _published(words: dict, rows: dict, tasks: dict) -> dict:
     """The accuracies that the paper prints for these words, and in which table."""
     accuracies, table = {}, 1
-    if words["layer"] == "published" and words["prior"] != "none":
+    if words["layer"] == "published" and words["prior"] == "uniform":
         if words["tasks"] == "plain":
             accuracies["mlp"] = rows.get((words["weights"], words["bound"]), {})
         elif (words["weights"], words["bound"]) == ("local", "infonce"):

@@ -57,7 +57,7 @@ def method(words: dict) -> dict:
         encoder=encoder(words),
         critic_width=strided.CRITIC_WIDTH,
         concat_width=512,
-        with_prior=False,
+        prior="none",
     )
     unused = dict(global_critic=None, prior=None, discriminator=None, coordinates=None)
     return {**block, **unused, "sampled_globals": placeholder(int)}

@@ -11,6 +11,7 @@ Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and
 CIFAR-10 after 1000 epochs: VAE 60.71/60.54/54.61, beta-VAE 62.40/57.89/55.43.
 """
 
+from configs import common
 from configs.common import baselines
 
 # Hjelm et al. 2019, Tables 1 and 2, columns conv, fc and y, and column SS of Table 2.
@@ -44,5 +45,5 @@ def get_config(argument: str = ""):
         method=baselines.autoencoder(words) | dict(posterior="gaussian", beta=BETAS[model]),
         published=PUBLISHED[model],
         published_finetuned=PUBLISHED_FINETUNED[model],
-        evals=baselines.GENERATIVE | baselines.GAUSSIAN,
+        evals=baselines.GENERATIVE | common.GAUSSIAN,
     )

@@ -17,7 +17,9 @@ def test_every_role_lists_what_it_can_build():
     whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224", "auto"}
     amdim = {"amdim32", "amdim64", "amdim128"}
     others = {"colour_views", "manifold", "cnn28", "linear", "exemplar", "mlp", "resnet_critic"}
-    assert {*whole, *amdim, *folded, *others} == build.names("encoder").keys()
+    assert {*whole, *amdim, *folded, *others, "resnet18", "resnet50"} == build.names(
+        "encoder"
+    ).keys()
     assert {"row_gru", "masked_conv"} == build.names("context").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
     assert {"uniform", "gaussian", "ball", "sphere"} == build.names("prior").keys()

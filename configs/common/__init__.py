@@ -86,7 +86,8 @@ def _block(block: type[settings.Block], **values) -> ml_collections.ConfigDict:
         if value is None:
             fields[name] = placeholder(each.kind)
         else:
-            fields[name] = float(value) if each.kind is float else value
+            one = each.kind is float and not isinstance(value, tuple | list)
+            fields[name] = float(value) if one else value
     if values:
         raise settings.unknown(f"setting of '{block.block}'", next(iter(values)), block.settings())
     return ml_collections.ConfigDict(_separate(fields))

@@ -198,7 +198,7 @@ def _evals(side: int, classes: int) -> dict[str, dict]:
     return dict(
         linear=dict(name="linear", protocol=protocol.format("linear"), **y),
         mlp=dict(name="mlp", protocol=protocol.format("mlp"), **y),
-        uniformity=dict(name="prior_fit", prior="gaussian"),  # y ends in batch norm
+        **common.GAUSSIAN,  # y ends in batch norm
         **{key: usual[key] for key in ("mlp_permuted", "neighbours", "filters")},
         retrieval=dict(name="retrieval"),
         views=dict(name="training_views"),

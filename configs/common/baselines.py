@@ -17,8 +17,6 @@ DATA = ("cifar10", "cifar100", "tiny_imagenet", "stl10")
 # The images that a method's decoder makes of the codes of images, and with a prior of drawn codes.
 DECODED = dict(generative=dict(name="generative", representations=("trained",)))
 GENERATIVE = DECODED | dict(samples=dict(name="samples", representations=("trained",)))
-# The marginals of y compared with a normal prior, in the place of the uniform one.
-GAUSSIAN = dict(uniformity=dict(name="prior_fit", prior="gaussian"))
 # Ours, for two cores; of 64 pixels a third of the encoder's width.
 CPU = {"train.epochs": 10, "train.steps_per_dispatch": 50, "train.save_epochs": 1}
 CPU_64 = {

@@ -2,6 +2,9 @@
 
 from ml_collections.config_dict import placeholder
 
+# The marginals of y compared with a normal prior, in the place of the uniform one.
+GAUSSIAN = dict(uniformity=dict(name="prior_fit", prior="gaussian"))
+
 
 def evals(*, labels_per_class: int | None, subsets: int = 3) -> dict:
     """The usual evaluations: MLP, SVM and k-NN probes, with all labels and with few.

@@ -34,6 +34,14 @@ SMOKE = {
     "global_critic.widths": (32, 32),
     "coordinates.widths": (32, 32),
 }
+# Uniform: Table 10 and the official code; the paper prints no numbers of the Gaussian one. SIGReg
+# needs no discriminator; 256 directions: the short example of Balestriero and LeCun 2025.
+PRIORS = {
+    "uniform": dict(name="uniform"),
+    "gaussian": dict(name="gaussian"),
+    "sigreg": dict(name="sigreg", directions=256),
+    "none": dict(name="uniform"),
+}
 
 
 def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
@@ -52,7 +60,7 @@ def dim(
     concat_width: int,
     tasks: str = "plain",
     occlusion: int = 10,
-    with_prior: bool = True,
+    prior: str = "uniform",
 ) -> dict[str, Any]:
     """The DIM method.
 
@@ -63,7 +71,7 @@ def dim(
         prediction of coordinates, 512: section 4.3 (from memory).
       tasks: of `TASKS`, the extra tasks of Table 5.
       occlusion: pixels, the receptive field of a location of the map: section 4.3 (from memory).
-      with_prior: False: gamma is 0.
+      prior: of `PRIORS`; "none": gamma is 0.
     """
     coordinates = 1.0 if tasks in ("coord", "both") else 0.0
     block = dict(
@@ -73,7 +81,7 @@ def dim(
         **WEIGHTS[weights],
         global_critic=dict(name="concat", widths=(concat_width, concat_width)),
         local_critic=dict(name="encode_and_dot", width=critic_width, norm_anchors=True),
-        prior=dict(name="uniform"),
+        prior=PRIORS[prior],
         # Table 10 and the official code, prior_matching.py.
         discriminator=dict(name="discriminator", widths=(1000, 200)),
         penalty=1.0,
@@ -84,4 +92,4 @@ def dim(
         **dict(sampled_locations=placeholder(int), negatives=placeholder(int)),
         block=placeholder(int),  # of images, for scores that do not fit: value and gradient stay
     )
-    return block if with_prior else {**block, "gamma": 0.0}
+    return block if prior != "none" else {**block, "gamma": 0.0}

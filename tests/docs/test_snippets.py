@@ -14,6 +14,7 @@ import pytest
 from dim_jax import commandline, contracts, profiling
 from dim_jax.compare import command as compare_command
 from dim_jax.encoder import command as encoder_command
+from dim_jax.evaluate.encoders import command as evaluate_command
 from dim_jax.mi import command
 from experiments import table
 
@@ -93,6 +94,9 @@ def check(module: str, arguments: list[str], monkeypatch) -> None:
     elif module == "dim_jax.compare":
         with pytest.raises(Parsed):
             compare_command.run(arguments, parsed)
+    elif module == "dim_jax.evaluate":
+        with pytest.raises(Parsed):
+            evaluate_command.run(arguments, parsed)
     elif module == "dim_jax.mi":
         monkeypatch.setattr(command.files, "read", lambda *_, **__: {"a": []})
         monkeypatch.setattr(command.outputs, "check", refuse_nothing)

@@ -13,6 +13,7 @@ from experiments import (
     dim_figure9,
     dim_figure10,
     dim_figure11,
+    dim_sigreg_prior,
     dim_table1,
     dim_table2,
     dim_table3,
@@ -31,6 +32,7 @@ WITH_DIRECTIONS = [
     dim_figure9,
     dim_figure10,
     dim_figure11,
+    dim_sigreg_prior,
 ]
 TABLES = [dim_table1, dim_table2, *WITH_DIRECTIONS]
 
