@@ -148,7 +148,7 @@ def _method(case: Case) -> contracts.Method:
         encoder=_encoder(case),
         critic_width=case.critic_width,
         concat_width=512,
-        with_prior=False,
+        prior="none",
     )
     spec = ml_collections.ConfigDict(spec).to_dict()
     return build.make("method", spec | {"sampled_locations": case.sampled_locations})

@@ -24,6 +24,9 @@ MEASURES = {  # shown besides accuracies; every run's report has all of them
     "cmc_views_cpu": ("retrieval",),
     "dim_a6_beta_vae_cpu": None,  # all
     "dim_figure15_cpu": ("fid[supervised]", *_SCORES),
+    "dim_sigreg_prior_cpu": (
+        *("normality_passed", "kolmogorov_gaussian_passed", "kolmogorov_gaussian"),
+    ),
     "dim_table11_cpu": (
         *("fid[supervised]", "kid[supervised]", "precision[supervised]", "recall[supervised]"),
         *_SCORES,

@@ -27,6 +27,7 @@ PAGES = {  # of docs/results: the result file, its page and title
     "dim_cifar10_cpu": ("dim-table1", "CIFAR-10, 2 and 10 epochs"),
     "baselines_own_terms_cpu": ("dim-table1", "Adversarial baselines"),
     "dim_table4_cpu": ("dim-table4", "Other measures of y"),
+    "dim_sigreg_prior_cpu": ("dim-sigreg", "A normal prior by SIGReg"),
     "dim_table5_cpu": ("dim-table5", "Extra tasks"),
     "dim_figure9_cpu": ("dim-figure9", "Number of negatives"),
     "dim_a6_beta_vae_cpu": ("dim-a6", "Dependence of a beta-VAE's coordinates"),

@@ -24,7 +24,7 @@ class Case:
 
 def local_infomax(name: str, encoder: dict, side: int, critic: int, batch: int, *more) -> Case:
     """DIM(L) with InfoNCE and an encode-and-dot critic of this width; `more`: steps, rounds."""
-    method = infomax.dim(encoder=encoder, critic_width=critic, concat_width=16, with_prior=False)
+    method = infomax.dim(encoder=encoder, critic_width=critic, concat_width=16, prior="none")
     return Case(name, _plain(method), side, batch, *more)
 
 

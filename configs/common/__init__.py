@@ -16,6 +16,7 @@ from configs.common.budgets import SMALL_ENCODER as SMALL_ENCODER
 from configs.common.budgets import budgeted as budgeted
 from configs.common.budgets import faster as faster
 from configs.common.budgets import under as under
+from configs.common.evaluations import GAUSSIAN as GAUSSIAN
 from configs.common.evaluations import evals as evals
 from configs.common.evaluations import finetuned as finetuned
 from configs.common.evaluations import of_mlp as of_mlp
