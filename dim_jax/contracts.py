@@ -62,7 +62,8 @@ class Batch(TypedDict):
 class Step(NamedTuple):
     """The result of a method's loss: one scalar per player, metrics, new state, training taps.
 
-    features: the taps of the images, at least `PROBED_TAPS`; methods across views add `POSITIVE`.
+    features: f[n,...] by tap, of one view, at least `PROBED_TAPS`; "<tap>_positive" has that tap of
+    another view of the same images (`POSITIVE` that of y).
     """
 
     losses: Scalars

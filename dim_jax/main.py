@@ -4,9 +4,9 @@ Trains, evaluates and reports; `python -m dim_jax.main` is the same command. Giv
 continues an interrupted run. With --help it prints every key of the config instead, with
 value, default and meaning.
 
---evals replaces the evaluations of the config, by names (--evals=linear,knn), a JSON object, or the
-file at a path: --evals='{"svm": {"name": "svm", "taps": ["y"]}}'. --profile records where the time of a training
-step goes (see dim_jax.profiling).
+--evals replaces the evaluations of the config, by names (--evals=linear,knn), by a JSON object, or
+by that in a file: --evals='{"svm": {"name": "svm", "taps": ["y"]}}'. --profile records where the
+time of a training step goes (see dim_jax.profiling).
 
 Several processes: the same command in each one. On TPU pods, in Slurm steps and under Open MPI
 they find each other (--distributed=off: they do not; =on: they must); elsewhere give

@@ -11,6 +11,7 @@ the median of their rounds counts, so that a slow minute slows all of them. Ours
 several steps, as in training, and also log metrics. Without PyTorch ours run alone.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -35,7 +36,7 @@ from configs import common
 from dim_jax import build, data, run_metadata, settings
 from dim_jax.nets import onednn, products
 from dim_jax.rundir import checkpoint
-from dim_jax.training import preprocessing, train_step, trainer
+from dim_jax.training import preprocessing, signs, train_step, trainer
 from experiments import machine, table, train_step_cases
 
 CEILING = 2048  # side of the matrices whose product is the ceiling
@@ -53,14 +54,18 @@ UNITS = {
     "over_pytorch_same_dtype": "images_per_second / the larger of PyTorch's in the same dtype",
     "trainer_over_bare": "seconds of the compiled dispatches alone / of a whole run of the trainer "
     "over the same steps with its last checkpoint, compiling apart; medians, in turns",
+    "share_of_signs": "1 - seconds without the signs of learning (`training.signs`) / seconds; of "
+    "dispatches of steps_per_round steps",
 }
 
 
 class Ours:
     """Dispatches of the trainer's own step in one compute dtype; `seconds()` is of one step."""
 
-    def __init__(self, case: train_step_cases.Case, dtype: str):
+    def __init__(self, case: train_step_cases.Case, dtype: str, *, signed: bool = True):
+        """`signed`: with the signs of learning, as the trainer's."""
         self._case = case
+        self._signed = signed
         self.config = settings.Config.of(_config(case))
         method = build.make("method", self.config.method)
         self._method = method._replace(loss=products.computed_in(method.loss, dtype))
@@ -79,7 +84,10 @@ class Ours:
 
     @functools.cached_property
     def _program(self) -> Callable[..., tuple]:
-        lowered = self._dispatch.lower(self.initial, *self._arrays, count=self._case.steps)
+        with contextlib.ExitStack() as stack:
+            for name in () if self._signed else ("of_features", "of_gradients"):
+                stack.enter_context(mock.patch.object(signs, name, lambda *_: {}))
+            lowered = self._dispatch.lower(self.initial, *self._arrays, count=self._case.steps)
         return lowered.compile()
 
     def gflop(self) -> float:
@@ -205,7 +213,8 @@ def compare(case: train_step_cases.Case) -> list[dict]:
     ours = {("dim_jax", dtype): Ours(case, dtype) for dtype in products.DTYPES}
     ceilings = {("matmul", dtype): _ceiling(dtype) for dtype in products.DTYPES}
     whole = {("trainer", dtype): ours["dim_jax", dtype].run for dtype in products.DTYPES}
-    variants = {**ours, **_theirs(case), **ceilings, **whole}
+    unsigned = {("without signs", "float32"): Ours(case, "float32", signed=False)}
+    variants = {**ours, **unsigned, **_theirs(case), **ceilings, **whole}
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in variants}
     for turn in range(case.rounds + 1):
         for key, variant in variants.items():
@@ -239,6 +248,11 @@ def _row(case: train_step_cases.Case, key: tuple[str, str], seconds: dict, gflop
         "over_best_pytorch": min(theirs.values()) / mine if compared else None,
         "over_pytorch_same_dtype": min(same) / mine if compared else None,
         "trainer_over_bare": seconds["dim_jax", dtype] / mine if form == "trainer" else None,
+        "share_of_signs": (
+            1 - seconds["without signs", dtype] / mine
+            if (form, dtype) == ("dim_jax", "float32")
+            else None
+        ),
         **{"rounds": case.rounds, "steps_per_round": case.steps},
     }
 
@@ -289,7 +303,7 @@ def report(content: dict) -> None:
         **{"seconds": ".3f", "floor_seconds": ".3f"},
         **{"images_per_second": ",.0f", "gflop_per_second": ",.0f", "fraction_of_matmul": ".2f"},
         **{"over_best_pytorch": ".2f", "over_pytorch_same_dtype": ".2f"},
-        "trainer_over_bare": ".2f",
+        **{"trainer_over_bare": ".2f", "share_of_signs": ".3f"},
     }
     printed = rich.table.Table(*(key.replace("_", " ") for key in columns), padding=0)
     printed.title = " and ".join(filter(None, (content["device"], content["machine"])))

@@ -10,7 +10,9 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
     "aae": ("aae",),
     "ae": ("ae",),
     "amdim": ("amdim_",),
+    "barlow": ("barlow",),
     "bigan": ("bigan",),
+    "byol": ("byol",),
     "cmc": ("cmc",),
     "cpc": ("cpc_",),
     "dim": ("dim_", "quickstart", "folder", "arrays"),
@@ -18,10 +20,16 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
     "gan": ("gan",),
     "implicit_generator": ("implicit_generator", "generator_ring"),
     "manifold": ("manifold_", "shiftmnist"),
+    "moco": ("moco",),
     "nat": ("nat",),
+    "sigreg": ("sigreg",),
+    "simclr": ("simclr",),
     "supervised": ("supervised",),
+    "swav": ("swav",),
     "vae": ("vae",),
+    "vicreg": ("vicreg",),
 }
+_ANY_METHOD = "views"  # the config whose word `method` is the page
 PAGES = {  # of docs/results: the result file, its page and title
     "dim_table1_cpu": ("dim-table1", "CIFAR-10, one epoch"),
     "dim_cifar10_cpu": ("dim-table1", "CIFAR-10, 2 and 10 epochs"),
@@ -33,6 +41,7 @@ PAGES = {  # of docs/results: the result file, its page and title
     "dim_a6_beta_vae_cpu": ("dim-a6", "Dependence of a beta-VAE's coordinates"),
     "amdim_ablations_cpu": ("amdim", "Ablations of AMDIM"),
     "cmc_views_cpu": ("cmc", "Colour channels as views"),
+    "views_table_cpu": ("views", "Methods across views under one encoder"),
     "exemplar_table1_cpu": ("exemplar", "Exemplar-CNN, Table 1"),
     "exemplar_representations_cpu": ("exemplar", "Representations of Exemplar-CNN"),
     "manifold_embedding_cpu": ("manifold", "Filters of the image-manifold layer"),
@@ -80,7 +89,10 @@ def _of(page: str, name: str, results: Mapping[str, dict]) -> Iterator[str]:
 
 
 def _is_of(page: str, row: dict) -> bool:
-    return pathlib.Path(row["config"].partition(":")[0]).stem.startswith(CONFIGS[page])
+    path, _, words = row["config"].partition(":")
+    if (name := pathlib.Path(path).stem) == _ANY_METHOD:
+        return not {page, f"method={page}"}.isdisjoint(words.split(","))
+    return name.startswith(CONFIGS[page])
 
 
 def _lines(row: dict, rows: Sequence[dict]) -> Iterator[tuple[str, ...]]:

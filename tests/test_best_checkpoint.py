@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from dim_jax.rundir import checkpoint
+from dim_jax.rundir import best_checkpoint, checkpoint
 
 
 def saved(folder, values, metric="local/nats", keep=2) -> checkpoint.Checkpoints:
@@ -30,8 +30,23 @@ def test_the_best_stays_and_the_newest_is_continued(tmp_path):
     np.testing.assert_array_equal(tree["w"], 2)
 
 
-def test_losses_are_better_when_smaller(tmp_path):
-    assert saved(tmp_path, [1.0, 3.0, 2.0, 3.0], "loss/encoder").steps() == [1, 3, 4]
+SMALLER = ("1_to_5/loss", "grad_norm/encoder", "features/y/alignment", "features/y/uniformity")
+
+
+@pytest.mark.parametrize("metric", ["loss/encoder", *SMALLER])
+def test_losses_and_distances_are_better_when_smaller(tmp_path, metric):
+    paths = [tmp_path / str(step) for step in (1, 2, 3)]
+    for path, value in zip(paths, (1.0, 0.5, 2.0), strict=True):
+        path.mkdir()
+        (path / best_checkpoint.METRICS).write_text(json.dumps({metric: value}))
+    assert best_checkpoint.find(paths, metric).step == 2
+    if metric == "loss/encoder":
+        kept = saved(tmp_path / "run", [1.0, 3.0, 2.0, 3.0], metric)
+        assert kept.steps() == [1, 3, 4]
+
+
+def test_ranks_and_deviations_are_better_when_larger(tmp_path):
+    assert saved(tmp_path, [1.0, 3.0, 2.0, 2.0], "features/y/rank").steps() == [2, 3, 4]
 
 
 def test_values_that_are_not_finite_are_never_the_best(tmp_path):

@@ -186,6 +186,8 @@ def test_evaluations_replace_those_of_the_config(tmp_path):
     assert command.config["evals"]["mlp"]["taps"] == ("y",)
     assert command.workdir == "runs/dim_cifar10"
     assert parse(f"--config={CONFIG}", "--evals={}").config["evals"] == {}
+    named = parse(f"--config={CONFIG}", "--evals=knn,linear").config["evals"]
+    assert named == {"knn": {"name": "knn"}, "linear": {"name": "linear"}}
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ BREACHES = {
         lambda params, state, batch: {"metrics": {"a/error": errors(params, batch)}},
         r"the metric 'a/error' has the shape \(64,\)",
     ),
+    "a metric named as a sign of learning": (
+        lambda *_: {"metrics": {"features/y/rank": jnp.ones(())}},
+        "the metric 'features/y/rank' has a name that the trainer uses",
+    ),
     "a metric named as a loss": (
         lambda *_: {"metrics": {"loss/encoder": jnp.ones(())}},
         "the metric 'loss/encoder' has a name that the trainer uses",

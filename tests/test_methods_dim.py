@@ -274,6 +274,9 @@ def test_words_of_the_cifar_config(words, config):
     step = jax.eval_shape(method.loss, params, state, small, RNG, 0)
     assert step.losses.keys() == params.keys()
     assert ("absolute" in params["encoder"]) == (words == "tasks=both")
+    assert ("discriminator" in params) == (words != "prior=sigreg")
+    compared = config("dim_cifar10", words)["evals"]["uniformity"].get("prior", "uniform")
+    assert compared == ("gaussian" if words == "prior=sigreg" else "uniform")
 
 
 @pytest.mark.slow

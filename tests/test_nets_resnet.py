@@ -35,27 +35,21 @@ def test_sizes_are_the_published_ones(name, parameters, factor):
     assert taps == dict(
         local=(14, 14, channels // 2), conv=(7, 7, channels), fc=(channels,), y=(1000,)
     )
-    small = build.make("encoder", dict(name=name, width=16, stem="cifar"))
-    params, taps = taps_of(small, jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32))
-    channels //= 4
-    fc = (channels,)
-    assert taps == dict(local=(8, 8, channels // 2), conv=(4, 4, channels), fc=fc, y=fc)
-    assert "y" not in params
 
 
 @pytest.mark.parametrize(
     ("size", "stem", "local", "conv"),
     [
-        ((32, 32), "imagenet", (2, 2), (1, 1)),
-        ((96, 128), "imagenet", (6, 8), (3, 4)),
-        ((97, 65), "imagenet", (7, 5), (4, 3)),
-        ((9, 28), "cifar", (3, 7), (2, 4)),
+        ((97, 32), "imagenet", (7, 2), (4, 1)),
+        ((32, 9), "cifar", (8, 3), (4, 2)),
     ],
 )
 def test_maps_of_other_sizes_are_those_of_pytorch(size, stem, local, conv):
     """Every halving rounds up: padding 1 for windows of 3, 3 for 7."""
-    _, taps = taps_of(resnet.resnet18(width=2, stem=stem), jnp.zeros((2, *size, 1)))
-    assert (taps["local"][:2], taps["conv"][:2]) == (local, conv)
+    images = jax.ShapeDtypeStruct((2, *size, 1), jnp.float32)
+    params, taps = taps_of(made((1, 1, 1, 1), False, stem), images)
+    assert "y" not in params
+    assert taps == dict(local=(*local, 16), conv=(*conv, 32), fc=(32,), y=(32,))
 
 
 def convolved(x, part, stride):
@@ -120,37 +114,37 @@ def drawn(net, images):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-@pytest.mark.parametrize(
-    ("blocks", "bottleneck", "stem", "size", "features"),
-    [
-        ((1, 1, 1, 1), False, "cifar", (17, 16), None),
-        ((2, 1, 1, 1), True, "imagenet", (40, 33), 5),
-    ],
-)
-def test_taps_statistics_and_gradients_are_those_of_plain_convolutions(
-    blocks, bottleneck, stem, size, features
-):
+def made(blocks, bottleneck, stem, features=None):
+    """A network with other numbers of blocks."""
     module = resnet._ResNet(blocks, bottleneck, 4, features, stem, 2, "batch", False)
-    net = resnet._encoder("resnet", module)
+    return resnet._encoder("resnet", module)
+
+
+CASES = {
+    "cifar": (made((2, 1, 1, 1), False, "cifar"), (17, 16)),
+    "imagenet": (made((1, 1, 1, 1), True, "imagenet", features=5), (40, 33)),
+}
+
+
+def arguments_of(case):
+    """params, stats, images, and weights of the taps."""
+    net, size = CASES[case]
     images = np.random.default_rng(0).normal(size=(6, *size, 2)).astype(np.float32)
     params, stats = drawn(net, images)
     taps, _ = jax.eval_shape(functools.partial(net.apply, train=True), params, stats, images)
     rng = np.random.default_rng(2)
-    weights = {tap: rng.normal(size=x.shape) / x.size**0.5 for tap, x in taps.items()}
+    return params, stats, images, {tap: rng.normal(size=x.shape) for tap, x in taps.items()}
 
-    def run(apply, params, stats, images, weights):
-        def loss(params):
-            taps, after = apply(params, stats, images)
-            return sum(jnp.sum(weights[tap] * x) for tap, x in taps.items()), (taps, after)
 
-        return jax.grad(loss, has_aux=True)(params)
-
-    arguments = (params, stats, images, weights)
-    found = jax.jit(functools.partial(run, functools.partial(net.apply, train=True)))(*arguments)
-    theirs = functools.partial(plain, stem=stem, bottleneck=bottleneck)
+def check(function, case):
+    """Compares function(apply, params, stats, images, weights) of the network and of `plain`."""
+    arguments = arguments_of(case)
+    ours = functools.partial(CASES[case][0].apply, train=True)
+    found = jax.jit(functools.partial(function, ours))(*arguments)
+    theirs = functools.partial(plain, stem=case, bottleneck=case == "imagenet")
     with jax.enable_x64(True):
         arguments = jax.tree.map(np.float64, arguments)
-        expected = jax.device_get(jax.jit(functools.partial(run, theirs))(*arguments))
+        expected = jax.device_get(jax.jit(functools.partial(function, theirs))(*arguments))
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     values = zip(jax.tree.leaves(found), jax.tree_util.tree_leaves_with_path(expected), strict=True)
     for value, (path, right) in values:
@@ -159,32 +153,37 @@ def test_taps_statistics_and_gradients_are_those_of_plain_convolutions(
         assert distance < 1e-3, (jax.tree_util.keystr(path), distance)
 
 
-@pytest.fixture(scope="module")
-def small():
-    """A ResNet-18 with zero scales, its inputs, and its taps and averages in training mode."""
-    spec = dict(name="resnet18", width=2, features=3, stem="cifar", zero_init=True)
-    net = build.make("encoder", spec)
-    images = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype(np.float32)
-    params, stats = jax.jit(net.init)(RNG, images)
-    return net, params, stats, images
+@pytest.mark.parametrize("case", CASES)
+def test_taps_and_statistics_are_those_of_plain_convolutions(case):
+    check(lambda apply, params, stats, images, _: apply(params, stats, images), case)
 
 
-def test_initial_weights_are_those_of_torchvision(small):
-    _, params, _, _ = small
-    for name, block in params.items():
-        if name.startswith("stage"):
-            assert not block["conv1"]["norm"]["scale"].any()
-            assert block["conv0"]["norm"]["scale"].all()
-    net = resnet.resnet18(width=32)
-    kernel = jax.jit(net.init)(RNG, jnp.zeros((2, 32, 32, 3)))[0]["stage2_1"]["conv0"]["conv"]
-    kernel = np.asarray(kernel["kernel"])
-    deviation = np.sqrt(2 / (9 * kernel.shape[-1]))
-    np.testing.assert_allclose(kernel.std(), deviation, rtol=0.02)
-    assert np.abs(kernel).max() > 3.5 * deviation  # not truncated
+@pytest.mark.slow
+def test_gradients_are_those_of_plain_convolutions():
+    def gradients(apply, params, stats, images, weights):
+        def loss(params):
+            taps, _ = apply(params, stats, images)
+            return sum(jnp.sum(weights[tap] * x) for tap, x in taps.items())
+
+        return jax.grad(loss)(params)
+
+    check(gradients, "imagenet")
 
 
-def test_microbatches_divide_the_batch(small):
-    net, params, stats, images = small
+def test_initial_weights_are_those_of_torchvision():
+    block = resnet._Block(((8, 3, 1), (64, 3, 1)), "batch", True)
+    init = jax.jit(functools.partial(block.init, train=False))
+    params = init(RNG, jnp.zeros((1, 1, 1, 8)))["params"]
+    scales = [params[name]["norm"]["scale"] for name in ("conv0", "conv1", "shortcut")]
+    assert [scale.any() for scale in scales] == [True, False, True]
+    kernel, deviation = np.asarray(params["conv1"]["conv"]["kernel"]), np.sqrt(2 / (9 * 64))
+    np.testing.assert_allclose(kernel.std(), deviation, rtol=0.03)
+    assert np.abs(kernel).max() > 3 * deviation  # not truncated
+
+
+def test_microbatches_divide_the_batch():
+    net, images = CASES["cifar"][0], jnp.zeros((8, 8, 8, 1))
+    params, stats = jax.eval_shape(net.init, RNG, images)
     with microbatches.count(3), pytest.raises(contracts.UserError, match="8 examples, which 3 mic"):
         jax.eval_shape(functools.partial(net.apply, train=True), params, stats, images)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def sinkhorn(scores: jax.Array, *, epsilon: float, steps: int) -> jax.Array:
-    """Codes over prototypes that all prototypes share equally: assignments of SwAV.
+    """Codes of images over prototypes, all of which are used equally: the targets of SwAV.
 
         Q = exp(scores / epsilon); repeated: divide columns by their sums, then rows by theirs
 
@@ -15,7 +15,7 @@ def sinkhorn(scores: jax.Array, *, epsilon: float, steps: int) -> jax.Array:
     Args:
       scores: f[n,k] of the images of all devices with the prototypes; no gradient flows through the
         result.
-      epsilon: smaller codes are sharper; published 0.05, for cosines.
+      epsilon: a smaller value makes sharper codes; published 0.05, for cosines.
       steps: published 3; 0 is the softmax of every row.
 
     Returns: f32[n,k], rows sum to 1; sums of columns approach n/k with the steps.

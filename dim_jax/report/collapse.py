@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 READINGS = 3  # consecutive ones with the same sign
 JUDGED_FROM = 15  # largest possible rank: fewer images or features have too few directions
 FEW_DIRECTIONS = 2.0  # effective rank
-NO_DEVIATION = 0.01
-SMALL_DEVIATION, SMALL_SHARE = 0.1, 0.25  # together
+NO_DEVIATION = 0.02
+SMALL_DEVIATION, SMALL_SHARE = 0.1, 0.5  # together
 _MENDS = (
     "what usually mends it: a lower learning rate; with positive pairs alone, a predictor and a "
     "stop-gradient, or terms for variance and covariance; with negatives, more of them or another "

@@ -27,7 +27,7 @@ def of_features(last: jax.Array, features: contracts.Taps) -> contracts.Scalars:
     """The signs of a step where `last` b[] is true, otherwise NaN.
 
     Of the first 256 images of a batch. "features/<tap>/rank": the effective rank of a tap (a map is
-    flattened); "rank_share": relative to the largest that so many images and features can have;
+    flattened); "rank_share": relative to the largest that these images and features can have;
     "deviation", of y "uniformity", and with a tap "<tap>_positive" both this and "alignment" of
     their unit vectors (`losses.spread`).
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from configs import views
 from experiments import fragments_methods, fragments_speed, pages, readme, table_text
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -42,6 +43,15 @@ def test_every_row_is_on_the_page_of_a_method(name):
     shown = "\n".join(text for path, text in TEXTS.items() if path.startswith("methods/"))
     target, title = fragments_methods.PAGES[name]
     assert (f"{{ref}}`{title} <results-{target}>`" in shown) != name.endswith("_choice_cpu")
+
+
+def test_rows_of_the_config_of_many_methods_are_on_the_pages_of_their_methods():
+    assert {*views.ACROSS_VIEWS, *views.OTHERS} <= fragments_methods.CONFIGS.keys()
+    content = RESULTS["cmc_views_cpu"]
+    row = {**content["rows"][0], "config": "configs/views.py:method=moco,budget=cpu"}
+    results = {"views_table_cpu": {**content, "rows": [row]}}
+    shown = {page: fragments_methods.method(page, results) for page in fragments_methods.CONFIGS}
+    assert [page for page, text in shown.items() if "results-views" in text] == ["moco"]
 
 
 @pytest.mark.parametrize("page", ["dim", "bigan", "amdim"])

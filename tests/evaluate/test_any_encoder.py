@@ -60,7 +60,7 @@ def rows_of(workdir) -> dict:
 
 def test_a_function_is_judged_beside_its_controls(folder, capsys):
     """Of pixels it has the results of the control with pixels."""
-    task = ("--encoder", "my_encoders:encode", "--data", "digits", "--evals", "knn,prior_fit")
+    task = ("--encoder", "my_encoders:encode", "--data", "digits", "--evals", "knn,rank,prior_fit")
     assert call(*task, "--untrained", "my_encoders.py:model.features") == 0
     workdir = folder / "runs" / "my_encoders-encode-digits"
     rows = rows_of(workdir)
@@ -69,6 +69,7 @@ def test_a_function_is_judged_beside_its_controls(folder, capsys):
     for name in ("trained", "untrained"):
         row = rows["knn", name, "y"]
         assert row["value"] == value and row["protocol"] == "knn-v1" and row["dim"] == 64
+    assert rows["rank", "trained", "y"]["metric"].startswith("effective_rank")
     permuted = rows["knn_permuted", "trained", "y"]
     assert permuted["value"] < 0.2 and permuted["labels"] == "all, permuted"
     assert ("knn_permuted", "pixels", "pixels") not in rows
@@ -188,6 +189,7 @@ KNN = ("--data", "digits", "--evals", "knn")
             "use some of attributes, knn",
         ),
         (["my_encoders:encode", "--data=digits", "--evals=filters"], "there are features alone"),
+        (["my_encoders:encode", "--data=digits", "--evals=alignment"], "there are features alone"),
         (
             ["my_encoders:encode", "--data=digits", '--evals={"a": {"name": "knn", "views": 2}}'],
             "evals.a.views needs the method of a run",

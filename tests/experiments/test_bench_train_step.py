@@ -35,6 +35,7 @@ def test_ours_and_the_trainer_have_rows(tmp_path, monkeypatch):
             assert rows[name, "dim_jax", dtype]["images_per_second"] > 0
             assert rows[name, "dim_jax", dtype]["fraction_of_matmul"] > 0
             assert rows[name, "trainer", dtype]["trainer_over_bare"] > 0
+        assert rows[name, "dim_jax", "float32"]["share_of_signs"] < 1
     for name in SMOKE.keys() - {"supervised", "vae"}:
         assert bench_train_step.Ours(SMOKE[name], "bfloat16").gflop() > 0
     assert content["device"] and content["versions"]["jax"] and content["units"]

@@ -70,7 +70,8 @@ def test_published_numbers_stand_beside_the_rows_they_belong_to(monkeypatch, pyt
         config = commandline.parse(["main.py", f"--config=configs/dim_cifar10.py:{words}"]).config
         return config["published"], config["published_source"]
 
-    assert published("local,bound=jsd,prior=none")[0] == {}
+    for prior in ("none", "gaussian", "sigreg"):
+        assert published(f"local,bound=jsd,prior={prior}")[0] == {}
     assert published("local,bound=infonce,layer=first")[0] == {}
     found, source = published("local,bound=infonce,tasks=occlude")
     assert found == {"mlp": dict(conv=76.77, fc=74.45, y=72.87)} and source.endswith("Table 5")

@@ -40,6 +40,8 @@ def _run(arguments: Sequence[str], judge: Callable[[Any], Any] | None) -> int:
         )
     # Figures are drawn to files; a notebook's backend may be missing here.
     os.environ["MPLBACKEND"] = "agg"
+    # The function of another framework may need memory of the same GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from dim_jax.evaluate.encoders import judgement
 
     command = shlex.join(["python", "-m", PROGRAM, *arguments])

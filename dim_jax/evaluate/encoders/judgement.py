@@ -113,8 +113,10 @@ def _check_folder(folder: Workdir, task: Task) -> None:
 
 
 def _record(task: Task) -> dict[str, Any]:
-    kept = ("encoder", "untrained", "data", "test_fraction", "seed")
-    return {key: getattr(task, key) for key in kept}
+    """What has to be the same for the results of a folder to be replaced; not where data lie."""
+    kept = ("encoder", "untrained", "test_fraction", "seed")
+    images = {key: value for key, value in (task.data or {}).items() if key != "data_dir"}
+    return {**{key: getattr(task, key) for key in kept}, "data": images}
 
 
 def _open(task: Task, console: report.Console) -> _Judged:

@@ -32,8 +32,17 @@ class Stored:
         self._rows[features.Images(split)] = flat
 
     def stored(self, split: dataset.Split, taps: Iterable[str]) -> features.Features:
-        """The features of a split that was kept, {tap: f32[n,d]}."""
-        rows = self._rows[features.Images(split)]
+        """The features of a split that was kept, {tap: f32[n,d]}.
+
+        Raises:
+          UserError: those of other images are asked for.
+        """
+        rows = self._rows.get(features.Images(split))
+        if rows is None:
+            raise contracts.UserError(
+                f"an evaluation asks for the features of {len(split.images):,} images of a split, "
+                "and only those of complete splits are known; remove it from --evals"
+            )
         return {tap: rows[tap] for tap in taps}
 
     def frozen(self) -> contracts.Frozen:

@@ -42,10 +42,7 @@ def evaluate(
       UserError: an unknown tap; fewer than two test images; a representation without views.
     """
     if frozen.prepare is None:
-        raise contracts.UserError(
-            "this representation is not trained on views of images; remove it from the "
-            "representations of the evaluation 'alignment'"
-        )
+        check_method(None)
     test = rank.first(splits["test"], images, "alignment")
     results = {}
     for tap, views in rank.draw(frozen, test, taps, rng, draws=2).items():
@@ -56,7 +53,16 @@ def evaluate(
     return results
 
 
-EVALUATION = Evaluation(evaluate, representations="encoders", taps=_TAPS)
+def check_method(method: contracts.Method | None) -> None:
+    """Raises UserError on a representation without a method, which has no views."""
+    if method is None:
+        raise contracts.UserError(
+            "this representation is not trained on views of images; remove it from the "
+            "representations of the evaluation 'alignment'"
+        )
+
+
+EVALUATION = Evaluation(evaluate, representations="encoders", taps=_TAPS, check_method=check_method)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

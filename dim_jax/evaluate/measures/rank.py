@@ -50,7 +50,9 @@ def evaluate(
             "more"
         )
     results, narrow = {}, []
-    for tap, rows in features.extract(frozen, test, taps).items():
+    # Those of all test images are in the cache, for other evaluations.
+    for tap, rows in features.extract(frozen, splits["test"], taps).items():
+        rows = rows[: len(test.images)]
         rank = effective_rank(rows)
         results[f"{tap}/effective_rank"] = rank
         results[f"{tap}/effective_rank_share"] = rank / spread.largest_rank(*rows.shape)
