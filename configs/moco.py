@@ -44,7 +44,7 @@ RECIPE = views.Recipe(
     published={"imagenet": 67.5},
     source="official MoCo README",
     small=dict(queue=4096, decay=0.99),  # ours
-    cpu=views.SMALL_HEAD | {"queue": 4096, "decay": 0.99},
+    cpu=views.SMALL_HEAD | {"queue": 1024, "decay": 0.97, "temperature": 0.1},
     smoke=views.SMOKE_HEAD | {"queue": 256, "decay": 0.9},
 )
 _V1 = dict(projector=views.projector(features=128), temperature=0.07)  # official README

@@ -17,18 +17,18 @@ head.
 
 from configs.common import views
 
-# The short example of the official code, MINIMAL.md.
+# The short example of the official code, MINIMAL.md, with two views in the place of four.
 RECIPE = views.Recipe(
     method=dict(
         name="sigreg",
-        projector=views.projector(2048, 2048, features=128),
+        projector=views.projector(2048, 2048, features=16),
         tap="y",
         weight=0.02,
         directions=256,
     ),
     optimizer=dict(
         **dict(name="adamw", learning_rate=2e-3, weight_decay=5e-2, exclude_vectors=True),
-        schedule=dict(name="cosine", warmup_epochs=1.0),
+        schedule=dict(name="cosine", warmup_epochs=1.0, end=0.5),
         every=1,
     ),
     batch=256,

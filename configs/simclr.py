@@ -33,7 +33,10 @@ RECIPE = views.Recipe(
     augment=views.SIMCLR_VIEWS,
     published={"imagenet": 69.1, "cifar10": 91.0},
     source="official SimCLR README",
-    small=dict(temperature=0.5),  # CIFAR-10: README
+    # CIFAR-10: README.
+    small=dict(temperature=0.5),
+    small_optimizer=dict(weight_decay=1e-4),
+    small_rate=1.0,
     cpu=views.SMALL_HEAD | {"temperature": 0.2},
     smoke=views.SMOKE_HEAD,
 )

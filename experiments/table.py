@@ -36,6 +36,8 @@ class Row:
     compared: bool = True  # False: what the config calls published is not of these overrides
     later: tuple[str, ...] = ()  # more overrides, of every seed but the first
     evals: dict | None = None  # the evaluations, if not the config's (experiments/evaluations.py)
+    # Facts of the run and metrics of the training, of which the last value is shown.
+    logged: tuple[str, ...] = ()
     # {evaluation: {tap, or tap/metric: number}}, if not what the config calls published.
     published: dict | None = None
 
@@ -204,11 +206,14 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
                 measured = {**measured, "published": _published(row, measured)}
             key = (measured["eval"], measured["representation"], measured["tap"])
             cells.setdefault((*key, measured["metric"]), []).append(measured)
-        speed = dict.fromkeys(("protocol", "published"), None) | dict(
-            **dict(eval="training", representation="trained", labels="all", tap=""),
-            **dict(metric="images_per_second", value=result["run"]["images_per_second"]),
-        )
-        cells.setdefault(("training", "images_per_second"), []).append(speed)
+    for seed, result in zip(seeds, results, strict=True):
+        for name in row.logged:
+            facts = result["run"] if name in result["run"] else _last_metrics(row, seed)
+            measured = dict.fromkeys(("protocol", "published"), None) | dict(
+                **dict(eval="training", representation="trained", labels="all", tap=""),
+                **dict(metric=name, value=facts[name]),
+            )
+            cells.setdefault(("training", name), []).append(measured)
     facts = [result["run"] for result in results]
     return {
         "label": row.label,
@@ -225,6 +230,11 @@ def _summary(row: Row, seeds: Sequence[int], results: Sequence[dict]) -> dict:
         "versions": facts[0]["versions"],
         "measures": [_cell(measured) for measured in cells.values()],
     }
+
+
+def _last_metrics(row: Row, seed: int) -> dict:
+    lines = (folder(row, seed) / "metrics.jsonl").read_text().splitlines()
+    return json.loads(lines[-1])
 
 
 def _published(row: Row, measured: dict) -> float | None:

@@ -83,6 +83,6 @@ def test_published_settings_of_imagenet(config):
     assert (byol["blur"], byol["solarise"]) == ((1.0, 0.1), (0.0, 0.2))
     # The rate of LARS is that of 256 images times the batch.
     cifar = config("simclr", "data=cifar10,budget=paper")
-    assert cifar["players"]["encoder"]["learning_rate"] == pytest.approx(0.6)
+    assert cifar["players"]["encoder"]["learning_rate"] == pytest.approx(2.0)
     assert cifar["train"]["batch_size"] == 512 and cifar["method"]["method"]["temperature"] == 0.5
     assert cifar["published"] == {"linear": {"y": 91.0}} and cifar["augment"]["blur"] == 0

@@ -288,19 +288,19 @@ def test_times_of_a_continued_run_go_on(run, small, digits, tmp_path):
 def test_divergence_names_player_and_step_and_keeps_the_last_good_state(
     run, small, digits, tmp_path, monkeypatch
 ):
-    original = train_step.train_step
+    original = train_step.update
 
-    def broken(train_state, batch, seed, last):
-        train_state, metrics = original(train_state, batch, seed, last)
+    def broken(train_state, batch, seed):
+        train_state, metrics, features = original(train_state, batch, seed)
         # From the step after it on, the other player's loss is not finite either.
         first = {"loss/encoder": 15, "loss/discriminator": 16}
         bad = {
             name: jax.numpy.where(train_state.step >= step, jax.numpy.nan, metrics[name])
             for name, step in first.items()
         }
-        return train_state, {**metrics, **bad}
+        return train_state, {**metrics, **bad}, features
 
-    monkeypatch.setattr(train_step, "train_step", broken)
+    monkeypatch.setattr(train_step, "update", broken)
     outputs = training.Outputs()
     with pytest.raises(contracts.UserError) as error:
         run(small, digits, tmp_path, outputs, anew=True)
@@ -335,17 +335,18 @@ def test_parameters_that_are_not_finite_are_never_saved(run, small, digits, tmp_
 def test_batch_statistics_that_are_not_finite_are_never_saved(
     run, small, digits, tmp_path, monkeypatch
 ):
-    original = train_step.train_step
+    original = train_step.update
 
-    def broken(train_state, batch, seed, last):
-        train_state, metrics = original(train_state, batch, seed, last)
+    def broken(train_state, batch, seed):
+        train_state, metrics, features = original(train_state, batch, seed)
         infinite = jax.tree.map(
             lambda leaf: jax.numpy.where(train_state.step == 15, jax.numpy.inf, leaf),
             train_state.state["encoder"],
         )
-        return train_state.replace(state={**train_state.state, "encoder": infinite}), metrics
+        state = {**train_state.state, "encoder": infinite}
+        return train_state.replace(state=state), metrics, features
 
-    monkeypatch.setattr(train_step, "train_step", broken)
+    monkeypatch.setattr(train_step, "update", broken)
     with pytest.raises(contracts.UserError) as error:
         run(small, digits, tmp_path, anew=True)
     assert "state/encoder/conv0_norm/mean is not finite after step 16" in str(error.value)

@@ -74,7 +74,8 @@ class Recipe:
     rate: the learning rate per 256 images of the batch, where it grows with the batch; the
       optimizer has that of `batch`.
     groups: of batch norm, as on this number of devices.
-    small: changes of the method's block for CIFAR.
+    small, small_optimizer, small_rate: changes of the method's block and of the optimizer, and the
+      rate per 256 images, for CIFAR.
     cpu, smoke: changes of the method's block in these budgets; `cpu_rate` of Adam there. Ours.
     """
 
@@ -88,6 +89,8 @@ class Recipe:
     rate: float | None = None
     groups: int = 1
     small: dict[str, Any] = dataclasses.field(default_factory=dict)
+    small_optimizer: dict[str, Any] = dataclasses.field(default_factory=dict)
+    small_rate: float | None = None
     cpu: dict[str, Any] = dataclasses.field(default_factory=dict)
     smoke: dict[str, Any] = dataclasses.field(default_factory=dict)
     cpu_rate: float = 1e-3
@@ -121,13 +124,13 @@ def config(words: dict[str, str], recipe: Recipe) -> ml_collections.ConfigDict:
     name = words["data"]
     images, dataset = IMAGES[name], datasets.DATA[name]
     batch = images.batch or recipe.batch
-    optimizer = dict(recipe.optimizer)
-    if recipe.rate:
-        optimizer["learning_rate"] = recipe.rate * batch / 256
-    side = dataset.side if name.startswith("cifar") else None
-    method = recipe.method | (recipe.small if side else {})
+    is_cifar = name.startswith("cifar")
+    optimizer = recipe.optimizer | (recipe.small_optimizer if is_cifar else {})
+    if rate := (is_cifar and recipe.small_rate) or recipe.rate:
+        optimizer["learning_rate"] = rate * batch / 256
+    method = recipe.method | (recipe.small if is_cifar else {})
     encoder = dict(name=images.encoder, stem=images.stem, width=64)
-    splits = {} if side else datasets.splits(name)
+    splits = {} if is_cifar else datasets.splits(name)
     if name == "imagenet":
         splits |= dict(road="streaming", eval_train_images=100_000)  # the images: ours
     block = common.config(

@@ -10,7 +10,7 @@ predictor.
 
 Source: Balestriero and LeCun 2025 (LeJEPA), Algorithm 2 and the minimal example of its official
   code.
-Differs: no.
+Differs: two views in the config, there four; multi-crop adds small ones.
 """
 
 import jax.numpy as jnp

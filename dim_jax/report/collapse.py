@@ -11,7 +11,9 @@ READINGS = 3  # consecutive ones with the same sign
 JUDGED_FROM = 15  # largest possible rank: fewer images or features have too few directions
 FEW_DIRECTIONS = 2.0  # effective rank
 NO_DEVIATION = 0.02
-SMALL_DEVIATION, SMALL_SHARE = 0.1, 0.5  # together
+# A small deviation and a small share of the largest rank together; the smaller one, the larger the
+# other may be.
+SMALL = ((0.1, 0.5), (0.2, 0.25))
 _MENDS = (
     "what usually mends it: a lower learning rate; with positive pairs alone, a predictor and a "
     "stop-gradient, or terms for variance and covariance; with negatives, more of them or another "
@@ -72,7 +74,8 @@ def _judge(row: Mapping[str, Any], tap: str) -> Sign | None:
     largest = rank / share if share else JUDGED_FROM
     if round(largest) < JUDGED_FROM:
         return None
-    if deviation < NO_DEVIATION or (deviation < SMALL_DEVIATION and share < SMALL_SHARE):
+    small = any(deviation < least and share < most for least, most in SMALL)
+    if deviation < NO_DEVIATION or small:
         return Sign(tap, "deviation", rank, largest, deviation)
     if rank < FEW_DIRECTIONS:
         return Sign(tap, "rank", rank, largest, deviation)

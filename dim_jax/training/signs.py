@@ -12,8 +12,7 @@ import jax.numpy as jnp
 from dim_jax import contracts
 from dim_jax.losses import spread
 
-OF_LAST = "features/"
-PREFIXES = (OF_LAST, "grad_norm/")
+PREFIXES = ("features/", "grad_norm/")
 _IMAGES = 256  # of a batch: the cost grows with their cube
 _POSITIVE = "_positive"  # the tap "y_positive" has y of another view of the same images
 
@@ -23,40 +22,43 @@ def of_gradients(gradients: Mapping[str, Any]) -> contracts.Scalars:
     return {f"grad_norm/{name}": _length(each) for name, each in gradients.items()}
 
 
-def of_features(last: jax.Array, features: contracts.Taps) -> contracts.Scalars:
-    """The signs of a step where `last` b[] is true, otherwise NaN.
+def measured(features: contracts.Taps) -> contracts.Taps:
+    """The features f[n,...] of which there are signs (arrays or shapes)."""
+    return {
+        name: each
+        for name, each in features.items()
+        if each.ndim > 1 and each.shape[0] > 1 and each.size > 0
+    }
 
-    Of the first 256 images of a batch. "features/<tap>/rank": the effective rank of a tap (a map is
-    flattened); "rank_share": relative to the largest that these images and features can have;
-    "deviation", of y "uniformity", and with a tap "<tap>_positive" both this and "alignment" of
-    their unit vectors (`losses.spread`).
+
+def rows(features: contracts.Taps) -> contracts.Taps:
+    """The features f[n,d] of the first 256 images of a batch, maps flattened."""
+    return {
+        name: each[:_IMAGES].reshape(min(_IMAGES, len(each)), -1) for name, each in features.items()
+    }
+
+
+def of_features(features: contracts.Taps) -> contracts.Scalars:
+    """The signs of the `rows` of the features of a batch.
+
+    "features/<tap>/rank": the effective rank of a tap (a map is flattened); "rank_share": relative
+    to the largest that these images and features can have; "deviation", of y "uniformity", and with
+    a tap "<tap>_positive" both this and "alignment" of their unit vectors (`losses.spread`).
 
     Args:
-      features: of a step, f[n,...] by tap; with gradient accumulation those of the last part.
+      features: f[n,d] by tap; with gradient accumulation those of the last part.
     """
-    measured = {name: each for name, each in features.items() if _is_measured(each)}
-    shapes = jax.eval_shape(_compute, measured)
-
-    def skip(_):
-        return {name: jnp.full((), jnp.nan, each.dtype) for name, each in shapes.items()}
-
-    return jax.lax.cond(last, _compute, skip, measured)
+    found = {}
+    for name, each in features.items():
+        if not name.endswith(_POSITIVE):
+            found |= _of_tap(name, each, features.get(name + _POSITIVE))
+    return found
 
 
 def names(players: Iterable[str], features: contracts.Taps) -> list[str]:
     """The names of the signs of a step with these players and features (arrays or shapes)."""
-    measured = {name: each for name, each in features.items() if _is_measured(each)}
-    of_features = jax.eval_shape(_compute, measured)
-    return [*(f"grad_norm/{player}" for player in players), *of_features]
-
-
-def _compute(features: contracts.Taps) -> contracts.Scalars:
-    rows = {name: _rows(each) for name, each in features.items()}
-    signs = {}
-    for name, each in rows.items():
-        if not name.endswith(_POSITIVE):
-            signs |= _of_tap(name, each, rows.get(name + _POSITIVE))
-    return signs
+    found = jax.eval_shape(lambda taps: of_features(rows(taps)), measured(features))
+    return [*(f"grad_norm/{player}" for player in players), *found]
 
 
 def _length(tree: contracts.Tree) -> jax.Array:
@@ -76,11 +78,3 @@ def _of_tap(name: str, rows: jax.Array, positive: jax.Array | None) -> contracts
     if positive is not None:
         signs["alignment"] = spread.alignment(rows, positive)
     return {f"features/{name}/{sign}": value for sign, value in signs.items()}
-
-
-def _is_measured(features: jax.Array) -> bool:
-    return features.ndim > 1 and len(features) > 1 and features.size > 0
-
-
-def _rows(features: jax.Array) -> jax.Array:
-    return features[:_IMAGES].reshape(min(_IMAGES, len(features)), -1)

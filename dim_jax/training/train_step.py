@@ -180,16 +180,16 @@ def _divide(batch: contracts.Batch, parts: int) -> contracts.Batch:
 
 
 def train_step(
-    train_state: TrainState,
-    batch: contracts.Batch,
-    seed: int | jax.Array,
-    last: jax.Array | None = None,
+    train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
 ) -> tuple[TrainState, contracts.Scalars]:
-    """One simultaneous update of all players, and the losses and metrics of the step.
+    """One simultaneous update of all players, and the losses and metrics of the step."""
+    return update(train_state, batch, seed)[:2]
 
-    Args:
-      last: b[], whether to measure the signs of learning, otherwise NaN; None: without them.
-    """
+
+def update(
+    train_state: TrainState, batch: contracts.Batch, seed: int | jax.Array
+) -> tuple[TrainState, contracts.Scalars, contracts.Taps]:
+    """`train_step`, and the features of the step."""
     rng = _key(seed, _LOSS, train_state.step)
     compute_gradients = player_gradients
     if train_state.accumulate > 1:
@@ -198,10 +198,9 @@ def train_step(
         train_state.apply_fn, train_state.params, train_state.state, batch, rng, train_state.step
     )
     metrics = {f"loss/{player}": value for player, value in step.losses.items()}
-    metrics |= step.metrics
-    if last is not None:
-        metrics |= signs.of_gradients(gradients) | signs.of_features(last, step.features)
-    return train_state.apply_gradients(grads=gradients, state=step.state), metrics
+    metrics |= {**step.metrics, **signs.of_gradients(gradients)}
+    updated = train_state.apply_gradients(grads=gradients, state=step.state)
+    return updated, metrics, step.features
 
 
 def make_dispatch(
@@ -226,15 +225,15 @@ def make_dispatch(
         spanned = resident.epochs_spanned(count, epoch_steps)
         orders = resident.epoch_orders(seed, first_epoch, spanned, examples)
 
-        def body(train_state, last):
+        def body(train_state, _):
             indices = resident.batch_indices(
                 orders, first_epoch, train_state.step, epoch_steps, batch_size
             )
             indices = jax.lax.with_sharding_constraint(indices, sharded)
             batch = resident.gather(images, labels, indices)
-            return _prepared_step(train_state, batch, prepared, seed, last)
+            return _prepared_step(train_state, batch, prepared, seed)
 
-        return _scan(body, train_state, count)
+        return _scan(body, train_state, count, None, replicated)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
@@ -250,30 +249,39 @@ def make_streamed_dispatch(
     replicated = NamedSharding(devices, PartitionSpec())
 
     def dispatch(train_state: TrainState, images, labels, index, count: int):
-        def body(train_state, scanned):
-            last, batch = scanned
-            return _prepared_step(train_state, batch, prepared, seed, last)
+        def body(train_state, batch):
+            return _prepared_step(train_state, batch, prepared, seed)
 
         batches = {"images": images, "labels": labels, "index": index}
-        return _scan(body, train_state, count, batches)
+        return _scan(body, train_state, count, batches, replicated)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
 
-def _scan(body: Callable, train_state: TrainState, count: int, batches=None):
-    """The steps of a dispatch: body(state, whether it is the last, or this and its batch)."""
-    last = jnp.arange(count) == count - 1
-    scanned = last if batches is None else (last, batches)
-    train_state, metrics = jax.lax.scan(body, train_state, scanned, length=count)
-    return train_state, {
-        name: values[-1:] if name.startswith(signs.OF_LAST) else values
-        for name, values in metrics.items()
-    }
+def _scan(body: Callable, train_state: TrainState, count: int, batches, replicated):
+    """The steps of a dispatch, and the signs of learning of the features of the last one.
+
+    These are carried out of the loop: a branch of a step would wait for other devices while some of
+    them still compute the gradients.
+    """
+    body = jax.jit(body, inline=True)  # traced once, also for the shapes
+
+    def carried(carry, batch):
+        train_state, metrics, features = body(carry[0], batch)
+        return (train_state, signs.measured(features)), metrics
+
+    first = jax.tree.map(lambda x: x[0], batches)
+    shapes = signs.measured(jax.eval_shape(body, train_state, first)[2])
+    zeros = {name: jnp.zeros(each.shape, each.dtype) for name, each in shapes.items()}
+    (train_state, features), metrics = jax.lax.scan(
+        carried, (train_state, zeros), batches, length=count
+    )
+    features = jax.lax.with_sharding_constraint(signs.rows(features), replicated)
+    of_last = {name: value[None] for name, value in signs.of_features(features).items()}
+    return train_state, metrics | of_last
 
 
-def _prepared_step(
-    train_state: TrainState, batch, prepared: preprocessing.Preprocessing, seed, last
-):
+def _prepared_step(train_state: TrainState, batch, prepared: preprocessing.Preprocessing, seed):
     """One step on images u8[n,h,w,c], augmented and normalised first."""
     rng = _key(seed, _AUGMENT, train_state.step)
-    return train_step(train_state, batch | prepared.inputs(rng, batch["images"]), seed, last)
+    return update(train_state, batch | prepared.inputs(rng, batch["images"]), seed)

@@ -329,6 +329,7 @@ def test_eight_devices_equal_one(case):
 # Arrays that devices gather in a step: of DIM the anchors and the bias of their scores, of CPC the
 # predictions and two numbers of each for three offsets, of the others one side of each matrix.
 GATHERS = {"dim": 2, "amdim": 4, "cpc": 9, "cmc": 2}
+OF_TAPS = 3  # after the steps of a dispatch, for the signs of learning
 TEMPORARY_MIB = 16  # of each device; the smoke configs take 0.4 to 5
 
 
@@ -340,22 +341,11 @@ def check_compiled(program, initial, method) -> None:
     assert len(donated) == len(jax.tree.leaves(initial))
     if method not in GATHERS:
         return
-    text = in_every_step(text)
     gathered = re.findall(r"= \(?\w+\[([\d,]*)\]\S* all-gather(?:-start)?\(", text)
-    assert 1 <= len(gathered) <= GATHERS[method]
+    assert 1 <= len(gathered) <= GATHERS[method] + OF_TAPS
     assert all(len(shape.split(",")) <= 2 for shape in gathered)  # no maps of features
     assert not re.search(r" (all-to-all|collective-permute|reduce-scatter)(-start)?\(", text)
     assert program.memory_analysis().temp_size_in_bytes < TEMPORARY_MIB * 2**20
-
-
-def in_every_step(text: str) -> str:
-    """A program without the branches of its conditionals: signs of learning of its last step."""
-    named = re.findall(
-        r"(?:true_computation|false_computation|branch_computations)=(\{[^}]*\}|\S+)", text
-    )
-    for branch in re.findall(r"%([\w.-]+)", " ".join(named)):
-        text = re.sub(rf"^%{re.escape(branch)} .*?^\}}$", "", text, flags=re.S | re.M)
-    return text
 
 
 def lowered_for_gpu(name, monkeypatch) -> str:
