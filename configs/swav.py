@@ -7,9 +7,9 @@ data=cifar10 | cifar100 | stl10 | imagenette | imagenet; augment=published | cro
 published views; boxes and flips alone; the same image twice); budget=paper | cpu | smoke.
 Augmentation: random boxes of 14 to 100 % of the image, in small crops of 5 to 14 %, flips, colours
 jittered in 80 % (strength 1.0; 0.5 on CIFAR), 20 % grey, half blurred (not on CIFAR).
-`paper` has ResNet-50 on ImageNet and ResNet-18 elsewhere; on the small data sets the queue of the
-published setting for small batches. `cpu` is a small encoder, 4 epochs, for two cores; `smoke`
-takes seconds.
+`paper` has ResNet-50 on ImageNet and ResNet-18 elsewhere; on CIFAR the queue of the published
+setting for small batches, and fewer prototypes. `cpu` is a small encoder, 4 epochs, for two cores;
+`smoke` takes seconds.
 
 Metric: test accuracy of a linear classifier of the frozen y, the features before the projection
 head. Published on ImageNet: 75.3 after 800 epochs, 70.1 after 400 with two crops (official README).

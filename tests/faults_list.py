@@ -199,8 +199,8 @@ FAULTS = (
     Fault(
         "best_checkpoint_is_the_worst",
         "dim_jax/rundir/best_checkpoint.py",
-        "sign = -1 if metric.startswith(_SMALLER) else 1",
-        "sign = 1 if metric.startswith(_SMALLER) else -1",
+        "sign = -1 if smaller else 1",
+        "sign = 1 if smaller else -1",
         "tests/test_best_checkpoint.py",
     ),
     # Data and augmentation.

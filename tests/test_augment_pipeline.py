@@ -192,8 +192,8 @@ def test_a_dispatch_trains_on_the_views_whatever_the_devices(monkeypatch):
     seen = {}
     monkeypatch.setattr(
         train_step,
-        "train_step",
-        lambda state, batch, seed: (state, {name: batch[name] for name in ("images", "crops")}),
+        "update",
+        lambda state, batch, seed: (state, {name: batch[name] for name in ("images", "crops")}, {}),
     )
     change = augment.pipeline(**RECIPES["amdim"])
     crops = augment.small_crops(settings.Augment(views=2, small_crops=3, small_crop=5))

@@ -17,12 +17,12 @@ def test_every_role_lists_what_it_can_build():
     whole = {"dcgan28", "dcgan32", "dcgan64", "alexnet64", "alexnet224", "auto"}
     amdim = {"amdim32", "amdim64", "amdim128"}
     others = {"colour_views", "manifold", "cnn28", "linear", "exemplar", "mlp", "resnet_critic"}
-    assert {*whole, *amdim, *folded, *others, "resnet18", "resnet50"} == build.names(
+    assert {*whole, *amdim, *folded, *others, "resnet18", "resnet50", "contextual"} == build.names(
         "encoder"
     ).keys()
     assert {"row_gru", "masked_conv"} == build.names("context").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
-    assert {"uniform", "gaussian", "ball", "sphere"} == build.names("prior").keys()
+    assert {"uniform", "gaussian", "ball", "sphere", "sigreg"} == build.names("prior").keys()
 
 
 def test_nested_blocks_are_built_first():
@@ -55,7 +55,7 @@ def test_a_bound_gets_its_arguments_bound():
         ("encoder", dict(name="alexnet"), "unknown encoder 'alexnet': did you mean 'alexnet64'"),
         ("bound", "infonse", "unknown bound 'infonse': did you mean 'infonce'"),
         ("local_critic", "concatenate", "unknown local critic 'concatenate'"),
-        ("prior", "xyz", "unknown prior 'xyz': use one of ball, gaussian, sphere, uniform"),
+        ("prior", "xyz", "unknown prior 'xyz': use one of ball, gaussian, sigreg, sphere, uniform"),
         (
             "encoder",
             dict(name="dcgan32", width=2, hidden=4, features=2, widht=3),

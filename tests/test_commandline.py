@@ -205,6 +205,10 @@ def test_evaluations_replace_those_of_the_config(tmp_path):
         ),
         ([f"--config={CONFIG}", "--config.train.epoch=None"], "no key 'train.epoch': did you mean"),
         ([f"--config={CONFIG}", "--config.evals.kn=None"], "no key 'evals.kn': did you mean 'knn'"),
+        (
+            ["--config=configs/moco.py:budget=smoke", "--config.method.queue=128"],
+            "no key 'method.queue': did you mean 'method.method.queue'?",
+        ),
         ([f"--config={CONFIG}", "--config.trian.epochs=3"], "no key 'trian': did you mean 'train'"),
         ([f"--config={CONFIG}", "--config.seed.x=3"], "no key 'seed.x': seed is 0 and no block"),
         (

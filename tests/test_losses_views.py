@@ -243,3 +243,17 @@ def test_the_backward_pass_keeps_projections_only():
 
     sizes = [leaf.size for leaf in jax.tree.leaves(jax.eval_shape(kept, rows))]
     assert sum(sizes) < 3 * 1000 * 32
+
+
+def test_gathered_rows_are_taken_inside_shard_map():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+
+    def values(rows):
+        rows = jax.lax.all_gather(rows, "data", tiled=True)
+        codes = losses.sinkhorn(rows, epsilon=0.05, steps=2)
+        swapped = losses.swap_loss(rows, codes, temperature=0.1)
+        return jax.lax.pmean(swapped + losses.sigreg(rows, KEY, directions=2), "data")
+
+    sharded = jax.shard_map(values, mesh=mesh, in_specs=P("data"), out_specs=P())
+    # Loops check there on which devices a value depends.
+    assert jax.eval_shape(jax.grad(sharded), jnp.zeros((4, 3))).shape == (4, 3)

@@ -176,6 +176,7 @@ def test_the_decay_of_the_target_rises_along_a_cosine_to_1():
     assert averages.rising_decay(0.9, 7) == np.float32(0.9)  # of no known length
     with averages.total_steps(8):
         decays = [float(averages.rising_decay(0.9, step)) for step in range(9)]
+        assert averages.rising_decay(0, 4) == 0  # SimSiam
     expected = 1 - 0.1 * (1 + np.cos(np.pi * np.arange(9) / 8)) / 2
     np.testing.assert_allclose(decays, expected, rtol=1e-6)
 
@@ -258,6 +259,10 @@ def test_networks_that_do_not_fit_are_one_sentence():
         make(moco, queue=5, decay=0.9, temperature=0.2, shuffle=False).init(RNG, batch_of())
     with pytest.raises(contracts.UserError, match=r"method\.predictor\.features=5"):
         make(byol, predictor=linear(3), decay=0.9).init(RNG, batch_of())
+    crops = batch_of() | {"crops": jnp.zeros((1, N, 3, 3, 1))}  # the linear encoder has one size
+    for method in (make(swav, **SWAV), make(sigreg, weight=0.25, directions=8)):
+        with pytest.raises(contracts.UserError, match=r"of 2x2 .* crops of 3x3; choose"):
+            method.init(RNG, crops)
 
 
 def test_a_projector_ends_in_a_linear_layer_or_in_a_norm():

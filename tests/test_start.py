@@ -67,6 +67,16 @@ def test_the_encoder_alone_is_taken(tmp_path):
     assert make(tmp_path)[1] == line
 
 
+def test_averages_of_the_encoder_start_from_it(tmp_path):
+    initial, folder = state(0.0), export(tmp_path)
+    target = {"params": initial.params["encoder"], "stats": {"encoder": initial.state["encoder"]}}
+    initial = initial.replace(state=initial.state | {"target": target})
+    for begun, _ in (make(folder, initial), continuation.start_from(initial, str(folder))):
+        average = begun.state["target"]["params"]
+        np.testing.assert_array_equal(average["encoder"]["y"]["kernel"], 9)
+        np.testing.assert_array_equal(average["critic"]["w"], 0)
+
+
 def test_an_encoder_in_one_file_is_taken(tmp_path):
     nine, file = state(9.0), tmp_path / "encoder.npz"
     weights = nine.params["encoder"]["encoder"], nine.state["encoder"]

@@ -181,9 +181,16 @@ def _check_key(config: ml_collections.ConfigDict, key: str) -> None:
                 f"the config has no key '{key}': {path[:-1]} is {block!r} and no block"
             )
         if name not in block:
-            hint = contracts.suggestion(name, block)
+            hint = _wrapped(config, key) or contracts.suggestion(name, block)
             raise contracts.UserError(f"the config has no key '{path}{name}': {hint}")
         block, path = block[name], f"{path}{name}."
+
+
+def _wrapped(config: ml_collections.ConfigDict, key: str) -> str:
+    """The hint to a key of the method inside another one, such as that of a probe."""
+    inner = f"method.{key}"
+    is_there = key.startswith("method.") and inner in settings.flatten(config.to_dict())
+    return f"did you mean '{inner}'?" if is_there else ""
 
 
 def _retype(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> None:

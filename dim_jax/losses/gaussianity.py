@@ -14,10 +14,10 @@ def sigreg(
             n * integral over |t| <= limit of |phi_a(t) - exp(-t^2 / 2)|^2 exp(-t^2 / 2) dt
         phi_a(t) = mean over rows of exp(i t <a, row>)
 
-    The statistic of Epps and Pulley, of values that are not standardised, by the trapezoidal rule:
-    mean and variance count, too. The integrand is even: half of the
-    range is evaluated, and doubled. Cosines and sines of one knot at a time are in memory, n *
-    directions numbers, and computed again in the backward pass.
+    The statistic of Epps and Pulley, of values that are not standardised, so that mean and variance
+    count too, by the trapezoidal rule. The integrand is even: half of the range is evaluated, and
+    doubled. Cosines and sines of one knot at a time are in memory, n * directions numbers, and
+    computed again in the backward pass.
 
     Independent standard normal rows have the expectation `sigreg_level`, for every n, d and number
     of directions: E|phi_a(t) - exp(-t^2 / 2)|^2 = (1 - exp(-t^2)) / n. Rows can be below this
@@ -41,13 +41,12 @@ def sigreg(
     projections = jnp.dot(rows.astype(jnp.float32), units, precision=jax.lax.Precision.HIGHEST)
 
     @jax.checkpoint  # without it the backward pass would keep the cosines of all knots
-    def add(total, knot):
+    def distance(knot):
         t, height, weight = knot
         real, imaginary = jnp.cos(t * projections).mean(0), jnp.sin(t * projections).mean(0)
-        return total + weight * jnp.mean((real - height) ** 2 + imaginary**2), None
+        return weight * jnp.mean((real - height) ** 2 + imaginary**2)
 
-    total, _ = jax.lax.scan(add, jnp.zeros(()), _quadrature(knots, limit))
-    return len(rows) * total
+    return len(rows) * jnp.sum(jax.lax.map(distance, _quadrature(knots, limit)))
 
 
 def sigreg_level(*, knots: int = 17, limit: float = 3.0) -> float:

@@ -5,7 +5,7 @@
 with C f[d,d] the cross-correlation of z of the two views over the batch.
 
 Source: Zbontar et al. 2021; official code, main.py.
-Differs: views are encoded one after the other, as there; statistics are those of the global batch.
+Differs: no. Statistics are those of the global batch.
 """
 
 from dim_jax import contracts, losses
@@ -26,7 +26,8 @@ def make(
       projector: f[n,...] -> z f[n,d]. Published: widths (8192, 8192), 8192 features.
       tap: the input of the projector.
       off_diagonal: published: 0.0051.
-      scale: of the loss. Published: 1 (with LARS, which does not depend on it).
+      scale: of the loss. Published: 1; 0.024 in the README's command. Under LARS it changes the
+        steps of biases and norms, and the weight of the decay.
 
     Metrics: "barlow/invariance", "barlow/redundancy": the two sums, without their weights.
 

@@ -8,7 +8,8 @@ gradient; its decay rises along half a cosine to 1 (`averages.rising_decay`). No
 different images: that the features do not collapse rests on the predictor and on the target's lack
 of gradient. Without a predictor they do, the published ablation.
 
-A decay of 0 makes the target the network itself: SimSiam (Chen and He 2021).
+A decay of 0 stays 0 and makes the target the network itself: SimSiam (Chen and He 2021). In a loop
+other than the trainer's the decay is constant, unless in `averages.total_steps(steps)`.
 
 Source: Grill et al. 2020; official code, byol_experiment.py.
 Differs: the loss is the mean of the two directions, there their sum.

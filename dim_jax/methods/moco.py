@@ -4,16 +4,15 @@
            / (exp(q_i . k_i / t) + sum over keys k in the queue of exp(q_i . k / t)) )
 
 q is the unit projection of one view, k that of the other view by the key network, an exponential
-moving average of the encoder and its projector; keys have no gradient. After the loss the keys of
-the batch replace the oldest of the queue.
+moving average of the encoder and its projector, updated before the loss of a step; keys have no
+gradient. After the loss the keys of the batch replace the oldest of the queue.
 
 Shuffled batch norm: in groups (`train.norm_groups`), the key network sees the images in a random
 order, so that no key shares the statistics of its query. In one group, the default, the statistics
 are those of all images in any order.
 
 Source: He et al. 2020; Chen et al. 2020 (MoCo v2); official code, moco/builder.py.
-Differs: the average is updated before the loss of a step, with the parameters that the step starts
-  from, as there; at step 0 it equals them.
+Differs: no.
 """
 
 import math

@@ -62,6 +62,7 @@ def make(
     def init(rng, batch):
         images = batch["images"]
         projection.check_views(images)
+        projection.check_crops(net, batch)
         params, state = net.init(rng, images[0])
         outputs = jax.eval_shape(lambda: net.apply(params, state, images[0], train=False))[0]
         width = outputs[projection.PROJECTED].shape[-1]

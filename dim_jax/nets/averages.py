@@ -33,11 +33,11 @@ def rising_decay(decay: float, step: jax.Array | int) -> jax.Array:
 
         1 - (1 - decay) * (1 + cos(pi * step / total)) / 2
 
-    with the total of the context `total_steps`; outside of one it is constant.
+    with the total of the context `total_steps`; outside of one it is constant. A decay of 0 stays.
 
     Source: Grill et al. 2020 (BYOL), App. J.
     """
     total = total_steps.value
-    if not total:
-        return jnp.asarray(decay)
+    if not total or not decay:
+        return jnp.asarray(decay, jnp.float32)
     return 1 - (1 - decay) * (1 + jnp.cos(jnp.pi * step / total)) / 2

@@ -68,6 +68,7 @@ def method(
 
     def init(rng, batch):
         check_views(batch["images"], most=None if multi_crop else 2)
+        check_crops(net, batch)
         params, stats = net.init(rng, batch["images"][0])
         return {"encoder": params}, stats
 
@@ -88,6 +89,30 @@ def method(
 def all_views(batch: contracts.Batch) -> list[jax.Array]:
     """The views f[n,h,w,c] of a batch and after them its small crops, if it has some."""
     return [*batch["images"], *batch.get("crops", ())]
+
+
+def check_crops(net: pure.Net, batch: contracts.Batch) -> None:
+    """Raises UserError if a network has no place for the small crops beside the views."""
+
+    def parameters(images):
+        made = jax.eval_shape(net.init, jax.random.key(0), images)
+        return [*map(jnp.shape, jax.tree.leaves(made))]
+
+    views, crops = batch["images"], batch.get("crops")
+    if crops is None:
+        return
+    expected, reason = parameters(views[0]), ""
+    try:
+        fits = parameters(crops[0]) == expected
+    except contracts.UserError as error:
+        fits, reason = False, f" ({str(error).partition(';')[0]})"  # its advice is on the views
+    if not fits:
+        full, small = ("x".join(map(str, each.shape[2:4])) for each in (views, crops))
+        raise contracts.UserError(
+            f"this encoder of views of {full} pixels cannot take small crops of {small}{reason}; "
+            "choose one for images of several sizes, such as resnet18, or another "
+            "augment.small_crop"
+        )
 
 
 def unit(rows: jax.Array) -> jax.Array:

@@ -37,7 +37,7 @@ from dim_jax import contracts
 from dim_jax.nets import layers, microbatches, pooling, pure
 
 _STRIDES = (1, 2, 2, 2)
-_LEAST = {"imagenet": 32, "cifar": 8}  # the factor from the side of the image to that of conv
+_LEAST = {"imagenet": 32, "cifar": 8}  # pixels
 
 _he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 

@@ -53,7 +53,7 @@ _METRICS = {  # name -> title, description
     ),
     "effective_rank_share": (
         "Effective rank, share",
-        "Of the largest that these many images and features can have; near 0 = collapsed",
+        "Of the largest that these images and features can have; near 0 = collapsed",
     ),
     "lidar": (
         "LiDAR",

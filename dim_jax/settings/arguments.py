@@ -26,7 +26,7 @@ _SHARE = Check(lambda value: is_number(value) and 0 <= value <= 1, "set it to a 
 _COUNTS = """
     base blocks channels classes depth dimensions directions draws every examples features fitted
     hidden images iterations judged kernels labels_per_class locations n_depth n_rkhs ndf negatives
-    occlusion offsets outputs pools prototypes sampled_globals sampled_locations shape side strides
+    occlusion offsets outputs pools sampled_globals sampled_locations shape side strides
     subsets transformations views width widths
 """
 _WEIGHTS = """
@@ -46,7 +46,7 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
     **dict.fromkeys(_FROM_ZERO.split(), at_least(0)),
-    **dict.fromkeys(("candidates", "group", "knots"), at_least(2)),
+    **dict.fromkeys(("candidates", "group", "knots", "prototypes"), at_least(2)),
     "targets": Check(
         lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
     ),

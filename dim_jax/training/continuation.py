@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,24 @@ def start_from(initial: train_step.TrainState, run: str) -> tuple[train_step.Tra
 
 
 def with_leaves(initial: train_step.TrainState, values: Mapping[str, Any]) -> train_step.TrainState:
-    """The train state at step 0 with other parameters and state where `values` has their leaf."""
+    """The train state at step 0 with other parameters and state where `values` has their leaf.
+
+    A network that averages the encoder, such as the target of BYOL, starts from its values, too.
+    """
     template = {"params": initial.params, "state": initial.state}
     leaves = {
-        name: jnp.asarray(values[name], leaf.dtype) if name in values else leaf
+        name: jnp.asarray(values[source], leaf.dtype) if source in values else leaf
         for name, leaf in tree_leaves.named_leaves(template).items()
+        for source in [name if name in values else _averaged(name)]
     }
     tree = jax.tree.unflatten(jax.tree.structure(template), leaves.values())
     anew = jax.jit(initial.tx.init)(tree["params"])
     return initial.replace(params=tree["params"], state=tree["state"], opt_state=anew)
+
+
+def _averaged(name: str) -> str:
+    """The parameter that a leaf of the state averages, as {NAME: {"params": ..}} in it has them."""
+    return re.sub("^state/[^/]+/params/", "params/encoder/", name)
 
 
 def _read(run: Path) -> tuple[str, dict[str, dict[str, np.ndarray]]]:

@@ -210,6 +210,7 @@ KNN = ("--data", "digits", "--evals", "knn")
         (["no_file.py:encode", *KNN], "there is no file no_file.py"),
         (["broken.py:encode", *KNN], "broken.py cannot be imported: NameError: name 'x' is not"),
         (["nowhere", *KNN], "there is no such path; give a function"),
+        (["network.py", *KNN], "is network.py without a function; give network.py:function"),
         (["a.npz,b.npz", *KNN], "there is no file a.npz"),
         (["a.csv", *KNN], "a.csv is a table"),
         (["my_encoders:in_training_mode", *KNN], "into evaluation mode, such as by model.eval()"),

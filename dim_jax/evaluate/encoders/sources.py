@@ -32,6 +32,8 @@ def find(text: str, option: str) -> Source:
         raise contracts.UserError(f"{option} is empty; give {_KINDS}")
     if _FUNCTION.fullmatch(text) and not os.path.exists(text):
         return functions.load(text)
+    if text.endswith(".py"):
+        raise contracts.UserError(f"{option} is {text} without a function; give {text}:function")
     files = _files(text, option)
     if files:
         if len(files) > 2:
