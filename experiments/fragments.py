@@ -35,6 +35,13 @@ MEASURES = {  # shown besides accuracies; every run's report has all of them
     "exemplar_representations_cpu": ("bound",),
     "exemplar_table1_cpu": ("bound", "bound_ceiling"),
     "generator_ring": ("modes_covered", "high_quality", "energy_distance", *_SCORES),
+    "learning_signs_cpu": (
+        *("features/z/deviation", "features/z/rank", "features/y/alignment"),
+        *("lidar", "effective_rank", "alignment", "uniformity"),
+    ),
+    "views_table_cpu": (
+        *("effective_rank", "lidar", "alignment", "uniformity", "images_per_second"),
+    ),
     "manifold_embedding_cpu": (
         *("entropy_fraction", "information", "information_ceiling", "used", "positions", "order"),
     ),
@@ -172,9 +179,10 @@ def measures(content: dict, shown: Sequence[str] | None) -> str:
     names = [key for key in table_text.other_measures(content) if shown is None or key[2] in shown]
     if not names:
         return ""
-    taps = {tap for _, tap, _ in names}
+    taps = {tap for _, tap, _ in names if tap}
     headings = [
-        metric.replace("_", " ") + (f", {tap}" if len(taps) > 1 else "") for _, tap, metric in names
+        metric.replace("_", " ") + (f", {tap}" if tap and len(taps) > 1 else "")
+        for _, tap, metric in names
     ]
     rows = [
         (row["label"] if encoder == "trained" else "", encoder, *cells)
@@ -182,7 +190,7 @@ def measures(content: dict, shown: Sequence[str] | None) -> str:
         for encoder in ("trained", "untrained")
         for cells in [table_text.others(row, names, encoder)]
     ]
-    at = "" if len(taps) > 1 else f" at `{names[0][1]}`"
+    at = f" at `{next(iter(taps))}`" if len(taps) == 1 else ""
     kept = without_empty(("", *headings), [*_one_untrained(rows, minutes=False)])
     return f"**Other measures**{at}:\n\n{markdown(*kept)}"
 

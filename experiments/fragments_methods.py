@@ -41,6 +41,7 @@ PAGES = {  # of docs/results: the result file, its page and title
     "dim_a6_beta_vae_cpu": ("dim-a6", "Dependence of a beta-VAE's coordinates"),
     "amdim_ablations_cpu": ("amdim", "Ablations of AMDIM"),
     "cmc_views_cpu": ("cmc", "Colour channels as views"),
+    "learning_signs_cpu": ("learning-signs", "Numbers without labels"),
     "views_table_cpu": ("views", "Methods across views under one encoder"),
     "exemplar_table1_cpu": ("exemplar", "Exemplar-CNN, Table 1"),
     "exemplar_representations_cpu": ("exemplar", "Representations of Exemplar-CNN"),
