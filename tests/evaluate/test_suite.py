@@ -236,7 +236,7 @@ def test_mistakes_are_found_before_training(spec, message):
 @pytest.mark.parametrize(
     ("key", "spec", "message"),
     [
-        ("a", "svm", "evals.a has no name; set evals.a.name to one of attributes,"),
+        ("a", "svm", "evals.a has no name; set evals.a.name to one of alignment,"),
         ("a/b", {"name": "svm"}, "evals has the key 'a/b'; use letters"),
         ("mlp", {"name": "knn"}, "its key is that of 'mlp'.*use another key, such as knn_mlp"),
         ("views", {"name": "knn"}, "its key is that of 'training_views'"),
