@@ -114,7 +114,7 @@ class Blocks(Pairs):
         return rows | {"excluded": _split(jnp.asarray(self.excluded), self.block[0])}
 
     def _excluded(self, row: Tree, index: jax.Array) -> jax.Array:
-        """Which pairs of a row of blocks and of the columns i[1, c] are excluded, b[r, c]."""
+        """Whether pairs of a row of blocks and of the columns i[1, c] are excluded, b[r, c]."""
         if "excluded" in row:
             return exclusion.mask_of(row["excluded"], index[0])
         start, size = (row["index"][0], index[0, 0]), (len(row["index"]), index.shape[1])

@@ -41,7 +41,7 @@ def checked(shape: Shape, excluded: Any, axis_name: AxisName | None, concrete: b
 
 
 def mask_of(excluded: Excluded, columns: jax.Array) -> Excluded:
-    """Which of the given columns i[c] each row leaves out, b[n, c], of pairs i[n]."""
+    """Whether each row leaves out the given columns i[c], b[n, c], of pairs i[n]."""
     return excluded[:, None] == columns[None]
 
 

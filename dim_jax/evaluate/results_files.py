@@ -44,7 +44,7 @@ def write(
 
 
 def _write_figures(folder: Workdir, figures: Iterable[results.Figure]) -> list[dict[str, str]]:
-    """What results.json holds of each figure."""
+    """The entry of each figure in results.json."""
     figures = [*figures]
     with writing.explain_failed_write("the figures", folder.figures, advice=writing.SAVED):
         folder.figures.mkdir(exist_ok=True)

@@ -113,7 +113,7 @@ def _check_folder(folder: Workdir, task: Task) -> None:
 
 
 def _record(task: Task) -> dict[str, Any]:
-    """What has to be the same for the results of a folder to be replaced; not where data lie."""
+    """The settings that agree where results of a folder may be replaced; not where data lie."""
     kept = ("encoder", "untrained", "test_fraction", "seed")
     images = {key: value for key, value in (task.data or {}).items() if key != "data_dir"}
     return {**{key: getattr(task, key) for key in kept}, "data": images}
