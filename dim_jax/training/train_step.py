@@ -233,7 +233,7 @@ def make_dispatch(
             batch = resident.gather(images, labels, indices)
             return _prepared_step(train_state, batch, prepared, seed)
 
-        return _scan(body, train_state, count, None, replicated)
+        return _scan(body, train_state, count, None, devices)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
@@ -253,12 +253,12 @@ def make_streamed_dispatch(
             return _prepared_step(train_state, batch, prepared, seed)
 
         batches = {"images": images, "labels": labels, "index": index}
-        return _scan(body, train_state, count, batches, replicated)
+        return _scan(body, train_state, count, batches, devices)
 
     return jax.jit(dispatch, static_argnames="count", donate_argnums=0, out_shardings=replicated)
 
 
-def _scan(body: Callable, train_state: TrainState, count: int, batches, replicated):
+def _scan(body: Callable, train_state: TrainState, count: int, batches, devices: jax.sharding.Mesh):
     """The steps of a dispatch, and the signs of learning of the features of the last one.
 
     These are carried out of the loop: a branch of a step would wait for other devices while some of
@@ -276,7 +276,10 @@ def _scan(body: Callable, train_state: TrainState, count: int, batches, replicat
     (train_state, features), metrics = jax.lax.scan(
         carried, (train_state, zeros), batches, length=count
     )
-    features = jax.lax.with_sharding_constraint(signs.rows(features), replicated)
+    # Flattened where they lie, and then sent to all devices, as rows and not as maps.
+    features = signs.rows(features)
+    for spec in (PartitionSpec("data"), PartitionSpec()):
+        features = jax.lax.with_sharding_constraint(features, NamedSharding(devices, spec))
     of_last = {name: value[None] for name, value in signs.of_features(features).items()}
     return train_state, metrics | of_last
 

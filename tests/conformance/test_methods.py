@@ -327,7 +327,9 @@ def test_eight_devices_equal_one(case):
     check_compiled(program, initial, wrapped(case.config["method"])["name"])
     for ours, theirs in zip(one_metrics, eight_metrics, strict=True):
         for metric, value in ours.items():
-            np.testing.assert_allclose(value, theirs[metric], rtol=1e-4, atol=1e-4, err_msg=metric)
+            # Ranks follow from eigenvalues of float32 products, the least of them mostly rounding.
+            rtol = 5e-3 if metric.startswith("features/") else 1e-4
+            np.testing.assert_allclose(value, theirs[metric], rtol=rtol, atol=1e-4, err_msg=metric)
     jax.tree.map(same_but_for_rounding, one, eight)
 
 
