@@ -156,9 +156,11 @@ def _escaped(text: str) -> str:
 
 
 def _table(block: str) -> str:
+    # Not strip("| "), which would drop the last cell of a row where it is empty.
+    lines = (line.strip().removeprefix("|").removesuffix("|") for line in block.split("\n"))
     rows = [
-        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip("| "))]
-        for line in block.split("\n")
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)]
+        for line in lines
     ]
     rows = [row for row in rows if not set("".join(row)) <= set("-: |")]
     lines = [".. list-table::", "   :header-rows: 1", ""]
