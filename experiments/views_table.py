@@ -85,7 +85,7 @@ def _row(label: str, words: str, budget: str, seeds: tuple[int, ...]) -> table.R
 
 
 def directions(rows) -> list[table.Direction]:
-    """What every method is to show, and the claims on augmentation and width."""
+    """Margins of the methods over controls, and claims on augmentation and width."""
     labels = {row.label for row in rows}
     claims = []
     for label in (label for label in LABELS.values() if label in labels):

@@ -193,8 +193,8 @@ def make(
     def prior_terms(params, y, rng):
         """(loss of the encoder, those of other players, metrics)."""
         if prior.distance:
-            value, found = prior.distance(y, rng)
-            return value, {}, {f"prior/{name}": each for name, each in found.items()}
+            value, measures = prior.distance(y, rng)
+            return value, {}, {f"prior/{name}": each for name, each in measures.items()}
 
         def logits(codes):
             return discriminator.apply(params["discriminator"], {}, codes, train=True)[0]

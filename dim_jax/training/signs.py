@@ -48,17 +48,17 @@ def of_features(features: contracts.Taps) -> contracts.Scalars:
     Args:
       features: f[n,d] by tap; with gradient accumulation those of the last part.
     """
-    found = {}
+    values = {}
     for name, each in features.items():
         if not name.endswith(_POSITIVE):
-            found |= _of_tap(name, each, features.get(name + _POSITIVE))
-    return found
+            values |= _of_tap(name, each, features.get(name + _POSITIVE))
+    return values
 
 
 def names(players: Iterable[str], features: contracts.Taps) -> list[str]:
     """The names of the signs of a step with these players and features (arrays or shapes)."""
-    found = jax.eval_shape(lambda taps: of_features(rows(taps)), measured(features))
-    return [*(f"grad_norm/{player}" for player in players), *found]
+    values = jax.eval_shape(lambda taps: of_features(rows(taps)), measured(features))
+    return [*(f"grad_norm/{player}" for player in players), *values]
 
 
 def _length(tree: contracts.Tree) -> jax.Array:

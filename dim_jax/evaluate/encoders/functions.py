@@ -73,18 +73,18 @@ def load(name: str) -> Function:
       UserError: no such module or function, or an error while it is imported.
     """
     place, _, attribute = name.rpartition(":")
-    found: Any = _module(place)
+    loaded: Any = _module(place)
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = [each for each in vars(found) if callable(getattr(found, each))]
+        if not hasattr(loaded, part):
+            public = [each for each in vars(loaded) if callable(getattr(loaded, each))]
             raise contracts.UserError(f"{place} has no {part}: {_suggestion(part, public)}")
-        found = getattr(found, part)
-    if not callable(found):
+        loaded = getattr(loaded, part)
+    if not callable(loaded):
         raise contracts.UserError(
-            f"{name} is of type {type(found).__name__} and no function; name a function that takes "
-            "images [n,h,w,c] and returns their features f[n,d]"
+            f"{name} is of type {type(loaded).__name__} and no function; name a function that "
+            "takes images [n,h,w,c] and returns their features f[n,d]"
         )
-    return Function(name, found)
+    return Function(name, loaded)
 
 
 def check_independence(function: Function, images: np.ndarray, others: np.ndarray) -> None:
