@@ -4,8 +4,8 @@ The images are the embedded digits, resized and repeated over channels: a method
 that its config asks for, and no data set needs to be on disk.
 
 All are traced. The default tier compiles the config with the smallest images of each method, the
-slow tier those that differ in more than numbers, also against one `jax.grad` per player; over eight
-devices those that differ in more than the image size of their networks.
+slow tier those that differ in more than numbers and the image size of their networks, on one and on
+eight devices, and with several players against one `jax.grad` per player.
 """
 
 import functools
@@ -63,6 +63,7 @@ def configs() -> dict[str, dict]:
 COSTLY = {"cmc", "cpc_strided"}
 # Made by the same function as SimCLR's method (`projection.method`): over devices only.
 LIKE_SIMCLR = {"barlow", "sigreg", "vicreg"}
+MONITORED = "supervised"  # the smallest method with a monitoring probe
 # Of methods that other configs have; tests/test_configs_views.py traces them.
 REPEATED = {"views"}
 
@@ -79,26 +80,26 @@ def representatives() -> set[str]:
 
 
 def structure(tree) -> str:
-    """A method's block with its names, switches and numbers of layers, without its numbers."""
+    """A method's block with its names, switches and numbers of layers, without its numbers.
+
+    Nor with the image size at the end of networks' names, as in `dcgan64`.
+    """
     if isinstance(tree, dict):
         return str({key: structure(value) for key, value in sorted(tree.items())})
     if isinstance(tree, list | tuple):
         return str([structure(value) for value in tree])
+    if isinstance(tree, str):
+        return re.sub(r"(?<=[a-z])\d+\b", "", tree)
     is_number = isinstance(tree, int | float) and not isinstance(tree, bool)
     return "a number" if is_number else str(tree)
 
 
-def structure_at_any_size(tree) -> str:
-    """The structure without the image size at the end of networks' names, as in `dcgan64`."""
-    return re.sub(r"(?<=[a-z])\d+\b", "", structure(tree))
-
-
-def kinds(of=structure) -> list[str]:
+def kinds() -> list[str]:
     """Of the configs whose methods are of the same structure, the one with the smallest images."""
     first: dict[str, str] = {}
     among = [name for name in configs() if name not in REPEATED]
     for name in sorted(among, key=lambda name: shape_of(configs()[name])):
-        first.setdefault(of(wrapped(configs()[name]["method"])), name)
+        first.setdefault(structure(wrapped(configs()[name]["method"])), name)
     return sorted(first.values())
 
 
@@ -116,8 +117,10 @@ def cases(fast, among=config_files.NAMES):
 
 
 compiled = [name for name in kinds() if name not in LIKE_SIMCLR]
-each_method, each_kind = cases(representatives(), compiled), cases((), compiled)
-each_on_devices = cases((), kinds(structure_at_any_size))
+each_method, each_on_devices = cases(representatives(), compiled), cases((), kinds())
+# Beside the monitoring probe, which is the same for all.
+several_players = [name for name in compiled if len({*configs()[name]["players"]} - {"probe"}) > 1]
+each_of_several_players = cases((), [*several_players, MONITORED])
 
 
 def batch_of(config) -> contracts.Batch:
@@ -266,7 +269,7 @@ def test_the_exported_encoder_is_where_the_contract_says(case):
         np.testing.assert_allclose(exported[tap], taps[tap], rtol=1e-5, atol=1e-6)
 
 
-@each_kind
+@each_of_several_players
 def test_gradient_is_that_of_the_players_own_loss(case):
     """The shared pull-back equals `jax.grad` of one player's loss with respect to its params."""
 
