@@ -51,6 +51,7 @@ FIGURES = {  # of experiments/results, with what they show
     "dim_a6_beta_vae_cpu": "Measures against beta",
     "dim_figure9_cpu": "Accuracy against the number of negatives",
     "dim_figure15_cpu": "Histograms of the scores of real and generated images",
+    "mi_staircase_cpu": "Values, bias, variance and error of estimators of mutual information",
     "manifold_embedding_cpu": "Filters at their positions in the embedding plane",
 }
 _CONTROLS = ("raw pixels", "PCA", "training minutes")

@@ -1,6 +1,9 @@
-"""The benchmark of mutual information as Markdown, from experiments/results/mi_benchmark_*.json."""
+"""The experiments on estimators of mutual information as Markdown, from their result files."""
 
-from experiments.fragments import markdown
+import numpy as np
+
+from experiments import mi_staircase_data, mi_staircase_summary
+from experiments.fragments import figure, markdown
 from experiments.fragments_speed import facts
 
 _GROUPS = {
@@ -85,3 +88,44 @@ def _limit(limit: float | list[float]) -> str:
     if isinstance(limit, list):
         return f"{limit[0]:g} to {limit[1]:g}"
     return f"at most {limit:g}"
+
+
+_DISTRIBUTIONS = {"gaussian": "Gaussians", "cubed": "cubes"}
+
+
+def staircase(content: dict) -> str:
+    """Bias, variance and error by estimator, the claims as hit or miss, and the figure."""
+    nats = mi_staircase_data.NATS
+    headings = (
+        *("data", "critic", "estimator", *(f"bias at {each:g} nats" for each in nats)),
+        *(f"variance at {each:g}" for each in (nats[0], nats[-1])),
+        *(f"squared error at {nats[-1]:g}", "seeds", "steps of a stair"),
+    )
+    claims = [(claim["claim"], claim["measured"], claim["verdict"]) for claim in content["claims"]]
+    blocks = [
+        f"In nats; mean ± standard deviation over seeds of the {content['measured']}. "
+        f"{facts(content, content['experiment'])} {content['cpu_minutes']:g} CPU minutes in all.",
+        figure(f"{content['experiment']}_{content['budget']}"),
+        markdown(headings, [_estimator(row) for row in content["rows"]]),
+        f"**Claims**:\n\n{markdown(('claim', 'measured', 'outcome'), claims)}",
+        f"**Differences from the published set-up**: {content['differs']}.",
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _estimator(row: dict) -> tuple[str, ...]:
+    title = mi_staircase_summary.title(row["estimator"])
+    return (
+        *(_DISTRIBUTIONS[row["distribution"]], row["critic"], title),
+        *(_over_seeds(row["bias"], stair) for stair in range(len(mi_staircase_data.NATS))),
+        *(_over_seeds(row["variance"], stair) for stair in (0, -1)),
+        *(_over_seeds(row["mse"], -1), f"{len(row['seeds'])}", f"{row['steps']:,}"),
+    )
+
+
+def _over_seeds(seeds: list[list], stair: int) -> str:
+    values = [seed[stair] for seed in seeds]
+    if None in values:
+        return f"not finite in {values.count(None)} of {len(values)}"
+    mean = f"{np.mean(values):,.3g}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):,.2g}"

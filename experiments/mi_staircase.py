@@ -15,8 +15,8 @@ Source: Poole et al. 2019, Fig. 2 (cubes there: of a random linear map of y); So
 Figs. 1 and 2 (y^3).
 """
 
+import functools
 import json
-import math
 import pathlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,13 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from dim_jax import contracts, run_metadata
-from experiments import critic_training, table
+from experiments import (
+    critic_training,
+    mi_staircase_data,
+    mi_staircase_figure,
+    mi_staircase_summary,
+    table,
+)
 
 NAME = "mi_staircase"
-NATS = (2.0, 4.0, 6.0, 8.0, 10.0)
-COLUMNS = 20
-BATCH = 64
-MEASURED = 4  # the last of this many parts of a stair
 DISTRIBUTIONS = ("gaussian", "cubed")
 OBJECTIVES = (
     *("jensen_shannon", "infonce", "nwj", "interpolated_0.01", "mine", "tuba", "likelihood"),
@@ -44,11 +46,14 @@ _CRITICS = {
     "none": critic_training.gaussian(),  # log-likelihoods
 }
 NOT_NATS = ("jensen_shannon",)
-_VARIANCE_OF_CUBES = 15.0  # undivided cubes make the scores of `nwj` overflow
+EXACT = (*("infonce", "nwj", "interpolated_0.01", "donsker_varadhan", "smile_1", "smile_5"),)
 
 
 class Training(NamedTuple):
-    """A critic on one staircase, with `steps` on each stair."""
+    """A critic on one staircase, with `steps` on each stair.
+
+    critic: of `_CRITICS`, or "exact", the log density ratio, which needs no objective.
+    """
 
     distribution: str
     critic: str
@@ -86,7 +91,7 @@ BUDGETS = {
 
 
 def trainings(budget: Budget) -> list[Training]:
-    """All of a budget: separable critics, seed by seed, then the joint ones."""
+    """All of a budget: separable critics, seed by seed, then the joint ones, then the exact one."""
     separable = [
         Training(distribution, _critic(objective), objective, seed, budget.steps)
         for seed in range(budget.seeds)
@@ -99,56 +104,82 @@ def trainings(budget: Budget) -> list[Training]:
         for seed in range(seeds)
         for objective in budget.joint_objectives
     ]
-    return separable + joint
+    exact = [
+        Training("gaussian", "exact", "none", seed, budget.steps) for seed in range(budget.seeds)
+    ]
+    return separable + joint + exact
 
 
 def _critic(objective: str) -> str:
     return "none" if objective == "likelihood" else "separable"
 
 
-def correlation(nats: float, columns: int = COLUMNS) -> float:
-    """Of each column of x with its column of y, so that all share this information."""
-    return math.sqrt(-math.expm1(-2 * nats / columns))
-
-
-def draw(key: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """A batch x f32[64,20], y f32[64,20] of (correlation, whether y is cubed)."""
-    rho, cubed = given
-    x, noise = jax.random.normal(key, (2, BATCH, COLUMNS))
-    y = rho * x + jnp.sqrt(1 - rho**2) * noise
-    return x, jnp.where(cubed, y**3 / math.sqrt(_VARIANCE_OF_CUBES), y)
-
-
-def values(training: Training, nats: Iterable[float] = NATS) -> dict[str, np.ndarray]:
+def values(
+    training: Training, nats: Iterable[float] = mi_staircase_data.NATS
+) -> dict[str, np.ndarray]:
     """{estimator: f32[stairs,steps]}, the value of every batch."""
-    trainer = critic_training.trainer(_CRITICS[training.critic], training.objective, draw)
     cubed = np.bool_(training.distribution == "cubed")
-    given = [(np.float32(correlation(each)), cubed) for each in nats]
-    state = critic_training.start(trainer, jax.random.key(training.seed), given[0])
-    stairs = []
-    for each in given:
-        state, measured = critic_training.train(trainer, state, each, training.steps)
-        stairs.append(jax.device_get(measured))
+    given = [(np.float32(mi_staircase_data.correlation(each)), cubed) for each in nats]
+    stairs, key = [], jax.random.key(training.seed)
+    if training.critic == "exact":
+        keys = jax.random.split(key, len(given))
+        stairs = [_exact(*each, training.steps) for each in zip(keys, given, strict=True)]
+    else:
+        critic = _CRITICS[training.critic]
+        trainer = critic_training.trainer(critic, training.objective, mi_staircase_data.draw)
+        state = critic_training.start(trainer, key, given[0])
+        for each in given:
+            state, measured = critic_training.train(trainer, state, each, training.steps)
+            stairs.append(measured)
     names = (name for name in stairs[0] if name not in NOT_NATS)
-    return {name: np.stack([stair[name] for stair in stairs]) for name in names}
+    return {name: np.stack([np.asarray(stair[name]) for stair in stairs]) for name in names}
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _exact(key: jax.Array, given: tuple, steps: int) -> dict[str, jax.Array]:
+    """{estimator: f32[steps]} at the log density ratio, whose log a(y) is 0."""
+
+    def one(key):
+        x, y = mi_staircase_data.draw(key, given)
+        scores = mi_staircase_data.log_ratio(x, y, given[0])
+        return {
+            name: critic_training.ESTIMATORS[name].value(scores, jnp.zeros(len(y)))
+            for name in EXACT
+        }
+
+    return jax.lax.map(one, jax.random.split(key, steps))
 
 
 def run(
     budget: str,
+    results: pathlib.Path = table.RESULTS,
     runs: pathlib.Path = pathlib.Path(table.RUNS) / NAME,
     critic: str | None = None,
-) -> None:
-    """Runs the trainings that are missing.
+) -> dict | None:
+    """Runs the trainings that are missing; writes the JSON and the figure once all are there.
 
     Raises: contracts.UserError: no training with this critic.
     """
     wanted = trainings(BUDGETS[budget])
-    if critic is not None and critic not in {each.critic for each in wanted}:
-        raise contracts.unknown("critic", critic, sorted({each.critic for each in wanted}))
+    known = sorted({each.critic for each in wanted})
+    if critic is not None and critic not in known:
+        raise contracts.unknown("critic", critic, known)
     runs.mkdir(parents=True, exist_ok=True)
     for training in wanted:
         if critic in (None, training.critic) and not _path(runs, training).exists():
             _store(runs, training)
+    missing = [each for each in wanted if not _path(runs, each).exists()]
+    if missing:
+        print(f"{len(missing)} trainings of other critics are missing; the results follow them")
+        return None
+    loaded = load(runs, wanted)
+    content = {"experiment": NAME, "budget": budget, **mi_staircase_summary.summary(loaded)}
+    results.mkdir(exist_ok=True)
+    mi_staircase_figure.write(loaded, content["rows"], results / f"{NAME}_{budget}.png")
+    (results / f"{NAME}_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")
+    for claim in content["claims"]:
+        print(f"{claim['verdict']}: {claim['claim']}: {claim['measured']}")
+    return content
 
 
 def _path(runs: pathlib.Path, training: Training) -> pathlib.Path:
@@ -166,8 +197,8 @@ def _store(runs: pathlib.Path, training: Training) -> None:
     print(f"{training.name}: {facts['cpu']:.2f} CPU minutes", flush=True)
 
 
-def load(runs: pathlib.Path, wanted: Iterable[Training]) -> dict[Training, dict[str, np.ndarray]]:
-    """The stored values of trainings, and their `facts`."""
+def load(runs: pathlib.Path, wanted: Iterable[Training]) -> dict[Training, dict]:
+    """The stored values of trainings, {estimator: f32[stairs,steps]}, and their "facts"."""
     loaded = {}
     for training in wanted:
         with np.load(_path(runs, training)) as arrays:

@@ -73,6 +73,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_speed.BENCHMARKS[name](content)
     if name.startswith("mi_benchmark_"):
         return fragments_mi.benchmark(content)
+    if name.startswith("mi_staircase_"):
+        return fragments_mi.staircase(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     return fragments.experiment(name, content)
