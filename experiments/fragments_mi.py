@@ -104,7 +104,7 @@ def staircase(content: dict) -> str:
     claims = [(claim["claim"], claim["measured"], claim["verdict"]) for claim in content["claims"]]
     blocks = [
         f"In nats; mean ± standard deviation over seeds of the {content['measured']}. "
-        f"{facts(content, content['experiment'])} {content['cpu_minutes']:g} CPU minutes in all.",
+        f"{facts(content, content['experiment'])}; {content['cpu_minutes']:g} CPU minutes in all.",
         figure(f"{content['experiment']}_{content['budget']}"),
         markdown(headings, [_estimator(row) for row in content["rows"]]),
         f"**Claims**:\n\n{markdown(('claim', 'measured', 'outcome'), claims)}",

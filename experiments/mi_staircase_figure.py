@@ -45,7 +45,7 @@ def smoothed(values: np.ndarray, span: int = _SPAN) -> np.ndarray:
 def _values(figure: Any, loaded: Mapping[Any, Mapping]) -> None:
     down = len(_DISTRIBUTIONS) * math.ceil(len(_ESTIMATORS) / _ACROSS)
     axes = figure.subplots(down, _ACROSS, sharex=True, sharey=True)
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.94, bottom=0.07, hspace=0.28, wspace=0.06)
+    figure.subplots_adjust(left=0.06, right=0.985, top=0.92, bottom=0.06, hspace=0.3, wspace=0.06)
     stairs = len(mi_staircase_data.NATS)
     panels = [(each, name) for each in _DISTRIBUTIONS for name in _ESTIMATORS]
     for panel, (distribution, estimator) in zip(axes.flat, panels, strict=True):
@@ -89,7 +89,7 @@ def _curve(panel: Any, values: np.ndarray, colour: str) -> None:
 
 def _measures(figure: Any, rows: Sequence[dict]) -> None:
     axes = figure.subplots(2, 3, sharex=True)
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.95, bottom=0.2, hspace=0.25, wspace=0.22)
+    figure.subplots_adjust(left=0.06, right=0.985, top=0.95, bottom=0.16, hspace=0.22, wspace=0.18)
     colours = dict(zip(_ESTIMATORS, drawing.colours(len(_ESTIMATORS)), strict=True))
     for panels, (distribution, data) in zip(axes, _DISTRIBUTIONS.items(), strict=True):
         chosen = {

@@ -42,7 +42,7 @@ def summary(loaded: Loaded) -> dict:
         "commits": sorted({each["commit"] for each in facts if each["commit"]}),
         "versions": environment.versions(),
         "cpu_minutes": round(sum(each["cpu"] for each in facts), 1),
-        "note": "the cores were shared with other work",
+        "note": "The two cores were shared with other work",
         "measured": f"last 1/{MEASURED} of the steps of each stair",
         "read_off": {name: list(numbers) for name, numbers in READ_OFF.items()},
         "differs": DIFFERS,
