@@ -152,7 +152,7 @@ def test_a_run_continues_and_writes_its_results(tmp_path, monkeypatch):
     monkeypatch.setattr(mi_staircase, "values", lambda training: pytest.fail("trained again"))
     assert mi_staircase.run("smoke", tmp_path, tmp_path / "runs") == content
     stored = json.loads((tmp_path / "mi_staircase_smoke.json").read_text())
-    assert stored["claims"][0]["verdict"] == "hit" and len(stored["rows"]) == 20
+    assert stored["claims"][0]["verdict"] == "hit" and len(stored["rows"]) == 17
     assert (tmp_path / "mi_staircase_smoke.png").stat().st_size > 50_000
     text = fragments_mi.staircase(stored)
     assert "| Gaussians | separable | InfoNCE |" in text and "Claims" in text
