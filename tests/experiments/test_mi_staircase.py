@@ -126,6 +126,23 @@ def test_interpolated_bound_is_compared_with_both():
         assert claim["verdict"] == "miss"
 
 
+def test_page_has_means_over_seeds_and_says_what_is_not_finite():
+    row = _row("interpolated_0.01", -3.0, 0.5)
+    row["bias"] = [[0, 0, 0, 0, -3.0], [0, 0, 0, 0, -4.0], [0, 0, 0, None, -5.0]]
+    row |= dict(seeds=[0, 1, 2], steps=4000, mse=[[None] * 5])
+    claims = [dict(claim="a claim", measured="4", verdict="miss")]
+    facts = dict(experiment="mi_staircase", budget="cpu", device="CPU", commit="c" * 40)
+    content = dict(facts, rows=[row], claims=claims, cpu_minutes=40.0, measured="end", differs="d")
+    text = fragments_mi.staircase(content)
+    (line,) = (each for each in text.splitlines() if each.startswith("| Gaussians"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:3] == ["Gaussians", "separable", "interpolated, α = 0.01"]
+    assert cells[6:] == [
+        *("not finite in 1 of 3", "-4 ± 1", "0", "0.5", "not finite in 1 of 1", "3", "4,000")
+    ]
+    assert "| a claim | 4 | miss |" in text and "figures/mi_staircase_cpu.png" in text
+
+
 def test_moving_average_leaves_out_what_is_not_finite():
     values = np.array([2.0, np.nan, 4.0])
     decay = 1 - 2 / 4
