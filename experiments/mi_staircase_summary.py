@@ -1,7 +1,7 @@
 """Bias, variance and error on the staircase of mutual information, and what the papers claim."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,9 +94,27 @@ def _number(value: float) -> float | None:
     return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
-def at_last(row: dict, name: str) -> np.ndarray:
-    """The measure f64[seeds] on the last stair; not finite ones as infinity."""
-    return np.array([math.inf if each[-1] is None else each[-1] for each in row[name]])
+def at_last(name: str, rows: Mapping[str, dict]) -> dict[str, np.ndarray]:
+    """The measure f64[seeds] of rows on the last stair, in the seeds that all of them have.
+
+    Infinite where it is not finite.
+    """
+    common = set.intersection(*(set(row["seeds"]) for row in rows.values()))
+    return {
+        key: np.array(
+            [
+                math.inf if each[-1] is None else each[-1]
+                for seed, each in zip(row["seeds"], row[name], strict=True)
+                if seed in common
+            ]
+        )
+        for key, row in rows.items()
+    }
+
+
+def _some(of: Mapping[str, dict], *names: str) -> dict[str, dict]:
+    """The rows of these estimators; none at all where one is missing."""
+    return {name: of[name] for name in names} if {*names} <= of.keys() else {}
 
 
 def claims(found: Sequence[dict]) -> Iterator[dict]:
@@ -134,20 +152,14 @@ def _ceiling(found: Sequence[dict]) -> Iterator[dict]:
         )
 
 
-def _ratios(of: Mapping[str, dict], name: str, measure: Callable = np.asarray) -> np.ndarray:
-    """Variances f64[seeds] of an estimator over those of InfoNCE, in the seeds of both."""
-    common = range(min(len(of[name]["seeds"]), len(of["infonce"]["seeds"])))
-    top, bottom = (measure(at_last(of[key], "variance"))[common] for key in (name, "infonce"))
-    return top / bottom
-
-
 def _listed(numbers: np.ndarray, digits: int = 3) -> str:
     return ", ".join(f"{number:,.{digits}g}" for number in numbers)
 
 
 def _variances(place: str, of: Mapping[str, dict]) -> Iterator[dict]:
-    if {"nwj", "infonce"} <= of.keys():
-        ratios = _ratios(of, "nwj")
+    if chosen := _some(of, "nwj", "infonce"):
+        variances = at_last("variance", chosen)
+        ratios = variances["nwj"] / variances["infonce"]
         yield _claim(
             f"{place}: NWJ varies at {_LAST:g} nats at least {_TIMES:g} times as much as InfoNCE",
             f"{_listed(ratios)} times",
@@ -165,9 +177,10 @@ def _smile_bias(place: str, of: Mapping[str, dict]) -> Iterator[dict]:
 
 def _between(place: str, of: Mapping[str, dict], name: str, text: str) -> Iterator[dict]:
     smiles = [each for each in of if each.startswith("smile_")]
-    if not (smiles and {"nwj", "infonce"} <= of.keys()):
+    chosen = _some(of, *smiles, "infonce", "nwj")
+    if not (smiles and chosen):
         return
-    sizes = {each: np.abs(at_last(of[each], name)) for each in (*smiles, "infonce", "nwj")}
+    sizes = {each: np.abs(values) for each, values in at_last(name, chosen).items()}
     low, high = (end(sizes["infonce"], sizes["nwj"]) for end in (np.minimum, np.maximum))
     inside = [(low < sizes[each]) & (sizes[each] < high) for each in smiles]
     means = "; ".join(f"{title(each)} {np.mean(size):.3g}" for each, size in sizes.items())
@@ -180,24 +193,22 @@ def _between(place: str, of: Mapping[str, dict], name: str, text: str) -> Iterat
 
 def _interpolated(place: str, of: Mapping[str, dict]) -> Iterator[dict]:
     name = "interpolated_0.01"
-    if {name, "nwj", "infonce"} <= of.keys():
-        below = np.abs(at_last(of[name], "bias")) < np.abs(at_last(of["infonce"], "bias"))
-        steadier = at_last(of[name], "variance") < at_last(of["nwj"], "variance")
+    if chosen := _some(of, name, "nwj", "infonce"):
+        bias, variance = (at_last(measure, chosen) for measure in ("bias", "variance"))
+        nearer = np.abs(bias[name]) < np.abs(bias["infonce"])
         yield _claim(
             f"{place}: {title(name)} has less bias than InfoNCE and less variance than NWJ",
-            f"bias {_listed(at_last(of[name], 'bias'))}; "
-            f"variance {_listed(at_last(of[name], 'variance'))}",
-            bool((below & steadier).all()),
+            f"bias {_listed(bias[name])}; variance {_listed(variance[name])}",
+            bool((nearer & (variance[name] < variance["nwj"])).all()),
         )
 
 
 def _correlations(by_key: Mapping[tuple, dict]) -> Iterator[dict]:
-    chosen = {name: by_key.get(("gaussian", "separable", name)) for name in READ_OFF}
-    if not all(chosen.values()):
-        return
-    for position, name in enumerate(("bias", "variance")):
+    of = {key[2]: row for key, row in by_key.items() if key[:2] == ("gaussian", "separable")}
+    chosen = _some(of, *READ_OFF)
+    for position, name in enumerate(("bias", "variance") if chosen else ()):
         published = np.abs([numbers[position] for numbers in READ_OFF.values()])
-        measured = np.abs([at_last(row, name) for row in chosen.values()])  # [estimator, seed]
+        measured = np.abs([*at_last(name, chosen).values()])  # [estimator, seed]
         found = [stats.spearmanr(published, seed).statistic for seed in measured.T]
         size = "the size of the bias" if name == "bias" else "the variance"
         yield _claim(

@@ -114,6 +114,13 @@ def test_claims_can_miss(place, changed):
     assert _verdicts(rows)[place] == "miss"
 
 
+def test_claims_compare_the_seeds_that_rows_share():
+    nwj = _row("nwj", -5.5, 20)
+    nwj |= dict(seeds=[1, 0], variance=[[0, 0.001], [0, 20]], bias=[[0, -5.5]] * 2)
+    rows = [nwj if each["estimator"] == "nwj" else each for each in LIKE_THE_PICTURE]
+    assert _verdicts(rows) == _verdicts(LIKE_THE_PICTURE)
+
+
 def test_interpolated_bound_is_compared_with_both():
     rows = [*LIKE_THE_PICTURE, _row("interpolated_0.01", -3, 0.5)]
     hits = [
