@@ -102,9 +102,11 @@ def staircase(content: dict) -> str:
         *(f"squared error at {nats[-1]:g}", "seeds", "steps of a stair"),
     )
     claims = [(claim["claim"], claim["measured"], claim["verdict"]) for claim in content["claims"]]
+    missing = f" Missing: {len(content['missing'])} trainings." if content["missing"] else ""
     blocks = [
         f"In nats; mean ± standard deviation over seeds of the {content['measured']}. "
-        f"{facts(content, content['experiment'])}; {content['cpu_minutes']:g} CPU minutes in all.",
+        f"{facts(content, content['experiment'])}; {content['cpu_minutes']:g} CPU minutes in all."
+        f"{missing}",
         figure(f"{content['experiment']}_{content['budget']}"),
         markdown(headings, [_estimator(row) for row in content["rows"]]),
         f"**Claims**:\n\n{markdown(('claim', 'measured', 'outcome'), claims)}",

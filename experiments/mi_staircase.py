@@ -150,8 +150,8 @@ def run(
     results: pathlib.Path = table.RESULTS,
     runs: pathlib.Path = pathlib.Path(table.RUNS) / NAME,
     critic: str | None = None,
-) -> dict | None:
-    """Runs the trainings that are missing; writes the JSON and the figure once all are there.
+) -> dict:
+    """Runs the trainings that are missing; writes the JSON and the figure of all that are there.
 
     Raises: contracts.UserError: no training with this critic.
     """
@@ -163,12 +163,15 @@ def run(
     for training in wanted:
         if critic in (None, training.critic) and not _path(runs, training).exists():
             _store(runs, training)
-    missing = [each for each in wanted if not _path(runs, each).exists()]
-    if missing:
-        print(f"{len(missing)} trainings of other critics are missing; the results follow them")
-        return None
-    loaded = load(runs, wanted)
+    return write(budget, results, runs)
+
+
+def write(budget: str, results: pathlib.Path, runs: pathlib.Path) -> dict:
+    """Writes the JSON and the figure of the trainings of a budget that are there."""
+    wanted = trainings(BUDGETS[budget])
+    loaded = load(runs, [each for each in wanted if _path(runs, each).exists()])
     content = {"experiment": NAME, "budget": budget, **mi_staircase_summary.summary(loaded)}
+    content["missing"] = [each.name for each in wanted if each not in loaded]
     results.mkdir(exist_ok=True)
     mi_staircase_figure.write(loaded, content["rows"], results / f"{NAME}_{budget}.png")
     (results / f"{NAME}_{budget}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -140,6 +140,7 @@ def test_page_has_means_over_seeds_and_says_what_is_not_finite():
     claims = [dict(claim="a claim", measured="4", verdict="miss")]
     facts = dict(experiment="mi_staircase", budget="cpu", device="CPU", commit="c" * 40)
     content = dict(facts, rows=[row], claims=claims, cpu_minutes=40.0, measured="end", differs="d")
+    content["missing"] = ["a training"]
     text = fragments_mi.staircase(content)
     (line,) = (each for each in text.splitlines() if each.startswith("| Gaussians"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -147,7 +148,11 @@ def test_page_has_means_over_seeds_and_says_what_is_not_finite():
     assert cells[6:] == [
         *("not finite in 1 of 3", "-4 ± 1", "0", "0.5", "not finite in 1 of 1", "3", "4,000")
     ]
-    assert "| a claim | 4 | miss |" in text and "figures/mi_staircase_cpu.png" in text
+    assert (
+        "Missing: 1 trainings." in text
+        and "| a claim | 4 | miss |" in text
+        and "figures/mi_staircase_cpu.png" in text
+    )
 
 
 def test_moving_average_leaves_out_what_is_not_finite():
@@ -171,12 +176,17 @@ def test_budgets():
 def test_a_run_continues_and_writes_its_results(tmp_path, monkeypatch):
     with pytest.raises(contracts.UserError, match="critic 'bilinear'"):
         mi_staircase.run("smoke", tmp_path, tmp_path / "runs", critic="bilinear")
-    assert mi_staircase.run("smoke", tmp_path, tmp_path / "runs", critic="exact") is None
+    content = mi_staircase.run("smoke", tmp_path, tmp_path / "runs", critic="exact")
+    assert {row["critic"] for row in content["rows"]} == {"exact"} and len(content["missing"]) == 5
     content = mi_staircase.run("smoke", tmp_path, tmp_path / "runs")
     monkeypatch.setattr(mi_staircase, "values", lambda training: pytest.fail("trained again"))
     assert mi_staircase.run("smoke", tmp_path, tmp_path / "runs") == content
     stored = json.loads((tmp_path / "mi_staircase_smoke.json").read_text())
-    assert stored["claims"][0]["verdict"] == "hit" and len(stored["rows"]) == 17
+    assert (
+        stored["claims"][0]["verdict"] == "hit"
+        and stored["missing"] == []
+        and len(stored["rows"]) == 17
+    )
     assert (tmp_path / "mi_staircase_smoke.png").stat().st_size > 50_000
     text = fragments_mi.staircase(stored)
     assert "| Gaussians | separable | InfoNCE |" in text and "Claims" in text
