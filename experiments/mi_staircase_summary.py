@@ -35,7 +35,7 @@ Loaded = Mapping[Any, Mapping[str, Any]]
 def summary(loaded: Loaded) -> dict:
     """What the JSON holds of all trainings and their values (`mi_staircase.load`)."""
     facts = [values["facts"] for values in loaded.values()]
-    found = rows(loaded)
+    of_estimators = rows(loaded)
     return {
         "device": facts[0]["device"],
         "commit": facts[0]["commit"],
@@ -46,8 +46,8 @@ def summary(loaded: Loaded) -> dict:
         "measured": f"last 1/{MEASURED} of the steps of each stair",
         "read_off": {name: list(numbers) for name, numbers in READ_OFF.items()},
         "differs": DIFFERS,
-        "rows": found,
-        "claims": list(claims(found)),
+        "rows": of_estimators,
+        "claims": list(claims(of_estimators)),
     }
 
 
@@ -72,7 +72,7 @@ def rows(loaded: Loaded) -> list[dict]:
 
 
 def _row(distribution: str, critic: str, estimator: str, group: Sequence[tuple]) -> dict:
-    found = [measures(values) for _, values, _ in group]
+    of_seeds = [measures(values) for _, values, _ in group]
     (steps,) = {training.steps for training, _, _ in group}
     return {
         **{"distribution": distribution, "critic": critic, "estimator": estimator},
@@ -83,8 +83,8 @@ def _row(distribution: str, critic: str, estimator: str, group: Sequence[tuple])
         "largest": [_number(np.max(values)) for _, values, _ in group],
         "not_finite": [int(np.sum(~np.isfinite(values))) for _, values, _ in group],
         **{
-            name: [[_number(number) for number in each[name]] for each in found]
-            for name in found[0]
+            name: [[_number(number) for number in each[name]] for each in of_seeds]
+            for name in of_seeds[0]
         },
     }
 
@@ -117,11 +117,11 @@ def _some(of: Mapping[str, dict], *names: str) -> dict[str, dict]:
     return {name: of[name] for name in names} if {*names} <= of.keys() else {}
 
 
-def claims(found: Sequence[dict]) -> Iterator[dict]:
+def claims(rows: Sequence[dict]) -> Iterator[dict]:
     """The papers' claims: {claim, measured, verdict}; a claim holds if it does in every seed."""
-    settings = dict.fromkeys((row["distribution"], row["critic"]) for row in found)
-    by_key = {(row["distribution"], row["critic"], row["estimator"]): row for row in found}
-    yield from _ceiling(found)
+    settings = dict.fromkeys((row["distribution"], row["critic"]) for row in rows)
+    by_key = {(row["distribution"], row["critic"], row["estimator"]): row for row in rows}
+    yield from _ceiling(rows)
     for check in (_variances, _smile_variance, _smile_bias, _interpolated):
         for setting in settings:
             of = {key[2]: row for key, row in by_key.items() if key[:2] == setting}
@@ -138,8 +138,8 @@ def _claim(text: str, measured: str, holds: bool) -> dict:
     return {"claim": text, "measured": measured, "verdict": "hit" if holds else "miss"}
 
 
-def _ceiling(found: Sequence[dict]) -> Iterator[dict]:
-    chosen = [row for row in found if row["estimator"] == "infonce"]
+def _ceiling(rows: Sequence[dict]) -> Iterator[dict]:
+    chosen = [row for row in rows if row["estimator"] == "infonce"]
     if chosen:
         largest = max(value for row in chosen for value in row["largest"])
         ceiling = math.log(mi_staircase_data.BATCH)
@@ -209,13 +209,13 @@ def _correlations(by_key: Mapping[tuple, dict]) -> Iterator[dict]:
     for position, name in enumerate(("bias", "variance") if chosen else ()):
         published = np.abs([numbers[position] for numbers in READ_OFF.values()])
         measured = np.abs([*at_last(name, chosen).values()])  # [estimator, seed]
-        found = [stats.spearmanr(published, seed).statistic for seed in measured.T]
+        correlations = [stats.spearmanr(published, seed).statistic for seed in measured.T]
         size = "the size of the bias" if name == "bias" else "the variance"
         yield _claim(
             f"Gaussians, separable critic: {size} at {_LAST:g} nats orders InfoNCE, NWJ and SMILE "
             f"as in the authors' picture (rank correlation at least {_CORRELATED:g})",
-            f"rank correlations {_listed(np.array(found), 2)}",
-            min(found) >= _CORRELATED - 1e-9,
+            f"rank correlations {_listed(np.array(correlations), 2)}",
+            min(correlations) >= _CORRELATED - 1e-9,
         )
 
 

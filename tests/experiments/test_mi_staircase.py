@@ -46,11 +46,11 @@ def test_batches_and_their_density_ratio():
 def test_measures_are_of_the_last_quarter():
     values = np.full((5, 8), 1e6)
     values[:, 6:] = [[3, 5], [4, 4], [6, 6], [8, np.nan], [0, -np.inf]]
-    found = mi_staircase_summary.measures(values)
-    np.testing.assert_array_equal(found["bias"][:3], [2, 0, 0])
-    np.testing.assert_array_equal(found["variance"][:3], [1, 0, 0])
-    np.testing.assert_array_equal(found["mse"][:3], [5, 0, 0])
-    assert not np.isfinite(found["bias"][3:]).any()
+    measured = mi_staircase_summary.measures(values)
+    np.testing.assert_array_equal(measured["bias"][:3], [2, 0, 0])
+    np.testing.assert_array_equal(measured["variance"][:3], [1, 0, 0])
+    np.testing.assert_array_equal(measured["mse"][:3], [5, 0, 0])
+    assert not np.isfinite(measured["bias"][3:]).any()
 
 
 def test_rows_gather_the_seeds_of_an_estimator():
