@@ -147,19 +147,35 @@ def lipschitz_penalty(
       al. 2019 (Wasserstein dependency measure).
     Differs: rdevon/DIM has W1 without any constraint but `gradient_penalty`.
     """
-    if sided not in get_args(Sided):
-        raise ValueError(
-            f"sided is {sided!r}; the penalty is 'one' (slopes above 1) or 'two' (all slopes); "
-            "set sided to one of them"
-        )
+    slopes = input_slopes(score_fn, inputs)
+    return slope_penalty(slopes, sided=sided), jnp.max(slopes)
+
+
+def input_slopes(score_fn: Callable[[Tree], jax.Array], inputs: Tree) -> jax.Array:
+    """The slope of a critic at each input, |d score_fn(inputs)_i / d inputs_i|, f32[n].
+
+    Arguments and errors: as of `lipschitz_penalty`. The derivative at an input of slope 0 is 0.
+    """
     n = _count(inputs)
     rows = [leaf.reshape(n, -1) for leaf in jax.tree.leaves(_slopes(score_fn, inputs))]
     squares = sum(jnp.sum(row**2, axis=1) for row in rows)
     # The root's derivative at 0 is infinite, and inf * 0 would be NaN.
     positive = squares > 0
-    slopes = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+
+
+def slope_penalty(slopes: jax.Array, *, sided: Sided) -> jax.Array:
+    """The penalty f32[] of `lipschitz_penalty` for slopes f[n].
+
+    Raises: ValueError: unknown sided.
+    """
+    if sided not in get_args(Sided):
+        raise ValueError(
+            f"sided is {sided!r}; the penalty is 'one' (slopes above 1) or 'two' (all slopes); "
+            "set sided to one of them"
+        )
     excess = slopes - 1 if sided == "two" else jax.nn.relu(slopes - 1)
-    return jnp.mean(excess**2), jnp.max(slopes)
+    return jnp.mean(excess**2)
 
 
 def between(rng: jax.Array, joint: Tree, product: Tree) -> Tree:

@@ -89,6 +89,10 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
     return microbatches.dividable(pure.net(module, pure.square_images(name, side)))
 
 
+def _any_size(module: ConvEncoder) -> pure.Net:
+    return microbatches.dividable(pure.net(module))
+
+
 def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
     """Two blocks of 5x5 convolution, ReLU and 2x2 pooling, a hidden layer; 28x28 images, no norm.
 
@@ -100,7 +104,7 @@ def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
 
 def linear(*, features: int) -> pure.Net:
     """y is an affine map of the pixels; conv is the image, of any size, and fc its pixels."""
-    return microbatches.dividable(pure.net(ConvEncoder((), (), features, 0)))
+    return _any_size(ConvEncoder((), (), features, 0))
 
 
 def mlp(*, widths: Sequence[int], features: int = 1) -> pure.Net:
@@ -109,7 +113,33 @@ def mlp(*, widths: Sequence[int], features: int = 1) -> pure.Net:
     For points, images of 1x1 with their coordinates as channels, and small images; y f[n,1] is a
     critic's score.
     """
-    return microbatches.dividable(pure.net(ConvEncoder((), tuple(widths), features, 0, "none")))
+    return _any_size(ConvEncoder((), tuple(widths), features, 0, "none"))
+
+
+def strided(
+    *,
+    channels: Sequence[int],
+    kernels: Sequence[int],
+    strides: Sequence[int],
+    hidden: int,
+    features: int,
+    norm: str = "none",
+) -> pure.Net:
+    """Strided convolutions, a hidden layer and y, for images of any size; nothing is published.
+
+    The i-th block has `channels[i]`, a kernel of side `kernels[i]` with as much padding as leaves
+    the side to the stride, and ReLU; the last map is local and conv.
+
+    Raises: contracts.UserError: tuples of different lengths, or none.
+    """
+    if not channels or not len(channels) == len(kernels) == len(strides):
+        raise contracts.UserError(
+            f"channels are {tuple(channels)}, kernels {tuple(kernels)} and strides "
+            f"{tuple(strides)}; give each convolution one of each"
+        )
+    sizes = zip(channels, kernels, strides, strict=True)
+    blocks = tuple(Block(width, side, by, max(0, side - by + 1) // 2) for width, side, by in sizes)
+    return _any_size(ConvEncoder(blocks, (hidden,), features, len(blocks) - 1, norm))
 
 
 def dcgan28(
