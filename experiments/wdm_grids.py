@@ -116,9 +116,6 @@ class Case:
 def cases(plan: Plan) -> Iterator[Case]:
     """All rows; the first seed of every setting before the second of any."""
     most = plan.numbers[-1]
-    for penalty in (CPC, plan.penalty, *plan.others) if plan.others else ():
-        method = "wpc" if penalty.weight else "cpc"
-        yield Case("choice", method, most, plan.batch, CHOICE_SEED, penalty)
     for seed in plan.seeds:
         for n in plan.numbers:
             for method in METHODS:
@@ -130,6 +127,9 @@ def cases(plan: Plan) -> Iterator[Case]:
         yield Case("controls", "untrained", n, plan.batch, plan.seeds[0])
     for n in plan.pixels:
         yield Case("controls", "pixels", n, plan.batch, plan.seeds[0])
+    for penalty in (CPC, plan.penalty, *plan.others) if plan.others else ():
+        method = "wpc" if penalty.weight else "cpc"
+        yield Case("choice", method, most, plan.batch, CHOICE_SEED, penalty)
 
 
 def _penalty(plan: Plan, method: str) -> Penalty:
