@@ -31,6 +31,7 @@ ROLES = {
             "exemplar",
             "resnet",
             "resnet_gan",
+            "spectral",
         )
     ),
     "embedding": "dim_jax.nets.heads",

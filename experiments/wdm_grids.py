@@ -143,7 +143,9 @@ def make(plan: Plan, penalty: Penalty, points: int) -> contracts.Method:
         **dict(hidden=plan.hidden, features=plan.features),
     )
     return wpc.make(
-        **dict(encoder=encoder, critic=critics.bilinear(), objective="infonce", inputs="pixels"),
+        **dict(
+            encoder=encoder, global_critic=critics.bilinear(), objective="infonce", inputs="pixels"
+        ),
         **dict(penalty=penalty.weight, sided=penalty.sided, temperature=penalty.temperature),
         points=points,
     )

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dim_jax import bounds, contracts
+from dim_jax import contracts
 from dim_jax.bounds import divergences
 from dim_jax.losses import score_metrics
 from dim_jax.nets import pure
@@ -39,7 +39,7 @@ _ENCODER, _CRITIC, _POINTS = range(3)
 def make(
     *,
     encoder: pure.Net,
-    critic: pure.Critic,
+    global_critic: pure.Critic,
     taps: Sequence[str] = ("y", "y"),
     objective: Literal["infonce", "wasserstein"],
     temperature: float,
@@ -53,7 +53,8 @@ def make(
     Args:
       encoder: of the images of both sides. Use one without batch norm: slopes are taken in
         evaluation mode, where the score of a pair depends on no other.
-      critic: `critics.bilinear`, or `critics.concat` with `spectral_norm` in place of a penalty.
+      global_critic: `critics.bilinear`, or in place of a penalty `critics.concat` with
+        `spectral_norm`.
       taps: f[n,d] of the first and of the last view. With one view: two taps of the same image,
         such as ("y_first", "y_second") of `multiview.halves`.
       temperature: of "infonce". Its scores have slopes of at most 1 / temperature.
@@ -74,6 +75,8 @@ def make(
         raise contracts.UserError(
             f"method.taps is {tuple(taps)}; name the tap of each side, such as ('y', 'y')"
         )
+
+    critic = global_critic
 
     def init(rng, batch):
         images = batch["images"]
@@ -151,7 +154,12 @@ def make(
         raw, _ = critic.all_pairs(modules["critic"], state["critic"], *sides, train=False)
         return {_NAME: raw / temperature}
 
-    return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+    def represent(params, state, images):
+        weights = params["encoder"]["encoder"]
+        encoded, _ = encoder.apply(weights, state["encoder"], images, train=False)
+        return contracts.probed(encoded) | {tap: encoded[tap] for tap in taps}
+
+    return contracts.Method(init, loss, represent, scores=scores)
 
 
 def _check(images: jax.Array, encoded: contracts.Taps, taps: Sequence[str]) -> None:

@@ -1,14 +1,12 @@
-"""Multiview encoders: one encoder per group of colour channels, with concatenated features.
+"""Multiview encoders: of groups of colour channels or of halves, with concatenated features.
 
 Taps: local, conv, fc and y are those of all views, concatenated along the last axis. "y_<view>" is
 the y of one view. Features are not normalised: `methods.cmc` normalises the y of each view for its
 scores, and probes see y itself.
-
-Source: Tian, Krishnan and Isola 2019 (CMC); official code, models/alexnet.py.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +48,8 @@ def colour_views(*, space: str, views: Sequence[str], encoder: pure.Net) -> pure
 
     Raises: contracts.UserError: an unknown space, a view with channels that the space does not
       have, the same view twice; on initialisation, images without three channels.
+
+    Source: Tian, Krishnan and Isola 2019 (CMC); official code, models/alexnet.py.
     """
     if space not in SPACES:
         raise contracts.unknown("colour space", space, SPACES)
@@ -80,14 +80,45 @@ def colour_views(*, space: str, views: Sequence[str], encoder: pure.Net) -> pure
             taps[view], new_stats[view] = encoder.apply(
                 params[view], stats.get(view, {}), parts[view], train=train, rng=key
             )
-        concatenated = {
-            tap: jnp.concatenate([taps[view][tap] for view in views], axis=-1)
-            for tap in _CONCATENATED
-        }
-        by_view = {f"y_{view}": taps[view]["y"] for view in views}
-        return concatenated | by_view, _drop_empty(new_stats)
+        return _together(taps), _drop_empty(new_stats)
 
     return pure.Net(init, apply)
+
+
+def halves(*, cut: Literal["left_right", "upper_lower"], encoder: pure.Net) -> pure.Net:
+    """One encoder applied to both halves of images f[n,h,w,c], views "first" and "second".
+
+    Args:
+      cut: "left_right" or "upper_lower"; of an odd side the middle is in neither half.
+      encoder: of images of this size, such as `strided`; `exemplar` and `resnet18` take any.
+    """
+    axis = {"left_right": 2, "upper_lower": 1}[cut]
+
+    def split(images):
+        side = images.shape[axis] // 2
+        first = jax.lax.slice_in_dim(images, 0, side, axis=axis)
+        return {"first": first, "second": jax.lax.slice_in_dim(images, -side, None, axis=axis)}
+
+    def init(rng, images):
+        return encoder.init(rng, split(images)["first"])
+
+    def apply(params, stats, images, *, train: bool, rng=None):
+        taps = {}
+        for number, (view, half) in enumerate(split(images).items()):
+            key = None if rng is None else jax.random.fold_in(rng, number)
+            taps[view], stats = encoder.apply(params, stats, half, train=train, rng=key)
+        return _together(taps), stats
+
+    return pure.Net(init, apply)
+
+
+def _together(taps: dict[str, contracts.Taps]) -> contracts.Taps:
+    """The taps of all views side by side, and the y of each."""
+    concatenated = {
+        tap: jnp.concatenate([each[tap] for each in taps.values()], axis=-1)
+        for tap in _CONCATENATED
+    }
+    return concatenated | {f"y_{view}": each["y"] for view, each in taps.items()}
 
 
 def _drop_empty(stats: dict) -> dict:
