@@ -71,9 +71,11 @@ def _augmentation(name: str) -> dict[str, Any]:
 def _method(words: dict[str, str]) -> dict[str, Any]:
     width, hidden, features = WIDTHS[words["budget"]]
     spectral, of_views = words["lipschitz"] == "spectral", words["pair"] == "views"
+    layers = 2 if words["budget"] == "smoke" else 3
     encoder = dict(
-        **dict(name="strided", channels=(width, 2 * width, 4 * width), kernels=(4, 4, 4)),
-        **dict(strides=(2, 2, 2), hidden=hidden, features=features, norm="none"),
+        **dict(name="strided", channels=tuple(width * 2**layer for layer in range(layers))),
+        **dict(kernels=(4,) * layers, strides=(2,) * layers),
+        **dict(hidden=hidden, features=features, norm="none"),
     )
     if spectral:
         encoder = dict(name="spectral", encoder=encoder)
