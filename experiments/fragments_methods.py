@@ -28,6 +28,7 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
     "swav": ("swav",),
     "vae": ("vae",),
     "vicreg": ("vicreg",),
+    "wpc": ("wpc",),
 }
 _ANY_METHOD = "views"  # the config whose word `method` is the page
 PAGES = {  # of docs/results: the result file, its page and title

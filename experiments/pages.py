@@ -15,6 +15,7 @@ import sys
 from dim_jax import bounds
 from experiments import (
     fragments,
+    fragments_grids,
     fragments_methods,
     fragments_mi,
     fragments_settings,
@@ -77,6 +78,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_mi.staircase(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
+    if name.startswith("wdm_grids_"):
+        return fragments_grids.grids(content)
     return fragments.experiment(name, content)
 
 

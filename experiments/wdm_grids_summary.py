@@ -131,9 +131,8 @@ def _verdict(text: str, unit: str, by_seed: dict[int, float]) -> dict:
 def draw(content: dict, path: pathlib.Path) -> None:
     """Accuracy over digits and over batch sizes, nats beside their ceiling, slopes."""
     figure = drawing.new(9, 6.6)
-    axes = figure.subplots(2, 2)
+    accuracy, batch, nats, slopes = figure.subplots(2, 2).ravel()
     plan, last = content["plan"], content["plan"]["numbers"][-1]
-    accuracy, batch, nats, slopes = axes.ravel()
     for method in ("cpc", "wpc"):
         of = {"part": "numbers", "method": method}
         _curve(accuracy, values(content, measure="accuracy", **of), method, 100)
@@ -149,7 +148,8 @@ def draw(content: dict, path: pathlib.Path) -> None:
     nats.plot(numbers, [digit_grids.information(n) for n in numbers], color=drawing.FAINT, lw=1)
     nats.axhline(math.log(plan["batch"]), color=drawing.FAINT, lw=1, ls="--")
     nats.text(numbers[-1], math.log(plan["batch"]), f"log {plan['batch']}", ha="right", va="bottom")
-    nats.text(numbers[-1], digit_grids.information(last), "true", ha="right", va="top")
+    middle = numbers[len(numbers) // 2]
+    nats.text(middle, 1.15 * digit_grids.information(middle), "true ", ha="right", va="bottom")
     slopes.axhline(1, color=drawing.FAINT, lw=1)
     _label(accuracy, "digits in a grid", "accuracy per position, %")
     _label(batch, f"batch size, {last} digits", "accuracy per position, %")
@@ -159,8 +159,11 @@ def draw(content: dict, path: pathlib.Path) -> None:
     batch.set_xticks(sorted({plan["batch"], *plan["batches"]}))
     batch.xaxis.set_major_formatter("{x:.0f}")
     nats.set_yscale("log")
-    nats.yaxis.set_major_formatter("{x:g}")
+    nats.set_yticks([1, 2, 3, 5, 10, 20], labels=["1", "2", "3", "5", "10", "20"])
+    nats.minorticks_off()
     slopes.set_ylim(bottom=0)
+    for axes in (accuracy, nats, slopes):
+        axes.set_xticks(numbers)
     figure.tight_layout()
     figure.savefig(path)
 
