@@ -46,8 +46,8 @@ def _facts(content: dict) -> str:
     weight = plan["penalty"]["weight"]
     return (
         f"Mean over {len(plan['seeds'])} seeds; accuracy is the mean over positions. "
-        f"{plan['steps']} steps, {plan['batch']} pairs in a batch, one penalty of weight {weight:g} "
-        f"for all; {content['machine']}, {minutes:.0f} core-minutes, commit "
+        f"{plan['steps']} steps, {plan['batch']} pairs in a batch, one penalty of weight "
+        f"{weight:g} for all; {content['machine']}, {minutes:.0f} core-minutes, commit "
         f"`{'`, `'.join(commits)}`. Nats are those of the last tenth of training; slopes are the "
         f"largest and the mean at {plan['held_out']} points between held-out pairs."
     )

@@ -188,8 +188,16 @@ def test_lipschitz_penalty_equals_the_hand_made_gradient(sided):
     norms = _norms([((1 - np.tanh(x @ hidden) ** 2) * out) @ hidden.T])
     assert norms.min() < 0.9 and norms.max() > 1.1
     pair = jnp.float32(anchors), jnp.float32(candidates)
-    penalty = jax.jit(lambda pair: divergences.lipschitz_penalty(score_fn, pair, sided=sided))
-    value, largest = penalty(pair)
+
+    @jax.jit
+    def run(pair):
+        penalty = divergences.lipschitz_penalty(score_fn, pair, sided=sided)
+        return penalty, divergences.input_slopes(score_fn, pair)
+
+    (value, largest), slopes = run(pair)
+    np.testing.assert_allclose(slopes, norms, rtol=1e-4)
+    parts = divergences.slope_penalty(slopes, sided=sided)
+    np.testing.assert_allclose(parts, value, rtol=1e-6)
     assert value.shape == largest.shape == () and value.dtype == largest.dtype == jnp.float32
     np.testing.assert_allclose(value, _expected(norms, sided), rtol=1e-4)
     np.testing.assert_allclose(largest, norms.max(), rtol=1e-5)

@@ -147,6 +147,7 @@ def lipschitz_penalty(
       al. 2019 (Wasserstein dependency measure).
     Differs: rdevon/DIM has W1 without any constraint but `gradient_penalty`.
     """
+    _check_sided(sided)
     slopes = input_slopes(score_fn, inputs)
     return slope_penalty(slopes, sided=sided), jnp.max(slopes)
 
@@ -169,11 +170,7 @@ def slope_penalty(slopes: jax.Array, *, sided: Sided) -> jax.Array:
 
     Raises: ValueError: unknown sided.
     """
-    if sided not in get_args(Sided):
-        raise ValueError(
-            f"sided is {sided!r}; the penalty is 'one' (slopes above 1) or 'two' (all slopes); "
-            "set sided to one of them"
-        )
+    _check_sided(sided)
     excess = slopes - 1 if sided == "two" else jax.nn.relu(slopes - 1)
     return jnp.mean(excess**2)
 
@@ -205,6 +202,14 @@ def between(rng: jax.Array, joint: Tree, product: Tree) -> Tree:
         return (w * p + (1 - w) * q).astype(jnp.result_type(p))
 
     return jax.tree.map(mix, joint, product)
+
+
+def _check_sided(sided: str) -> None:
+    if sided not in get_args(Sided):
+        raise ValueError(
+            f"sided is {sided!r}; the penalty is 'one' (slopes above 1) or 'two' (all slopes); "
+            "set sided to one of them"
+        )
 
 
 def _count(inputs: Tree) -> int:
