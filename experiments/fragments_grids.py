@@ -23,7 +23,7 @@ def grids(content: dict) -> str:
         ),
         f"By the size of a batch, with {plan['numbers'][-1]} digits:",
         markdown(
-            ("batch", "CPC, %", "WPC, %", "slope of CPC", "slope of WPC"),
+            ("batch", "seeds", "CPC, %", "WPC, %", "slope of CPC", "slope of WPC"),
             [_by_batch(content, size) for size in sorted({plan["batch"], *plan["batches"]})],
         ),
         fragments.figure(f"wdm_grids_{content['budget']}"),
@@ -87,7 +87,8 @@ def _by_batch(content: dict, size: int) -> tuple[str, ...]:
         _mean(content, "batches", each, "accuracy", size, "batch", scale=100) for each in _BOTH
     ]
     slopes = [_slopes(content, "batches", each, size, "batch") for each in _BOTH]
-    return (f"{size}", *accuracies, *slopes)
+    seeds = wdm_grids_summary.values(content, "batches", "wpc", "accuracy", "batch").get(size, ())
+    return (f"{size}", f"{len(seeds)}", *accuracies, *slopes)
 
 
 def _claim(claim: dict) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dim_jax import contracts
 from experiments import digit_grids, wdm_grids, wdm_grids_summary
 
 RNG = jax.random.key(0)
@@ -83,16 +84,33 @@ def test_claims_hold_only_if_every_seed_bears_them_out():
     assert wdm_grids_summary.claims(dict(plan=plan, rows=[])) == []
 
 
-@pytest.mark.slow
-def test_a_run_continues_and_draws(tmp_path, monkeypatch):
-    plan = dataclasses.replace(wdm_grids.BUDGETS["smoke"], numbers=(1,), batches=())
+def test_a_run_continues_where_it_was_and_draws(tmp_path, monkeypatch):
+    made_up = {tuple(map(row.get, ("method", "n", "seed"))): row for row in rows([0.3], [0.1])}
+    plan = dataclasses.replace(wdm_grids.BUDGETS["smoke"], numbers=(1, 2), batch=32)
     monkeypatch.setitem(wdm_grids.BUDGETS, "smoke", plan)
-    digits = dict.fromkeys(("train", "test"), digits_of([4] * 10))
-    content = wdm_grids.run("smoke", tmp_path, digits, part="numbers")
-    assert [row["method"] for row in content["rows"]] == ["cpc", "wpc"]
-    for row in content["rows"]:
-        assert 0 <= row["accuracy"] == np.mean(row["by_position"]).round(5) <= 1
-        assert 0 < row["held_out_slope_mean"] <= row["held_out_slope_max"]
+    seen = []
+
+    def measure(plan, case, digits):
+        seen.append(case)
+        return made_up[case.method, case.n, case.seed] | case.key
+
+    monkeypatch.setattr(wdm_grids, "measure", measure)
+    for _ in range(2):
+        content = wdm_grids.run("smoke", tmp_path, {"train": None}, part="numbers")
+        assert [case.method for case in seen] == ["cpc", "wpc"] * 2
+    assert {each["verdict"] for each in content["claims"]} == {"hit"}
     assert (tmp_path / "wdm_grids_smoke.png").stat().st_size > 10_000
-    monkeypatch.setattr(wdm_grids, "measure", None)  # nothing is left to run
-    assert wdm_grids.run("smoke", tmp_path, digits, part="numbers")["rows"] == content["rows"]
+    with pytest.raises(contracts.UserError, match="unknown part 'number': did you mean 'numbers'"):
+        wdm_grids.run("smoke", tmp_path, part="number")
+
+
+@pytest.mark.slow
+def test_a_row_has_accuracies_nats_and_slopes():
+    digits = dict.fromkeys(("train", "test"), digits_of([4] * 10))
+    plan = wdm_grids.BUDGETS["smoke"]
+    case = next(case for case in wdm_grids.cases(plan) if case.method == "wpc")
+    row = wdm_grids.measure(plan, case, digits)
+    assert 0 <= row["accuracy"] == np.mean(row["by_position"]).round(5) <= 1
+    assert 0 < row["held_out_slope_mean"] <= row["held_out_slope_max"]
+    assert -1 < row["nats_in_training"] < math.log(plan.batch)
+    assert case.key.items() <= row.items()
