@@ -13,7 +13,7 @@ Nothing is published for these data: the paper has halves of CelebA's faces (fro
 is ours, a long training of a wider encoder, which was not run; `cpu` is five epochs of a narrow one
 on two cores; `smoke` takes seconds.
 
-Measured on MNIST, two epochs of 10,000 images, budget=cpu, seed 0: the left half retrieves the right
+Measured on MNIST, two epochs of 10,000 images, budget=cpu, seed 0: a left half retrieves the right
 one among 64 in 34 % of cases (by chance 1.6 %); linear y 87.3, untrained 85.7. More on what the
 penalty does: experiments/wdm_grids.py. No budget but smoke was run to its end.
 
