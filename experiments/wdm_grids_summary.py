@@ -30,7 +30,7 @@ def interval(differences: Sequence[float]) -> tuple[float, float, float]:
     mean = float(np.mean(differences))
     if len(differences) < 2:
         return mean, -math.inf, math.inf
-    half = stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+    half = float(stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences))
     return mean, mean - half, mean + half
 
 
