@@ -161,7 +161,9 @@ def draw(content: dict, path: pathlib.Path) -> None:
     nats.set_yscale("log")
     nats.set_yticks([1, 2, 3, 5, 10, 20], labels=["1", "2", "3", "5", "10", "20"])
     nats.minorticks_off()
-    slopes.set_ylim(bottom=0)
+    slopes.set_ylim(0, 1.2 * slopes.get_ylim()[1])  # the legend lies above the curves
+    if slopes.get_legend():
+        slopes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
     for axes in (accuracy, nats, slopes):
         axes.set_xticks(numbers)
     figure.tight_layout()
