@@ -18,6 +18,7 @@ def test_every_role_lists_what_it_can_build():
     amdim = {"amdim32", "amdim64", "amdim128"}
     others = {"colour_views", "manifold", "cnn28", "linear", "exemplar", "mlp", "resnet_critic"}
     others |= {"strided", "halves", "spectral"}
+    others |= {"real_nvp"}
     assert {*whole, *amdim, *folded, *others, "resnet18", "resnet50", "contextual"} == build.names(
         "encoder"
     ).keys()

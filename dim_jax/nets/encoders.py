@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 
 from dim_jax import contracts
-from dim_jax.nets import halving, layers, microbatches, pooling, pure
+from dim_jax.nets import flows, halving, layers, microbatches, pooling, pure
 
 _INPUTS = ("colour", "gradients")
 
@@ -140,6 +140,22 @@ def strided(
     sizes = zip(channels, kernels, strides, strict=True)
     blocks = tuple(Block(width, side, by, max(0, side - by + 1) // 2) for width, side, by in sizes)
     return _any_size(ConvEncoder(blocks, (hidden,), features, len(blocks) - 1, norm))
+
+
+def real_nvp(
+    *, couplings: int, widths: Sequence[int], limit: float = 1.0, features: int | None = None
+) -> pure.Net:
+    """A bijection of the pixels by affine couplings, for images of any size: no information is lost.
+
+    conv and local are its output as an image, fc as a vector; y is fc too, or with `features` an
+    affine map of it. Before training it is the identity. The image comes back by
+    `flows.affine_couplings(...).inverse(params["flow"], fc)`, with the same couplings, widths and
+    limit. In bfloat16 rounding makes the inverse inexact: leave `compute_dtype` at float32.
+
+    Source: Dinh et al. 2017; as an encoder: Tschannen et al. 2020, with 30 couplings.
+    """
+    module = flows.RealNVPEncoder(couplings, tuple(widths), limit, features)
+    return microbatches.dividable(pure.net(module, flows.check))
 
 
 def dcgan28(

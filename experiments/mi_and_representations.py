@@ -1,0 +1,246 @@
+"""Is a representation good because it has much mutual information? Halves of MNIST's digits.
+
+    python -m experiments.mi_and_representations --budget=cpu
+
+(a) Bijective encoders of the top and bottom halves, whose information is that of the pixels
+whatever the weights: the accuracy of a linear probe of the top half while a bound rises, and while
+the same encoder is trained so that no linear classifier can tell the digits apart. (b) An MLP
+encoder under three critics: the order of the bounds and the order of the probes. (c) Two encoders
+with the bound held at one value. (d) The condition number of a residual MLP that starts near the
+identity. (e) InfoNCE where negatives share a latent variable with the positive.
+
+Source: Tschannen et al. 2020, "On mutual information maximization for representation learning".
+"""
+
+import functools
+import importlib.metadata
+import json
+import math
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from dim_jax import run_metadata
+from experiments import (
+    critic_training,
+    halves_of_digits,
+    representation_claims,
+    representation_figure,
+    shared_latent,
+    table,
+    unreadable,
+)
+
+NAME = "mi_and_representations"
+HELD_OUT_BATCHES = 60
+SHARED_LATENT_STEPS = 2000
+
+
+class Budget(NamedTuple):
+    """Sizes and steps; `points`: the steps of part (a) and (d) after which probes are fitted."""
+
+    points: tuple[int, ...]
+    adversarial: unreadable.Plan
+    steps: int
+    couplings: int
+    flow_widths: tuple[int, ...]
+    widths: tuple[int, ...]
+    channels: int
+    features: int
+    critic_width: int
+    flow_rate: float
+    rate: float
+    targets: tuple[float, ...]
+    seeds: tuple[int, ...]
+    images: int | None
+    differs: str
+
+
+class Condition(NamedTuple):
+    """One training; `encoder` and `critic` are keys of `_encoders` and `_critics`."""
+
+    part: str
+    encoder: str
+    critic: str
+    objective: str
+    target: float | None = None
+
+
+BUDGETS = {
+    "paper": Budget(
+        points=(0, 1000, 2000, 4000, 8000, 16000),
+        adversarial=unreadable.Plan((0, 1000, 2000, 4000, 8000, 16000)),
+        **dict(steps=16000, couplings=30, flow_widths=(512, 512), widths=(300, 300)),
+        **dict(channels=64, features=100, critic_width=200, flow_rate=1e-4, rate=1e-4),
+        **dict(targets=(2.0, 4.0), seeds=(0, 1, 2), images=None),
+        differs="steps, widths and rates are ours or from memory",
+    ),
+    "cpu": Budget(
+        points=(0, 100, 200, 400, 800, 1200),
+        adversarial=unreadable.Plan((0, 150, 300, 600)),
+        **dict(steps=1500, couplings=6, flow_widths=(256, 256), widths=(300, 300)),
+        **dict(channels=16, features=100, critic_width=200, flow_rate=1e-3, rate=1e-3),
+        **dict(targets=(2.0, 4.0), seeds=(0, 1, 2), images=None),
+        differs="6 couplings instead of 30, 1,500 steps at most, widths and rates ours",
+    ),
+    "smoke": Budget(
+        points=(0, 4),
+        adversarial=unreadable.Plan((0, 4), batch=32, fitted=64, every=2),
+        **dict(steps=4, couplings=2, flow_widths=(8,), widths=(8,)),
+        **dict(channels=2, features=4, critic_width=8, flow_rate=1e-3, rate=1e-3),
+        **dict(targets=(2.0,), seeds=(0,), images=256),
+        differs="tiny networks, 256 images, 4 steps",
+    ),
+}
+
+
+def conditions(budget: Budget) -> list[Condition]:
+    """All trainings of a seed."""
+    names = ("infonce", "nwj")
+    return [
+        *(Condition("bijection", "RealNVP", "bilinear", name) for name in names),
+        Condition("adversarial", "RealNVP", "none", "unreadable"),
+        *(Condition("critics", "MLP", each, name) for name in names for each in _CRITICS),
+        *(
+            Condition("held", each, "bilinear", "infonce", target)
+            for target in budget.targets
+            for each in ("ConvNet", "MLP")
+        ),
+        Condition("condition", "residual MLP", "bilinear", "infonce"),
+    ]
+
+
+_CRITICS = ("bilinear", "separable", "concatenated")
+
+
+@functools.cache
+def encoder(budget: Budget, name: str) -> halves_of_digits.Encoder:
+    """An encoder by its name in the results."""
+    made = {
+        "RealNVP": lambda: halves_of_digits.bijection(
+            couplings=budget.couplings, widths=budget.flow_widths
+        ),
+        "MLP": lambda: halves_of_digits.mlp(widths=budget.widths, features=budget.features),
+        "ConvNet": lambda: halves_of_digits.convolutional(
+            width=budget.channels, hidden=budget.widths[-1], features=budget.features
+        ),
+        "residual MLP": lambda: halves_of_digits.residual(widths=budget.widths),
+    }
+    return made[name]()
+
+
+@functools.cache
+def trainer(budget: Budget, condition: Condition) -> critic_training.Trainer:
+    """The training of a condition, made once for all seeds."""
+    width = (budget.critic_width,)
+    critic = {
+        "bilinear": halves_of_digits.bilinear,
+        "separable": lambda: critic_training.separable(widths=width, embedding=budget.features),
+        "concatenated": lambda: critic_training.joint(widths=width),
+    }[condition.critic]()
+    flow = condition.encoder == "RealNVP"
+    return critic_training.Trainer(
+        halves_of_digits.critic_of_codes(encoder(budget, condition.encoder), critic),
+        halves_of_digits.objective(condition.objective, condition.target),
+        ((condition.objective, critic_training.ESTIMATORS[condition.objective].value),),
+        halves_of_digits.draw,
+        budget.flow_rate if flow else budget.rate,
+    )
+
+
+def trace(budget: Budget, condition: Condition, seed: int, splits) -> Iterator[dict]:
+    """What is measured after the steps of a condition: one entry for each point of its curve."""
+    jacobian = condition.part == "condition"
+    made = encoder(budget, condition.encoder)
+    measure = functools.partial(_measured, made, splits, jacobian=jacobian)
+    if condition.part == "adversarial":
+        for step, params in unreadable.train(made, splits["train"], budget.adversarial, seed):
+            yield {"step": step, **measure(params)}
+        return
+    curve = condition.part in ("bijection", "condition")
+    points = budget.points if curve else (budget.steps,)
+    training = trainer(budget, condition)
+    state = critic_training.start(training, jax.random.key(seed), splits["train"])
+    chunk, step = math.gcd(*points), 0
+    for point in points:
+        for _ in range(step, point, chunk):
+            state, _ = critic_training.train(training, state, splits["train"], chunk)
+        step = point
+        _, values = critic_training.train(
+            training, state, splits["test"], HELD_OUT_BATCHES, learn=False
+        )
+        bound = float(np.mean(values[condition.objective]))
+        yield {"step": step, "bound": bound, **measure(state.params["critic"]["x"])}
+
+
+def _measured(
+    made: halves_of_digits.Encoder, splits, params, *, jacobian: bool
+) -> dict[str, float]:
+    labels = {name: np.asarray(split.labels) for name, split in splits.items()}
+    codes = [halves_of_digits.encoded(made, params, splits[name].x) for name in ("train", "test")]
+    measured = {"accuracy": halves_of_digits.accuracy(*codes, labels)}
+    if made.inverse is not None:
+        error = halves_of_digits.reconstruction_error(made, params, splits["test"].x)
+        measured["reconstruction_error"] = error
+    if jacobian:
+        numbers = halves_of_digits.condition_numbers(made, params, splits["test"].x[:8])
+        measured["condition_number"] = float(np.median(numbers))
+    return measured
+
+
+def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:
+    """Trains what is missing, writes the JSON and the figure, prints the claims."""
+    plan = BUDGETS[budget]
+    path = results / f"{NAME}_{budget}.json"
+    results.mkdir(exist_ok=True)
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    splits = jax.tree.map(jax.numpy.asarray, halves_of_digits.load(plan.images))
+    for seed in plan.seeds:
+        for condition in conditions(plan):
+            key = {**condition._asdict(), "seed": seed}
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            begun = time.process_time()
+            points = list(trace(plan, condition, seed, splits))
+            seconds = round(time.process_time() - begun, 1)
+            rows.append({**key, "trace": points, "cpu_seconds": seconds})
+            print(json.dumps({**key, **points[-1], "cpu_seconds": seconds}), flush=True)
+            _write(path, budget, rows)
+    content = _write(path, budget, rows, shared_latent.study(SHARED_LATENT_STEPS, plan.seeds))
+    representation_figure.draw(content, path.with_suffix(".png"))
+    for claim in content["claims"]:
+        values = ", ".join(f"{value:.3g}" for value in claim["values"])
+        print(f"{claim['verdict']}: {claim['claim']}: {values} {claim['unit']}")
+    return content
+
+
+def _write(path: pathlib.Path, budget: str, rows: list[dict], shared: dict | None = None) -> dict:
+    content = {
+        "experiment": NAME,
+        "budget": budget,
+        "dataset": "mnist",
+        "protocol": halves_of_digits.PROTOCOL,
+        "batch": halves_of_digits.BATCH,
+        "settings": BUDGETS[budget]._asdict()
+        | {"adversarial": BUDGETS[budget].adversarial._asdict()},
+        "differs": BUDGETS[budget].differs,
+        "device": jax.devices()[0].device_kind,
+        "machine": "2 cores that other work shared",
+        "commit": run_metadata.commit(),
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
+        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
+        "rows": rows,
+    }
+    if shared is not None:
+        content["shared_latent"] = shared
+        content["claims"] = representation_claims.claims(content)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return content
+
+
+if __name__ == "__main__":
+    run(table.budget(BUDGETS))
