@@ -38,12 +38,12 @@ class Halves(NamedTuple):
 class Encoder(NamedTuple):
     """init(key, x f[n,392]) -> params; encode(params, x f[n,392]) -> f[n,d].
 
-    inverse(params, f[n,d]) -> x, of bijections alone.
+    flow: of bijections alone.
     """
 
     init: Callable[..., Tree]
     encode: Callable[..., jax.Array]
-    inverse: Callable[..., jax.Array] | None = None
+    flow: flows.Flow | None = None
 
 
 def load(images: int | None = None) -> dict[str, Halves]:
@@ -66,7 +66,7 @@ def draw(key: jax.Array, halves: Halves) -> tuple[jax.Array, jax.Array]:
 def bijection(*, couplings: int, widths: Sequence[int]) -> Encoder:
     """RealNVP, the identity before training."""
     flow = flows.affine_couplings(couplings=couplings, widths=widths, limit=LIMIT)
-    return Encoder(flow.init, lambda params, x: flow.forward(params, x)[0], flow.inverse)
+    return Encoder(flow.init, lambda params, x: flow.forward(params, x)[0], flow)
 
 
 def mlp(*, widths: Sequence[int], features: int) -> Encoder:
@@ -81,7 +81,7 @@ def convolutional(*, width: int, hidden: int, features: int) -> Encoder:
 
 
 def residual(*, widths: Sequence[int]) -> Encoder:
-    """x plus an MLP of x, whose parameters start at a tenth of their usual size: near the identity."""
+    """x plus an MLP of x, whose parameters start at a tenth of their usual size."""
     net = generators.mlp_generator(widths=widths, shape=(math.prod(HALF),))
 
     def init(key, x):
@@ -147,7 +147,7 @@ def _encoded(encoder: Encoder, params: Tree, x: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _error(encoder: Encoder, params: Tree, x: jax.Array) -> jax.Array:
-    return jnp.max(jnp.abs(encoder.inverse(params, encoder.encode(params, x)) - x))
+    return encoder.flow.error(params, x)
 
 
 def encoded(encoder: Encoder, params: Tree, x: np.ndarray) -> np.ndarray:

@@ -36,16 +36,17 @@ from experiments import (
 )
 
 NAME = "mi_and_representations"
-HELD_OUT_BATCHES = 60
-SHARED_LATENT_STEPS = 2000
+HELD_OUT_BATCHES = 40
+RUNS = pathlib.Path(table.RUNS) / NAME
 
 
 class Budget(NamedTuple):
     """Sizes and steps; `points`: the steps of part (a) and (d) after which probes are fitted."""
 
     points: tuple[int, ...]
-    adversarial: unreadable.Plan
+    unreadable: unreadable.Plan
     steps: int
+    shared_latent_steps: int
     couplings: int
     flow_widths: tuple[int, ...]
     widths: tuple[int, ...]
@@ -73,24 +74,36 @@ class Condition(NamedTuple):
 BUDGETS = {
     "paper": Budget(
         points=(0, 1000, 2000, 4000, 8000, 16000),
-        adversarial=unreadable.Plan((0, 1000, 2000, 4000, 8000, 16000)),
-        **dict(steps=16000, couplings=30, flow_widths=(512, 512), widths=(300, 300)),
+        unreadable=unreadable.Plan(steps=4000),
+        **dict(
+            steps=16000,
+            shared_latent_steps=5000,
+            couplings=30,
+            flow_widths=(512, 512),
+            widths=(300, 300),
+        ),
         **dict(channels=64, features=100, critic_width=200, flow_rate=1e-4, rate=1e-4),
         **dict(targets=(2.0, 4.0), seeds=(0, 1, 2), images=None),
         differs="steps, widths and rates are ours or from memory",
     ),
     "cpu": Budget(
-        points=(0, 100, 200, 400, 800, 1200),
-        adversarial=unreadable.Plan((0, 150, 300, 600)),
-        **dict(steps=1500, couplings=6, flow_widths=(256, 256), widths=(300, 300)),
+        points=(0, 100, 200, 400),
+        unreadable=unreadable.Plan(steps=400),
+        **dict(
+            steps=600,
+            shared_latent_steps=1000,
+            couplings=6,
+            flow_widths=(256, 256),
+            widths=(300, 300),
+        ),
         **dict(channels=16, features=100, critic_width=200, flow_rate=1e-3, rate=1e-3),
         **dict(targets=(2.0, 4.0), seeds=(0, 1, 2), images=None),
-        differs="6 couplings instead of 30, 1,500 steps at most, widths and rates ours",
+        differs="6 couplings instead of 30, 400 to 600 steps, widths and rates ours",
     ),
     "smoke": Budget(
         points=(0, 4),
-        adversarial=unreadable.Plan((0, 4), batch=32, fitted=64, every=2),
-        **dict(steps=4, couplings=2, flow_widths=(8,), widths=(8,)),
+        unreadable=unreadable.Plan(steps=4),
+        **dict(steps=4, shared_latent_steps=4, couplings=2, flow_widths=(8,), widths=(8,)),
         **dict(channels=2, features=4, critic_width=8, flow_rate=1e-3, rate=1e-3),
         **dict(targets=(2.0,), seeds=(0,), images=256),
         differs="tiny networks, 256 images, 4 steps",
@@ -158,7 +171,7 @@ def trace(budget: Budget, condition: Condition, seed: int, splits) -> Iterator[d
     made = encoder(budget, condition.encoder)
     measure = functools.partial(_measured, made, splits, jacobian=jacobian)
     if condition.part == "adversarial":
-        for step, params in unreadable.train(made, splits["train"], budget.adversarial, seed):
+        for step, params in unreadable.train(made.flow, splits["train"], budget.unreadable, seed):
             yield {"step": step, **measure(params)}
         return
     curve = condition.part in ("bijection", "condition")
@@ -183,7 +196,7 @@ def _measured(
     labels = {name: np.asarray(split.labels) for name, split in splits.items()}
     codes = [halves_of_digits.encoded(made, params, splits[name].x) for name in ("train", "test")]
     measured = {"accuracy": halves_of_digits.accuracy(*codes, labels)}
-    if made.inverse is not None:
+    if made.flow is not None:
         error = halves_of_digits.reconstruction_error(made, params, splits["test"].x)
         measured["reconstruction_error"] = error
     if jacobian:
@@ -192,25 +205,42 @@ def _measured(
     return measured
 
 
-def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:
-    """Trains what is missing, writes the JSON and the figure, prints the claims."""
+def run(budget: str, only: str = "", results: pathlib.Path = table.RESULTS) -> dict | None:
+    """Trains what is missing; when nothing is, writes the JSON and the figure, prints the claims.
+
+    Each training writes its own file, so that several processes can train different parts.
+
+    Args:
+      only: train the conditions of this part alone.
+    """
     plan = BUDGETS[budget]
+    splits = jax.tree.map(jax.numpy.asarray, halves_of_digits.load(plan.images))
+    files = {
+        (seed, condition): RUNS / budget / f"{'_'.join(map(str, condition))}_{seed}.json"
+        for seed in plan.seeds
+        for condition in conditions(plan)
+    }
+    for (seed, condition), file in files.items():
+        if file.exists() or only not in ("", condition.part):
+            continue
+        begun = time.process_time()
+        points = list(trace(plan, condition, seed, splits))
+        seconds = round(time.process_time() - begun, 1)
+        row = {**condition._asdict(), "seed": seed, "trace": points, "cpu_seconds": seconds}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({**row, "commit": run_metadata.commit()}))
+        print(row, flush=True)
+    if not all(file.exists() for file in files.values()):
+        return None
+    rows = [json.loads(file.read_text()) for file in files.values()]
+    return _report(budget, rows, results)
+
+
+def _report(budget: str, rows: list[dict], results: pathlib.Path) -> dict:
     path = results / f"{NAME}_{budget}.json"
     results.mkdir(exist_ok=True)
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    splits = jax.tree.map(jax.numpy.asarray, halves_of_digits.load(plan.images))
-    for seed in plan.seeds:
-        for condition in conditions(plan):
-            key = {**condition._asdict(), "seed": seed}
-            if any(key.items() <= row.items() for row in rows):
-                continue
-            begun = time.process_time()
-            points = list(trace(plan, condition, seed, splits))
-            seconds = round(time.process_time() - begun, 1)
-            rows.append({**key, "trace": points, "cpu_seconds": seconds})
-            print(json.dumps({**key, **points[-1], "cpu_seconds": seconds}), flush=True)
-            _write(path, budget, rows)
-    content = _write(path, budget, rows, shared_latent.study(SHARED_LATENT_STEPS, plan.seeds))
+    content = _content(budget, rows)
+    path.write_text(json.dumps(content, indent=1) + "\n")
     representation_figure.draw(content, path.with_suffix(".png"))
     for claim in content["claims"]:
         values = ", ".join(f"{value:.3g}" for value in claim["values"])
@@ -218,29 +248,27 @@ def run(budget: str, results: pathlib.Path = table.RESULTS) -> dict:
     return content
 
 
-def _write(path: pathlib.Path, budget: str, rows: list[dict], shared: dict | None = None) -> dict:
+def _content(budget: str, rows: list[dict]) -> dict:
+    plan = BUDGETS[budget]
     content = {
         "experiment": NAME,
         "budget": budget,
         "dataset": "mnist",
         "protocol": halves_of_digits.PROTOCOL,
         "batch": halves_of_digits.BATCH,
-        "settings": BUDGETS[budget]._asdict()
-        | {"adversarial": BUDGETS[budget].adversarial._asdict()},
-        "differs": BUDGETS[budget].differs,
-        "device": jax.devices()[0].device_kind,
+        "settings": plan._asdict() | {"unreadable": plan.unreadable._asdict()},
+        "differs": plan.differs,
+        "device": run_metadata.device(),
         "machine": "2 cores that other work shared",
-        "commit": run_metadata.commit(),
+        "commit": rows[0]["commit"],
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
-        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
+        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows)),
         "rows": rows,
+        "shared_latent": shared_latent.study(plan.shared_latent_steps, plan.seeds),
     }
-    if shared is not None:
-        content["shared_latent"] = shared
-        content["claims"] = representation_claims.claims(content)
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    return content
+    return content | {"claims": representation_claims.claims(content)}
 
 
 if __name__ == "__main__":
-    run(table.budget(BUDGETS))
+    arguments = table.options(BUDGETS, only="train this part alone")
+    run(arguments.budget, arguments.only or "")

@@ -40,7 +40,7 @@ def draw(key: jax.Array, shared: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def study(steps: int, seeds: Sequence[int]) -> dict:
-    """Values of InfoNCE on new batches, by the kind of negatives and seed, beside the exact ones."""
+    """Values of InfoNCE on new batches, by kind of negatives and seed, beside the exact ones."""
     training = critic_training.trainer(
         halves_of_digits.bilinear(), "infonce", draw, learning_rate=LEARNING_RATE
     )

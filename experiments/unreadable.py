@@ -1,107 +1,112 @@
-"""An encoder trained so that no linear classifier of its codes can tell the classes apart.
+"""A bijection trained so that no linear classifier of its codes can tell the classes apart.
 
-A game: the classifier is the ridge regression of one-hot labels on standardised codes, fitted in
-closed form to fresh images before every few steps of the encoder; the encoder lowers the covariance
-of its outputs and the labels. Where it is 0 for every classifier, the classes have one mean, and no
-affine classifier is better than a constant (Belrose et al. 2023). A bijective encoder loses no
-information by it.
+An affine classifier is better than a constant only where classes differ in their mean (Belrose et
+al. 2023). So every coupling learns to recognise the class from the half of the coordinates that it
+keeps, by cross-entropy, and then moves the class means of the other half together: of all shifts
+that are linear in its last hidden layer and leave no difference of means, the one of least
+variance. That is the best answer to all linear classifiers at once. Information is lost nowhere.
 
-Source: Tschannen et al. 2020, section 3.1, for the question. The game is ours: maximising the
-cross-entropy of a classifier trained by gradients, as in the paper from memory, let codes grow
-without limit.
+Source: Tschannen et al. 2020, section 3.1, for the question.
+Differs: as recalled, the paper lets the flow and a classifier take turns in gradient steps. Here
+that game diverged where the flow maximised the cross-entropy, and took no more than 3 points from
+the probe in 750 steps with bounded losses.
 """
 
 import functools
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from experiments.halves_of_digits import Encoder, Halves
+from dim_jax.nets import flows
+from experiments.halves_of_digits import Halves
 
 Tree = Any
 CLASSES = 10
 
 
 class Plan(NamedTuple):
-    """How the game is played.
+    """How each coupling learns to recognise classes, and `ridge`, a multiple of the mean variance
+    of the last hidden layer that is added to its covariance."""
 
-    points: the steps of the encoder after which it is measured.
-    batch: examples of a step. fitted: examples a classifier is fitted to, every `every` steps.
-    ridge: added to the variances, as a multiple. limit: above this magnitude a code costs `cost`
-      times the square of the rest, so that codes do not grow without limit.
-    """
-
-    points: tuple[int, ...]
-    batch: int = 128
-    fitted: int = 2048
-    every: int = 2
-    learning_rate: float = 5e-4
+    steps: int
+    batch: int = 256
+    learning_rate: float = 2e-3
     ridge: float = 1e-3
-    limit: float = 2.0
-    cost: float = 0.1
 
 
-def train(encoder: Encoder, halves: Halves, plan: Plan, seed: int) -> Iterator[tuple[int, Tree]]:
-    """(step, parameters of the encoder) at each point of the plan."""
-    key = jax.random.key(seed)
-    params = jax.jit(encoder.init)(key, halves.x[:2])
-    state = params, _optimizer(plan).init(params)
-    chunk, step = math.gcd(*plan.points), 0
-    for point in plan.points:
-        for start in range(step, point, chunk):
-            state = _steps(encoder, plan, state, halves, jax.random.fold_in(key, start), chunk)
-        step = point
-        yield step, state[0]
+def train(flow: flows.Flow, halves: Halves, plan: Plan, seed: int) -> Iterator[tuple[int, Tree]]:
+    """(trained couplings, parameters of the flow) after every second coupling, and before any.
 
-
-def _optimizer(plan: Plan) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(plan.learning_rate, plan.points[-1]))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 5))
-def _steps(encoder: Encoder, plan: Plan, state, halves: Halves, key: jax.Array, steps: int):
-    """The state, (params, optimizer), after `steps` steps, a multiple of `plan.every`."""
-
-    def drawn(key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-        rows = jax.random.randint(key, (count,), 0, len(halves.labels))
-        return halves.x[rows], jax.nn.one_hot(halves.labels[rows], CLASSES)
-
-    def fit_and_move(state, key):
-        of_fit, of_steps = jax.random.split(key)
-        x, targets = drawn(of_fit, plan.fitted)
-        centre, weights = classifier(encoder.encode(state[0], x), targets, plan.ridge)
-
-        def move(state, key):
-            params, optimizer = state
-            gradient = jax.grad(cost)(params, *drawn(key, plan.batch))
-            updates, optimizer = _optimizer(plan).update(gradient, optimizer)
-            return (optax.apply_updates(params, updates), optimizer), None
-
-        def cost(params, x, targets):
-            codes = encoder.encode(params, x)
-            outside = jax.nn.relu(jnp.abs(codes) - plan.limit)
-            covariance = jnp.sum(((codes - centre) @ weights) * (targets - targets.mean(0)))
-            return (covariance + plan.cost * jnp.sum(outside**2)) / len(x)
-
-        return jax.lax.scan(move, state, jax.random.split(of_steps, plan.every))[0], None
-
-    return jax.lax.scan(fit_and_move, state, jax.random.split(key, steps // plan.every))[0]
-
-
-def classifier(codes: jax.Array, targets: jax.Array, ridge: float) -> tuple[jax.Array, jax.Array]:
-    """Centre f[d] and weights f[d,k] of the ridge regression of targets f[n,k] on codes f[n,d].
-
-    Args:
-      ridge: added to the variances of the standardised codes, which are 1.
+    Hidden layers see one half of the examples, the last layers the other.
     """
-    centre = codes.mean(0)
-    centred = codes - centre
-    covariance = centred.T @ centred / len(codes)
-    scale = jax.lax.rsqrt(jnp.diagonal(covariance) + 1e-6)
-    matrix = covariance * scale[:, None] * scale + ridge * jnp.eye(len(scale))
-    product = centred.T @ (targets - targets.mean(0)) / len(codes)
-    return centre, scale[:, None] * jnp.linalg.solve(matrix, scale[:, None] * product)
+    key = jax.random.key(seed)
+    params = dict(jax.jit(flow.init)(key, halves.x[:2]))
+    order = jax.random.permutation(key, len(halves.labels))
+    yield 0, dict(params)
+    x, labels, half = halves.x[order], halves.labels[order], len(order) // 2
+    for index in range(len(params)):
+        name = f"coupling{index}"
+        kept, moved = flow.halves(x.shape[1])[index]
+        hidden = {part: params[name][part] for part in params[name] if part != "last"}
+        inputs = x[:, kept]
+        of_fit = jax.random.fold_in(key, index)
+        hidden = _recognise(hidden, inputs[:half], labels[:half], of_fit, plan)
+        outputs = _last_hidden(hidden, inputs)
+        shift = equal_means(outputs[half:], x[half:, moved], labels[half:], plan.ridge)
+        last = np.concatenate([np.zeros_like(shift), shift], 1)
+        params[name] = {**hidden, "last": {"kernel": jnp.asarray(last)}}
+        x = x.at[:, moved].add(outputs @ shift)
+        if index % 2:
+            yield index + 1, dict(params)
+
+
+def _last_hidden(hidden: Tree, x: jax.Array) -> jax.Array:
+    for layer in sorted(hidden):
+        x = jax.nn.relu(x @ hidden[layer]["kernel"] + hidden[layer]["bias"])
+    return x
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _recognise(hidden: Tree, x: jax.Array, labels: jax.Array, key: jax.Array, plan: Plan) -> Tree:
+    """The hidden layers after training with a classifier on top, which is dropped."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(plan.learning_rate, plan.steps))
+    width = jax.eval_shape(_last_hidden, hidden, x).shape[1]
+    params = {"hidden": hidden, "classifier": jnp.zeros((width, CLASSES))}
+
+    def loss(params, x, labels):
+        logits = _last_hidden(params["hidden"], x) @ params["classifier"]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    def step(state, key):
+        rows = jax.random.randint(key, (plan.batch,), 0, len(labels))
+        gradient = jax.grad(loss)(state[0], x[rows], labels[rows])
+        updates, moments = optimizer.update(gradient, state[1])
+        return (optax.apply_updates(state[0], updates), moments), None
+
+    start = params, optimizer.init(params)
+    return jax.lax.scan(step, start, jax.random.split(key, plan.steps))[0][0]["hidden"]
+
+
+def equal_means(features, targets, labels, ridge: float) -> np.ndarray:
+    """V f32[h,d] so that all classes have one mean of targets f[n,d] + features f[n,h] V.
+
+    Of all such V, that whose shift varies least within classes.
+    """
+    features, targets = (np.asarray(each, np.float64) for each in (features, targets))
+    labels = np.asarray(labels)
+    members = np.eye(CLASSES)[labels]
+    counts = np.maximum(members.sum(0), 1)[:, None]
+    means = [members.T @ each / counts for each in (features, targets)]
+    of_features, of_targets = (
+        mean - each.mean(0) for mean, each in zip(means, (features, targets), strict=True)
+    )
+    within = features - means[0][labels]
+    covariance = within.T @ within / len(features)
+    covariance += ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    directions = np.linalg.solve(covariance, of_features.T)
+    shift = -directions @ np.linalg.pinv(of_features @ directions, rcond=1e-8) @ of_targets
+    return shift.astype(np.float32)

@@ -28,31 +28,33 @@ class Flow(NamedTuple):
     inverse(params, z f[n,d]) -> x f[n,d]
     error(params, x f[n,d]) -> f[]: the largest absolute difference of a coordinate of x and of
         inverse(forward(x)); rounding alone makes it more than 0
+    halves(d) -> [(kept i[.], moved i[.])]: the coordinates that each coupling keeps and moves
     """
 
     init: Callable[[jax.Array, jax.Array], Tree]
     forward: Callable[[Tree, jax.Array], tuple[jax.Array, jax.Array]]
     inverse: Callable[[Tree, jax.Array], jax.Array]
     error: Callable[[Tree, jax.Array], jax.Array]
+    halves: Callable[[int], list[tuple[np.ndarray, np.ndarray]]]
 
 
 class Coupling(nn.Module):
     """z = x * exp(s) + t in half of the coordinates, s and t an MLP (ReLU) of the other half.
 
     |s| < `limit`, by s = limit * tanh(raw / limit). The last layer starts at 0 and the coupling as
-    the identity. `kept`: the indices of the coordinates that stay as they are.
+    the identity. `kept`: the indices of the coordinates that stay as they are,
+    `moved` the others.
     """
 
     kept: tuple[int, ...]
+    moved: tuple[int, ...]
     widths: Sequence[int]
     limit: float
 
     @nn.compact
     def __call__(self, x: jax.Array, *, invert: bool = False) -> tuple[jax.Array, jax.Array]:
         """x f[n,d] -> (z f[n,d], log_det f[n]), or with `invert` z -> (x, -log_det)."""
-        width = x.shape[-1]
-        kept = np.array(self.kept, int)
-        moved = np.setdiff1d(np.arange(width), kept)
+        kept, moved = np.array(self.kept), np.array(self.moved)
         log_scale, shift = self._functions(x[:, kept], len(moved))
         part = x[:, moved]
         if invert:
@@ -85,8 +87,8 @@ class Couplings(nn.Module):
         """x f[n,d] -> (z f[n,d], log_det f[n]), or with `invert` z -> (x, -log_det)."""
         total = jnp.zeros(len(x), x.dtype)
         modules = [
-            Coupling(kept, self.widths, self.limit, name=f"coupling{index}")
-            for index, kept in enumerate(_halves(x.shape[-1], self.couplings))
+            Coupling(kept, moved, self.widths, self.limit, name=f"coupling{index}")
+            for index, (kept, moved) in enumerate(_halves(x.shape[-1], self.couplings))
         ]
         for module in reversed(modules) if invert else modules:
             x, log_det = module(x, invert=invert)
@@ -94,13 +96,14 @@ class Couplings(nn.Module):
         return x, total
 
 
-def _halves(width: int, couplings: int) -> list[tuple[int, ...]]:
-    """The coordinates that each coupling keeps."""
+def _halves(width: int, couplings: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The coordinates that each coupling keeps and moves."""
     halves = []
     for pair in range((couplings + 1) // 2):
         order = np.random.default_rng(pair).permutation(width)
-        halves += [np.sort(order[: width // 2]), np.sort(order[width // 2 :])]
-    return [tuple(map(int, half)) for half in halves[:couplings]]
+        parts = [tuple(sorted(map(int, part))) for part in np.split(order, [width // 2])]
+        halves += [tuple(parts), tuple(reversed(parts))]
+    return halves[:couplings]
 
 
 class RealNVPEncoder(nn.Module):
@@ -151,7 +154,10 @@ def affine_couplings(*, couplings: int, widths: Sequence[int], limit: float = 1.
     def error(params, x):
         return jnp.max(jnp.abs(inverse(params, forward(params, x)[0]) - x))
 
-    return Flow(init, forward, inverse, error)
+    def halves(width):
+        return [tuple(map(np.array, pair)) for pair in _halves(width, couplings)]
+
+    return Flow(init, forward, inverse, error, halves)
 
 
 def check(x: jax.Array) -> None:
