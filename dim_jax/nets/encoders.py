@@ -145,7 +145,7 @@ def strided(
 def real_nvp(
     *, couplings: int, widths: Sequence[int], limit: float = 1.0, features: int | None = None
 ) -> pure.Net:
-    """A bijection of the pixels by affine couplings, for images of any size: no information is lost.
+    """A bijection of the pixels by affine couplings, so that no information is lost; any size.
 
     conv and local are its output as an image, fc as a vector; y is fc too, or with `features` an
     affine map of it. Before training it is the identity. The image comes back by

@@ -1,4 +1,4 @@
-"""Affine coupling layers (RealNVP): bijections of vectors with an exact inverse and log-determinant.
+"""Affine couplings (RealNVP): bijections of vectors with exact inverse and log-determinant.
 
 A coupling keeps one half of the coordinates and scales and shifts the other half by functions of
 the first. Its inverse needs no inverse of these functions, and its Jacobian is triangular. What is
