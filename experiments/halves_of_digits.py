@@ -57,6 +57,12 @@ def _halves(split: data.Split, images: int | None) -> Halves:
     return Halves(top, bottom, np.asarray(split.labels[:images]))
 
 
+def parted(halves: Halves, share: float) -> tuple[Halves, Halves]:
+    """All but the last share of the examples, and that share."""
+    first = len(halves.labels) - round(share * len(halves.labels))
+    return Halves(*(each[:first] for each in halves)), Halves(*(each[first:] for each in halves))
+
+
 def draw(key: jax.Array, halves: Halves) -> tuple[jax.Array, jax.Array]:
     """The halves of `BATCH` images, for `critic_training.trainer`."""
     rows = jax.random.randint(key, (BATCH,), 0, len(halves.labels))

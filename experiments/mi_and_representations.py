@@ -37,6 +37,7 @@ from experiments import (
 
 NAME = "mi_and_representations"
 HELD_OUT_BATCHES = 40
+HELD_BACK = 1 / 6  # of the training images: part (a)'s second probe, adversarial
 RUNS = pathlib.Path(table.RUNS) / NAME
 
 
@@ -74,7 +75,7 @@ class Condition(NamedTuple):
 BUDGETS = {
     "paper": Budget(
         points=(0, 1000, 2000, 4000, 8000, 16000),
-        unreadable=unreadable.Plan(steps=4000),
+        unreadable=unreadable.Plan(steps=4000, couplings=30),
         **dict(
             steps=16000,
             shared_latent_steps=5000,
@@ -102,7 +103,7 @@ BUDGETS = {
     ),
     "smoke": Budget(
         points=(0, 4),
-        unreadable=unreadable.Plan(steps=4),
+        unreadable=unreadable.Plan(steps=4, couplings=2),
         **dict(steps=4, shared_latent_steps=4, couplings=2, flow_widths=(8,), widths=(8,)),
         **dict(channels=2, features=4, critic_width=8, flow_rate=1e-3, rate=1e-3),
         **dict(targets=(2.0,), seeds=(0,), images=256),
@@ -171,8 +172,11 @@ def trace(budget: Budget, condition: Condition, seed: int, splits) -> Iterator[d
     made = encoder(budget, condition.encoder)
     measure = functools.partial(_measured, made, splits, jacobian=jacobian)
     if condition.part == "adversarial":
-        for step, params in unreadable.train(made.flow, splits["train"], budget.unreadable, seed):
-            yield {"step": step, **measure(params)}
+        seen, held_back = halves_of_digits.parted(splits["train"], HELD_BACK)
+        others = {**splits, "train": held_back}
+        for step, params in unreadable.train(made.flow, seen, budget.unreadable, seed):
+            of_others = _measured(made, others, params, jacobian=False)["accuracy"]
+            yield {"step": step, **measure(params), "accuracy_held_back": of_others}
         return
     curve = condition.part in ("bijection", "condition")
     points = budget.points if curve else (budget.steps,)

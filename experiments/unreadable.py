@@ -29,13 +29,20 @@ CLASSES = 10
 
 
 class Plan(NamedTuple):
-    """How each coupling learns to recognise classes, and `ridge`, a multiple of the mean variance
-    of the last hidden layer that is added to its covariance."""
+    """How each coupling learns to recognise classes, and which coordinates it moves.
+
+    couplings: the first of the flow's that are trained; the others stay the identity.
+    ridge: a multiple of the mean variance of the last hidden layer, added to its covariance.
+    least_deviation: of a coordinate that is moved. A pixel that is white in a few images only must
+      stay: its shift would be readable in all other images.
+    """
 
     steps: int
+    couplings: int = 4
     batch: int = 256
     learning_rate: float = 2e-3
     ridge: float = 1e-3
+    least_deviation: float = 0.05
 
 
 def train(flow: flows.Flow, halves: Halves, plan: Plan, seed: int) -> Iterator[tuple[int, Tree]]:
@@ -48,7 +55,7 @@ def train(flow: flows.Flow, halves: Halves, plan: Plan, seed: int) -> Iterator[t
     order = jax.random.permutation(key, len(halves.labels))
     yield 0, dict(params)
     x, labels, half = halves.x[order], halves.labels[order], len(order) // 2
-    for index in range(len(params)):
+    for index in range(plan.couplings):
         name = f"coupling{index}"
         kept, moved = flow.halves(x.shape[1])[index]
         hidden = {part: params[name][part] for part in params[name] if part != "last"}
@@ -56,7 +63,9 @@ def train(flow: flows.Flow, halves: Halves, plan: Plan, seed: int) -> Iterator[t
         of_fit = jax.random.fold_in(key, index)
         hidden = _recognise(hidden, inputs[:half], labels[:half], of_fit, plan)
         outputs = _last_hidden(hidden, inputs)
-        shift = equal_means(outputs[half:], x[half:, moved], labels[half:], plan.ridge)
+        targets = x[half:, moved]
+        shift = equal_means(outputs[half:], targets, labels[half:], plan.ridge)
+        shift *= np.asarray(targets.std(0)) >= plan.least_deviation
         last = np.concatenate([np.zeros_like(shift), shift], 1)
         params[name] = {**hidden, "last": {"kernel": jnp.asarray(last)}}
         x = x.at[:, moved].add(outputs @ shift)
