@@ -53,6 +53,7 @@ FIGURES = {  # of experiments/results, with what they show
     "dim_figure15_cpu": "Histograms of the scores of real and generated images",
     "mi_staircase_cpu": "Values, bias, variance and error of estimators of mutual information",
     "wdm_grids_cpu": "Accuracy by digits and batch size, nats beside their ceiling, slopes",
+    "mi_and_representations_cpu": "Accuracy of the probe of bijections, critics and encoders",
     "manifold_embedding_cpu": "Filters at their positions in the embedding plane",
 }
 _CONTROLS = ("raw pixels", "PCA", "training minutes")

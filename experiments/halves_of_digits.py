@@ -23,6 +23,7 @@ from experiments import critic_training
 Tree = Any
 BATCH = 128
 HALF = (14, 28, 1)
+MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels
 PROTOCOL = "linear-v1"
 LIMIT = 1.0  # of the logarithm of a coupling's scale
 
@@ -97,11 +98,15 @@ def residual(*, widths: Sequence[int]) -> Encoder:
 
 
 def _of_net(net: pure.Net) -> Encoder:
+    """With He's initialisation and standardised pixels, which learn in fewer steps."""
+
     def init(key, x):
-        return net.init(key, x.reshape(-1, *HALF))[0]
+        params = net.init(key, x.reshape(-1, *HALF))[0]
+        return jax.tree.map(lambda leaf: leaf * (math.sqrt(6) if leaf.ndim > 1 else 1), params)
 
     def encode(params, x):
-        return net.apply(params, {}, x.reshape(-1, *HALF), train=True)[0]["y"]
+        images = ((x - MEAN) / DEVIATION).reshape(-1, *HALF)
+        return net.apply(params, {}, images, train=True)[0]["y"]
 
     return Encoder(init, encode)
 

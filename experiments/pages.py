@@ -18,6 +18,7 @@ from experiments import (
     fragments_grids,
     fragments_methods,
     fragments_mi,
+    fragments_representations,
     fragments_settings,
     fragments_speed,
     table,
@@ -76,6 +77,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_mi.benchmark(content)
     if name.startswith("mi_staircase_"):
         return fragments_mi.staircase(content)
+    if name.startswith("mi_and_representations_"):
+        return fragments_representations.representations(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     if name.startswith("wdm_grids_"):

@@ -55,7 +55,7 @@ def _critics(axes, rows: Sequence[dict]) -> None:
             found = claims.chosen(rows, part="critics", critic=critic, objective=name)
             bounds, accuracies = (claims.last(found, each) for each in ("bound", "accuracy"))
             label = f"{critic}, {_NAMES[name]}"
-            axes.scatter(bounds, 100 * accuracies, 30, colour, marker, label=label)
+            axes.scatter(bounds, 100 * accuracies, 30, colour, marker=marker, label=label)
     axes.set(xlabel="bound on held-out images, nats", title="MLP encoders under three critics")
     axes.legend(frameon=False, fontsize=9)
 
