@@ -79,6 +79,7 @@ BUDGETS = {
         unreadable=unreadable.Plan(steps=4000, couplings=30),
         **dict(
             steps=16000,
+            held_steps=16000,
             shared_latent_steps=5000,
             couplings=30,
             flow_widths=(512, 512),
@@ -116,7 +117,7 @@ def conditions(budget: Budget) -> list[Condition]:
     return [
         *(Condition("bijection", "RealNVP", "bilinear", name) for name in names),
         Condition("adversarial", "RealNVP", "none", "unreadable"),
-        *(Condition("critics", "MLP", each, name) for name in names for each in _CRITICS),
+        *(Condition("critics", "MLP", each, "infonce") for each in representation_claims.CRITICS),
         *(
             Condition("held", each, "bilinear", "infonce", target)
             for target in budget.targets
@@ -124,9 +125,6 @@ def conditions(budget: Budget) -> list[Condition]:
         ),
         Condition("condition", "residual MLP", "bilinear", "infonce"),
     ]
-
-
-_CRITICS = ("bilinear", "separable", "concatenated")
 
 
 @functools.cache

@@ -22,7 +22,14 @@ def test_the_readme_has_the_generated_table():
 
 def test_every_result_file_is_an_experiment_or_a_benchmark():
     steps = {name for name in RESULTS if name.startswith(pages.STEPS)}  # one for each machine
-    others = {"dim_a1_jsd_vs_mi", "mi_benchmark_cpu", "mi_staircase_cpu", "wdm_grids_cpu", *steps}
+    others = {
+        "dim_a1_jsd_vs_mi",
+        "mi_benchmark_cpu",
+        "mi_staircase_cpu",
+        "wdm_grids_cpu",
+        "mi_and_representations_cpu",
+        *steps,
+    }
     assert steps and {*EXPERIMENTS, *fragments_speed.BENCHMARKS, *others} == RESULTS.keys()
 
 
