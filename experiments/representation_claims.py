@@ -108,6 +108,8 @@ def _held(rows: Sequence[dict]) -> Iterator[dict]:
 
 def _condition(rows: Sequence[dict]) -> Iterator[dict]:
     curves = chosen(rows, part="condition")
+    if not curves:
+        return
     growth = last(curves, "condition_number") / _first(curves, "condition_number")
     claim = "the condition number of a residual MLP grows, by this factor"
     yield _claim(claim, growth, lambda value: value > 1, "times", "grows")

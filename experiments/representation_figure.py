@@ -12,18 +12,16 @@ _NAMES = {"infonce": "InfoNCE", "nwj": "NWJ"}
 
 
 def draw(content: dict, file: pathlib.Path) -> None:
-    """Accuracy of the probe over steps, against the bound of critics, and of encoders."""
-    figure = drawing.new(13, 4.3)
-    panels = figure.subplots(1, 3)
+    """Accuracy of the probe over training, against the bound of critics, and of encoders."""
+    figure = drawing.new(15, 4)
+    panels = figure.subplots(1, 4, width_ratios=(1, 0.8, 1, 1))
     rows = content["rows"]
-    _bijections(panels[0], rows)
-    _critics(panels[1], rows)
-    _held(panels[2], rows)
-    for axes, letter in zip(panels, "abc", strict=True):
+    for axes, part, letter in zip(panels, _PARTS, "aabc", strict=True):
+        part(axes, rows)
         axes.set_title(f"({letter}) {axes.get_title()}", fontsize=10.5, color=drawing.INK)
-        axes.set_ylabel("linear probe of the top half, %")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=drawing.LINE, linewidth=0.5)
+    panels[0].set_ylabel("linear probe of the top half, %")
     figure.tight_layout()
     figure.savefig(file)
 
@@ -36,16 +34,24 @@ def _curve(axes, rows: Sequence[dict], colour: str, label: str) -> None:
 
 
 def _bijections(axes, rows: Sequence[dict]) -> None:
-    colours = drawing.colours(3)
-    for name, colour in zip(_NAMES, colours, strict=False):
+    for name, colour in zip(_NAMES, drawing.colours(2), strict=True):
         of_bound = claims.chosen(rows, part="bijection", objective=name)
-        _curve(axes, of_bound, colour, f"{_NAMES[name]} maximised")
-    against = claims.chosen(rows, part="adversarial")
-    _curve(axes, against, colours[2], "against linear classifiers")
-    pixels = 100 * against[0]["trace"][0]["accuracy"]
-    axes.axhline(pixels, color=drawing.FAINT, linewidth=1, linestyle="--", label="pixels")
-    axes.set(xlabel="training steps", title="information constant: bijections")
+        _curve(axes, of_bound, colour, _NAMES[name])
+    _pixels(axes, rows)
+    axes.set(xlabel="training steps", title="bijections, a bound maximised")
     axes.legend(frameon=False, fontsize=9)
+
+
+def _unreadable(axes, rows: Sequence[dict]) -> None:
+    against = claims.chosen(rows, part="adversarial")
+    _curve(axes, against, drawing.colours(3)[2], "against linear classifiers")
+    _pixels(axes, rows)
+    axes.set(xlabel="trained couplings", title="against linear classifiers")
+
+
+def _pixels(axes, rows: Sequence[dict]) -> None:
+    pixels = 100 * claims.chosen(rows, part="adversarial")[0]["trace"][0]["accuracy"]
+    axes.axhline(pixels, color=drawing.FAINT, linewidth=1, linestyle="--", label="pixels")
 
 
 def _critics(axes, rows: Sequence[dict]) -> None:
@@ -53,7 +59,7 @@ def _critics(axes, rows: Sequence[dict]) -> None:
         found = claims.chosen(rows, part="critics", critic=critic)
         bounds, accuracies = (claims.last(found, each) for each in ("bound", "accuracy"))
         axes.scatter(bounds, 100 * accuracies, 30, colour, label=critic)
-    axes.set(xlabel="InfoNCE on held-out images, nats", title="MLP encoders under three critics")
+    axes.set(xlabel="InfoNCE on held-out images, nats", title="MLP encoders, three critics")
     axes.legend(frameon=False, fontsize=9)
 
 
@@ -66,3 +72,6 @@ def _held(axes, rows: Sequence[dict]) -> None:
         axes.axvline(target, color=drawing.FAINT, linewidth=1, linestyle="--")
     axes.set(xlabel="InfoNCE on held-out images, nats", title="InfoNCE held at 2 and 4 nats")
     axes.legend(frameon=False, fontsize=9)
+
+
+_PARTS = (_bijections, _unreadable, _critics, _held)
