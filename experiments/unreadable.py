@@ -8,8 +8,8 @@ variance. That is the best answer to all linear classifiers at once. Information
 
 Source: Tschannen et al. 2020, section 3.1, for the question.
 Differs: as recalled, the paper lets the flow and a classifier take turns in gradient steps. Here
-that game diverged where the flow maximised the cross-entropy, and took no more than 3 points from
-the probe in 750 steps with bounded losses.
+that game diverged where the flow maximised the cross-entropy, and took about 3 points at most
+from the probe in 750 steps with bounded losses.
 """
 
 import functools
