@@ -45,7 +45,7 @@ def _facts(content: dict) -> str:
         f"Halves of MNIST, batches of {content['batch']}; probe `{content['protocol']}` "
         f"of the top half, on {content['device']} ({content['machine']}), "
         f"{content['cpu_seconds'] / 60:.0f} CPU minutes in all. Mean and half-width of the interval"
-        f" of 95 % over up to {seeds} seeds. Commit `{content['commit'][:10]}`."
+        f" of 95 % over {seeds} seeds. Commit `{content['commit'][:10]}`."
     )
 
 
