@@ -1,0 +1,3 @@
+def summary(rows): return []
+def figure(content, path): pass
+def report(content): pass
