@@ -35,7 +35,8 @@ def fit(scores: np.ndarray) -> Combination:
 
     One after the other is added, the one that adds most, until none adds more than noise, or until
     few pairs decide the normaliser, as of large information, where gains are noise. Above the
-    largest score the critics extrapolate, and single pairs would decide it.
+    largest score the critics extrapolate, and single pairs would decide it; it is never above the
+    log of the number of pairs, over the normaliser.
     """
     few = scores[:, :_SEARCHED, :_SEARCHED]
     weights, best, pairs = np.zeros(len(scores)), 0.0, np.inf
@@ -55,7 +56,10 @@ def fit(scores: np.ndarray) -> Combination:
         return Combination(weights, np.inf)
     weights[used] = _fitted(scores[used])[0]
     combined = np.tensordot(weights[used].astype(np.float32), scores[used], axes=1)
-    candidates = [*np.quantile(np.diagonal(combined), _QUANTILES), np.inf]
+    # A larger score than the pairs of the product can show would be of pairs that they lack.
+    most = held_out.log_mean([np.maximum(combined, _SMALLEST_SCORE)])
+    most += np.log(len(combined) * (len(combined) - 1))
+    candidates = np.minimum([*np.quantile(np.diagonal(combined), _QUANTILES), np.inf], most)
     values = [held_out.value(np.minimum(combined, np.float32(each))) for each in candidates]
     # The smallest of those that are about as good: other samples have larger scores.
     enough = max(values) - _ENOUGH * max(abs(max(values)), 1.0)

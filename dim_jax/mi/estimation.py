@@ -166,7 +166,7 @@ def of_folds(folds: Pooled, blocks, *, p_value: float, confidence: float, **fact
     value = min(folds.value, folds.ceiling)
     guaranteed = folds.bound - special.ndtri(confidence) * bound_error
     room = folds.ceiling - value
-    reliable, why = sampling_errors.judge(value, reach, missed, folds.largest, room)
+    reliable, why = sampling_errors.judge(value, reach, missed, folds.largest, room, folds.limited)
     return Estimate(
         nats=value,
         standard_error=error,
@@ -197,7 +197,8 @@ def _of_difference(
     null = sampling_errors.flipped_means(influence, blocks, permutations, random)
     room = min(each.ceiling - each.value for each in (both, alone))
     reliable, why = sampling_errors.judge(
-        value, reach, both.missed + alone.missed, max(both.largest, alone.largest), room
+        *(value, reach, both.missed + alone.missed, max(both.largest, alone.largest), room),
+        max(both.limited, alone.limited),
     )
     return Estimate(
         nats=value,

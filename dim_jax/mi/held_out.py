@@ -54,6 +54,9 @@ def _without_drawn(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
+ROOM = 3.0  # nats below the log of the number of pairs, which are 20 that decide the normaliser
+
+
 class Held(NamedTuple):
     """The measurements of the held-out samples of one fold.
 
@@ -63,6 +66,7 @@ class Held(NamedTuple):
     bound_influence: f64[m], the sample's share in `bound`.
     largest: of the normaliser, the share of the sample with the largest.
     ceiling: log of the number of pairs in the normaliser, above which no value has support.
+    limited: of the drawn pairs, the share whose scores over the normaliser are near the ceiling.
     """
 
     value: float
@@ -71,6 +75,7 @@ class Held(NamedTuple):
     bound_influence: np.ndarray
     largest: float
     ceiling: float = math.inf
+    limited: float = 0.0
 
 
 def measure(matrices: Sequence[np.ndarray], log_baseline: float) -> Held:
@@ -93,7 +98,8 @@ def measure(matrices: Sequence[np.ndarray], log_baseline: float) -> Held:
     bound_influence = drawn - log_baseline + 1 - ratio * (shares - 1)
     largest = float(shares.max() / shares.sum())
     ceiling = math.log(pairs)
-    return Held(held_out, influence, bound, bound_influence, largest, ceiling)
+    limited = float(np.mean(drawn - log_normaliser > ceiling - ROOM))
+    return Held(held_out, influence, bound, bound_influence, largest, ceiling, limited)
 
 
 def permuted_means(

@@ -19,6 +19,7 @@ class Pooled(NamedTuple):
     first_p_value: of the test on the first fold alone, whose critics have not seen it.
     largest: share of one sample in the normaliser of its fold.
     ceiling: the smallest of the folds' in nats, above which no value has support.
+    limited: share of the drawn pairs with the largest scores that the samples can show.
     noise: error in nats that the influences do not show.
     """
 
@@ -35,6 +36,7 @@ class Pooled(NamedTuple):
     curve: tuple = ()
     noise: float = 0.0
     ceiling: float = np.inf
+    limited: float = 0.0
 
     @classmethod
     def without_folds(cls, influence: np.ndarray, null: np.ndarray, noise: float = 0.0) -> Self:
@@ -74,6 +76,7 @@ class Pooled(NamedTuple):
             first_p_value=sampling_errors.p_value(folds[0].tested, folds[0].permuted),
             largest=max(fold.held.largest for fold in folds),
             ceiling=min(fold.held.ceiling for fold in folds),
+            limited=mean(fold.held.limited for fold in folds),
             critics={name: mean(fold.weights.get(name, 0.0) for fold in folds) for name in names},
             curve=tuple(point for fold in folds for point in fold.curve),
         )

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from dim_jax.mi import held_out
+
 _WIDE, _WIDE_SHARE = 0.1, 0.25  # nats and share of the value, beyond which an error is too large
-_ROOM = 3.0  # nats below the log of the number of pairs, which are 20 that decide the normaliser
+_MOST_LIMITED = 0.02  # of the drawn pairs, with the largest scores that the samples can show
 _LARGEST_SHARE = 0.05  # of one sample in the normaliser
 
 
@@ -37,7 +39,12 @@ def interval(value: float, below: float, above: float) -> tuple[float, float]:
 
 
 def judge(
-    value: float, reach: float, missed: float, largest: float, room: float = np.inf
+    value: float,
+    reach: float,
+    missed: float,
+    largest: float,
+    room: float = np.inf,
+    limited: float = 0.0,
 ) -> tuple[bool, str]:
     """Whether a value with this error is reliable, and the reason.
 
@@ -46,6 +53,7 @@ def judge(
       missed: nats that more samples might add.
       largest: share of one sample in the normaliser.
       room: nats from the value to the largest that the pairs of the normaliser can show.
+      limited: share of the drawn pairs that have as large scores as these can show.
     """
     most = max(_WIDE, _WIDE_SHARE * value)
     if not np.isfinite(value + reach):
@@ -54,10 +62,15 @@ def judge(
         return False, (
             "the value is below zero by more than its error: the critics miss at least as much"
         )
-    if room < _ROOM:
+    if room < held_out.ROOM:
         return False, (
             f"the value is near {value + room:.1f} nats, the log of the number of pairs that are "
             "compared: the information can be larger"
+        )
+    if limited > _MOST_LIMITED:
+        return False, (
+            f"{limited:.0%} of the samples are as closely dependent as the number of pairs can "
+            "show: the information can be larger"
         )
     if largest > _LARGEST_SHARE:
         return False, (

@@ -82,3 +82,15 @@ def test_scores_above_the_largest_are_cut_where_that_is_better():
     total = np.tensordot(given.weights.astype(np.float32), scores, axes=1)
     assert given.largest <= np.diagonal(total).max() < total.max()
     assert held_out.value(given(scores)) > held_out.value(total) + 0.01
+
+
+def test_no_score_is_above_the_log_of_the_number_of_pairs():
+    """A score that drawn pairs alone have would make a value of any size."""
+    scores = np.zeros((1, M, M), np.float32)
+    scores[0, :9] = scores[0, :, :9] = -5.0
+    scores[0, range(9), range(9)] = 500.0
+    given = combination.fit(scores)
+    combined = given(scores)
+    highest = combined.max() - held_out.log_mean([combined])
+    np.testing.assert_allclose(highest, np.log(M * (M - 1)), atol=1e-3)
+    assert 0.4 < held_out.value(combined) < 1.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dim_jax.mi import committee, cross_fit, held_out
+from dim_jax.mi.pooled import Pooled
 from dim_jax.mi.sides import Side
 
 N = 300
@@ -125,3 +126,17 @@ def test_progress_rises_to_the_end(without_network):
     parts = cross_fit.folds(N, None, np.random.default_rng(0))
     cross_fit.run(x, y, parts, permutations=0, progress=told.append)
     assert told == sorted(told) and all(0 <= each <= 1 for each in told)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_rare_rows_that_are_equal_are_not_overrated(without_network, seed):
+    """The critics score such pairs by hundreds of nats, and no pair of the product is one."""
+    random, share, columns = np.random.default_rng(seed), 0.06, 8
+    shown = random.random((400, 1)) < share
+    side = Side.of(np.where(shown, random.integers(1, 5, (400, columns)), 0).astype(float))
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    entropy += share * columns * np.log(4)
+    parts = cross_fit.folds(400, None, random)
+    pooled = Pooled.of(cross_fit.run(side, side, parts, permutations=0))
+    assert pooled.bound <= pooled.value < entropy
+    assert 0.0 < pooled.limited < 2 * share

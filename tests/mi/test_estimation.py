@@ -305,3 +305,9 @@ def test_values_below_zero_are_not_reliable_and_leave_room_above():
     reliable, why = sampling_errors.judge(-0.5, 0.1, 0.01, 0.0)
     assert not reliable and "below zero" in why
     assert not sampling_errors.judge(math.nan, 0.1, 0.01, 0.0)[0]
+
+
+def test_samples_as_dependent_as_pairs_can_show_are_not_reliable():
+    reliable, why = sampling_errors.judge(0.5, 0.05, 0.01, 0.0, limited=0.03)
+    assert not reliable and why.startswith("3% of the samples")
+    assert sampling_errors.judge(0.5, 0.05, 0.01, 0.0, limited=0.01)[0]

@@ -131,3 +131,14 @@ def test_permutations_keep_blocks_together():
     moved = (blocks[:, None] != blocks).astype(np.float32)
     away = held_out.permuted_means([moved], 50, blocks, np.random.default_rng(2))
     assert away.mean() > 0.8  # they do move
+
+
+def test_drawn_pairs_near_the_ceiling_are_counted():
+    matrix = np.zeros((M, M), np.float32)
+    ceiling = np.log(M * (M - 1))
+    drawn = np.zeros(M)
+    drawn[:6] = ceiling - 2.9
+    np.fill_diagonal(matrix, drawn)
+    assert held_out.measure([matrix], 0.0).limited == 0.1
+    np.fill_diagonal(matrix, np.minimum(drawn, ceiling - 3.1))
+    assert held_out.measure([matrix], 0.0).limited == 0.0
