@@ -121,7 +121,7 @@ def entropy_bracket(images: Images, rows: int) -> tuple[float, float]:
     above, the sum over pixels of the entropy given the pixel to the left, in frequencies. Both are
     of frequencies, whose entropy is too low by less than the number of values over the images.
     """
-    height, width, channels = images.shape
+    _, width, channels = images.shape
     top = images.train.reshape(-1, *images.shape)[:, :rows]
     if not rows:
         return 0.0, 0.0

@@ -1,3 +1,10 @@
-def summary(rows): return []
-def figure(content, path): pass
-def report(content): pass
+def summary(rows):
+    return []
+
+
+def figure(content, path):
+    pass
+
+
+def report(content):
+    pass
