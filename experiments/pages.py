@@ -79,6 +79,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_mi.staircase(content)
     if name.startswith("mi_and_representations_"):
         return fragments_representations.representations(content)
+    if name.startswith("mi_self_consistency_"):
+        return fragments_mi.self_consistency(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     if name.startswith("wdm_grids_"):
