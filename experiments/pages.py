@@ -16,6 +16,7 @@ from dim_jax import bounds
 from experiments import (
     fragments,
     fragments_grids,
+    fragments_consistency,
     fragments_methods,
     fragments_mi,
     fragments_representations,
@@ -80,7 +81,7 @@ def _result(name: str, content: dict) -> str:
     if name.startswith("mi_and_representations_"):
         return fragments_representations.representations(content)
     if name.startswith("mi_self_consistency_"):
-        return fragments_mi.self_consistency(content)
+        return fragments_consistency.self_consistency(content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     if name.startswith("wdm_grids_"):
