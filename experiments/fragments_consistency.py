@@ -2,13 +2,8 @@
 
 from experiments.fragments import markdown
 from experiments.fragments_speed import facts
+from experiments.mi_self_consistency_summary import LABELS
 
-_ESTIMATORS = {
-    **{"infonce": "InfoNCE", "nwj": "NWJ", "mine": "MINE", "js_nwj": "JS critic, NWJ value"},
-    **{"smile_1": "SMILE, 1", "smile_5": "SMILE, 5", "smile_inf": "SMILE, infinity (DV value)"},
-    "difference_of_entropies": "difference of entropies, normal laws",
-    "mi.estimate": "`mi.estimate`",
-}
 _DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 
 
@@ -43,7 +38,7 @@ def _consistent(entry: dict) -> tuple[str, ...]:
     others = [point for point in entry["baseline"] if point["rows"]]
     passes = entry["passes"]
     return (
-        *(_DATA.get(entry["data"], entry["data"]), entry["form"], _ESTIMATORS[entry["estimator"]]),
+        *(_DATA.get(entry["data"], entry["data"]), entry["form"], LABELS[entry["estimator"]]),
         *(_points(zero, rows=False), _points(others, digits=1), passes["baseline"]),
         *(_points(entry["processing"]), passes["processing"]),
         *(_points(entry["additivity"]), passes["additivity"]),

@@ -100,7 +100,7 @@ BUDGETS = {
         (0, 1, 2),
         {
             ("mnist", "separable"): Grid(_MNIST, (7, 14, 28), 400),
-            ("mnist", "joint"): Grid((0, 7, 14), (14,), 120, ("infonce", "jensen_shannon")),
+            ("mnist", "joint"): Grid((0, 14), (14,), 120, ("jensen_shannon",)),
             ("cifar10", "separable"): Grid(
                 (0, 16, 32), (16, 32), 250, ("infonce", "jensen_shannon")
             ),

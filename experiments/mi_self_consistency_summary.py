@@ -13,13 +13,13 @@ from experiments.masked_images import RATIOS, TESTS
 SEPARATE = ("part", "data", "form")  # of the entries of a summary, beside the estimator
 CLOSE = 0.1  # share of the wanted ratio, within which a ratio is a hit
 NEAR_ZERO, FALL = 0.05, 0.05  # nats; share of the largest value, or NEAR_ZERO nats if more
-_COLOURS = dict(
-    zip(
-        ("infonce", "nwj", "mine", "js_nwj", "smile_1", "smile_5", "smile_inf"),
-        drawing.colours(7),
-        strict=True,
-    )
-) | {"mi.estimate": drawing.INK, "difference_of_entropies": drawing.FAINT}
+LABELS = {
+    **{"infonce": "InfoNCE", "nwj": "NWJ", "mine": "MINE", "js_nwj": "NWJ of a JS critic"},
+    **{"smile_1": "SMILE, 1", "smile_5": "SMILE, 5", "smile_inf": "DV of a JS critic"},
+    "difference_of_entropies": "normal laws",
+    "mi.estimate": "mi.estimate",
+}
+_COLOURS = dict(zip(LABELS, (*drawing.colours(7), drawing.FAINT, drawing.INK), strict=True))
 _LIMITS = {"baseline": (-1, 15), "processing": (0, 2), "additivity": (0, 3)}
 _TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 
@@ -113,7 +113,7 @@ def figure(content: dict, path: pathlib.Path) -> None:
     others = [entry for entry in entries if entry["part"] != "critics"]
     count = len(columns) + bool(others)
     canvas = drawing.new(2.9 * count + 1.6, 7.6)
-    grid = canvas.subplots(len(TESTS), count, squeeze=False)
+    grid = canvas.subplots(len(TESTS), count, squeeze=False, sharex="col")
     lines = {}
     for place, key in enumerate(columns):
         shown = [e for e in entries if e["part"] == "critics" and (e["data"], e["form"]) == key]
@@ -134,14 +134,17 @@ def figure(content: dict, path: pathlib.Path) -> None:
 def _column(axes, entries: Sequence[dict], title: str) -> dict:
     """The three tests of some estimators; {label: line}."""
     lines = {}
-    for entry in entries:
-        label = entry["estimator"]
+    last = max(point["rows"] for entry in entries for point in entry["baseline"])
+    for number, entry in enumerate(entries):
+        label = LABELS[entry["estimator"]]
         if entry["part"] == "estimate":
-            label += f", {entry['form']}"
+            label += f",\npixels as {entry['form']}"
         style = "--" if entry["form"] == "images" else "-"
         for each, test in zip(axes, TESTS, strict=True):
             points = [point for point in entry[test] if point["mean"] is not None]
-            places = [point["rows"] for point in points]
+            # Apart, so that no bar of an interval hides another.
+            apart = 0.012 * last * (number - (len(entries) - 1) / 2)
+            places = [point["rows"] + apart for point in points]
             means = [point["mean"] for point in points]
             reach = [(p["interval"] or [0, 2 * p["mean"]])[1] - p["mean"] for p in points]
             reach = [0 if p["interval"] is None else r for p, r in zip(points, reach, strict=True)]
@@ -151,8 +154,9 @@ def _column(axes, entries: Sequence[dict], title: str) -> dict:
                 **dict(marker="o", markersize=3, capsize=2, elinewidth=0.7),
             )
     for each, test in zip(axes, TESTS, strict=True):
+        each.set_xlim(-0.06 * last, 1.06 * last)
         each.set_ylim(*_LIMITS[test])
-        each.set_title(f"{title}\n{test}", fontsize=8)
+        each.set_title(f"{title}\n{test}" if test == TESTS[0] else test, fontsize=8)
         if test in RATIOS:
             each.axhline(RATIOS[test], color=drawing.MATCH, linewidth=0.8, linestyle=":")
             each.axhspan(
