@@ -16,10 +16,13 @@ NEAR_ZERO, FALL = 0.05, 0.05  # nats; share of the largest value, or NEAR_ZERO n
 LABELS = {
     **{"infonce": "InfoNCE", "nwj": "NWJ", "mine": "MINE", "js_nwj": "NWJ of a JS critic"},
     **{"smile_1": "SMILE, 1", "smile_5": "SMILE, 5", "smile_inf": "DV of a JS critic"},
+    "infonce_wide": "InfoNCE of 1,000",  # candidates, by the same critic
     "difference_of_entropies": "normal laws",
     "mi.estimate": "mi.estimate",
 }
-_COLOURS = dict(zip(LABELS, (*drawing.colours(7), drawing.FAINT, drawing.INK), strict=True))
+_COLOURS = dict(
+    zip(LABELS, (*drawing.colours(7), "#8c9aa8", drawing.FAINT, drawing.INK), strict=True)
+)
 _LIMITS = {"baseline": (-1, 15), "processing": (0, 2), "additivity": (0, 3)}
 _TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 
@@ -32,7 +35,10 @@ def summary(rows: Sequence[dict]) -> list[dict]:
     """
     values: dict[tuple, dict] = {}
     for row in rows:
-        for estimator, value in row.get("values", {}).items():
+        drawn = row.get("values", {})
+        if "infonce" in (wide := row.get("wide_values", {})):
+            drawn = drawn | {"infonce_wide": wide["infonce"]}
+        for estimator, value in drawn.items():
             name = (*(row[each] for each in SEPARATE), estimator)
             cell = values.setdefault(name, {}).setdefault((row["test"], row["rows"]), {})
             cell[row["seed"]] = value
@@ -111,7 +117,8 @@ def figure(content: dict, path: pathlib.Path) -> None:
     entries = content["summary"]
     columns = [*dict.fromkeys((e["data"], e["form"]) for e in entries if e["part"] == "critics")]
     others = [entry for entry in entries if entry["part"] != "critics"]
-    count = len(columns) + bool(others)
+    if not (count := len(columns) + bool(others)):
+        return
     canvas = drawing.new(2.9 * count + 1.6, 7.6)
     grid = canvas.subplots(len(TESTS), count, squeeze=False, sharex="col")
     lines = {}

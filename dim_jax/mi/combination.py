@@ -19,10 +19,14 @@ _QUANTILES = (0.9, 0.97, 0.99, 1.0)  # of the drawn pairs' scores: candidates fo
 
 
 class Combination(NamedTuple):
-    """Weights f64[k] of critics, and the largest score of their sum."""
+    """Weights f64[k] of critics, and the largest score of their sum.
+
+    most: the log of the number of pairs over their normaliser, which `largest` is not above.
+    """
 
     weights: np.ndarray
     largest: float
+    most: float = np.inf
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """f32[m,m] of the critics' scores f32[k,m,m]."""
@@ -63,7 +67,8 @@ def fit(scores: np.ndarray) -> Combination:
     values = [held_out.value(np.minimum(combined, np.float32(each))) for each in candidates]
     # The smallest of those that are about as good: other samples have larger scores.
     enough = max(values) - _ENOUGH * max(abs(max(values)), 1.0)
-    return Combination(weights, float(candidates[int(np.argmax(np.array(values) >= enough))]))
+    chosen = candidates[int(np.argmax(np.array(values) >= enough))]
+    return Combination(weights, float(chosen), float(most))
 
 
 def refitted_value(scores: np.ndarray) -> float:

@@ -108,7 +108,8 @@ class Committee(NamedTuple):
         return Fold(
             samples=test,
             held=held_out.measure(
-                held_out.without_pairs_of_blocks(scores, inside), self.log_baseline
+                held_out.without_pairs_of_blocks(scores, inside),
+                *(self.log_baseline, self.combination.most),
             ),
             training=held_out.value(trained),
             growth=self.growth,

@@ -54,7 +54,7 @@ def _without_drawn(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-ROOM = 3.0  # nats below the log of the number of pairs, which are 20 that decide the normaliser
+_NEAR = 1.0  # nats below the largest score that pairs can show
 
 
 class Held(NamedTuple):
@@ -66,7 +66,7 @@ class Held(NamedTuple):
     bound_influence: f64[m], the sample's share in `bound`.
     largest: of the normaliser, the share of the sample with the largest.
     ceiling: log of the number of pairs in the normaliser, above which no value has support.
-    limited: of the drawn pairs, the share whose scores over the normaliser are near the ceiling.
+    limited: of the drawn pairs, the share with about the largest score that pairs can show.
     """
 
     value: float
@@ -78,8 +78,13 @@ class Held(NamedTuple):
     limited: float = 0.0
 
 
-def measure(matrices: Sequence[np.ndarray], log_baseline: float) -> Held:
-    """Of the matrices of one fold's chunks; `log_baseline` is `log_mean` on validation samples."""
+def measure(matrices: Sequence[np.ndarray], log_baseline: float, most: float = math.inf) -> Held:
+    """Of the matrices of one fold's chunks.
+
+    Args:
+      log_baseline: `log_mean` on validation samples.
+      most: the largest score that the pairs of these can show.
+    """
     log_normaliser = log_mean(matrices)
     drawn, shares, pairs = [], [], 0
     for scores in matrices:
@@ -98,7 +103,7 @@ def measure(matrices: Sequence[np.ndarray], log_baseline: float) -> Held:
     bound_influence = drawn - log_baseline + 1 - ratio * (shares - 1)
     largest = float(shares.max() / shares.sum())
     ceiling = math.log(pairs)
-    limited = float(np.mean(drawn - log_normaliser > ceiling - ROOM))
+    limited = float(np.mean(drawn > most - _NEAR))
     return Held(held_out, influence, bound, bound_influence, largest, ceiling, limited)
 
 

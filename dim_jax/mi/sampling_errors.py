@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from dim_jax.mi import held_out
-
 _WIDE, _WIDE_SHARE = 0.1, 0.25  # nats and share of the value, beyond which an error is too large
+_ROOM = 3.0  # nats below the log of the number of pairs, which are 20 that decide the normaliser
 _MOST_LIMITED = 0.02  # of the drawn pairs, with the largest scores that the samples can show
 _LARGEST_SHARE = 0.05  # of one sample in the normaliser
 
@@ -62,7 +61,7 @@ def judge(
         return False, (
             "the value is below zero by more than its error: the critics miss at least as much"
         )
-    if room < held_out.ROOM:
+    if room < _ROOM:
         return False, (
             f"the value is near {value + room:.1f} nats, the log of the number of pairs that are "
             "compared: the information can be larger"
