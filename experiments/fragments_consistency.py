@@ -39,9 +39,9 @@ def _consistent(entry: dict) -> tuple[str, ...]:
     passes = entry["passes"]
     return (
         *(_DATA.get(entry["data"], entry["data"]), entry["form"], LABELS[entry["estimator"]]),
-        *(_points(zero, rows=False), _points(others, digits=1), passes["baseline"]),
-        *(_points(entry["processing"]), passes["processing"]),
-        *(_points(entry["additivity"]), passes["additivity"]),
+        *(_points(zero, rows=False), _points(others, digits=1), passes.get("baseline", "")),
+        *(_points(entry["processing"]), passes.get("processing", "")),
+        *(_points(entry["additivity"]), passes.get("additivity", "")),
     )
 
 
