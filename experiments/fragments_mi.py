@@ -1,7 +1,4 @@
-"""The experiments on estimators of mutual information as Markdown, from their result files."""
-
 """Results on mutual information as Markdown, from experiments/results/mi_*.json."""
-"""The benchmark of mutual information as Markdown, from experiments/results/mi_benchmark_*.json."""
 
 import numpy as np
 

@@ -15,8 +15,8 @@ import sys
 from dim_jax import bounds
 from experiments import (
     fragments,
-    fragments_grids,
     fragments_consistency,
+    fragments_grids,
     fragments_methods,
     fragments_mi,
     fragments_representations,
