@@ -12,6 +12,7 @@ from dim_jax.augment.colour import (
     contrast,
     grey,
     jitter,
+    random_channel,
     random_grey,
     random_solarise,
     saturation,
@@ -36,7 +37,7 @@ from dim_jax.augment.geometry import (
 from dim_jax.augment.occlusion import occlude
 from dim_jax.augment.policy import randaugment
 from dim_jax.augment.spaces import rgb_to_lab, rgb_to_ycbcr
-from dim_jax.augment.warps import affine, random_affine, warp
+from dim_jax.augment.warps import affine, random_affine, random_shear, warp
 
 __all__ = [
     "Change",
@@ -54,6 +55,7 @@ __all__ = [
     "randaugment",
     "random_affine",
     "random_blur",
+    "random_channel",
     "random_crop",
     "random_flip",
     "random_grey",
@@ -61,6 +63,7 @@ __all__ = [
     "random_hue",
     "random_pca_contrast",
     "random_resized_crop",
+    "random_shear",
     "random_solarise",
     "random_translation",
     "resize_boxes",

@@ -132,6 +132,19 @@ def random_grey(rng: jax.Array, images: jax.Array, *, rate: float) -> jax.Array:
     return jnp.where(selected, grey(images), images)
 
 
+def random_channel(rng: jax.Array, images: jax.Array, *, rate: float) -> jax.Array:
+    """Images f[n,h,w,3], each with two random channels replaced by 0.5 with probability `rate`.
+
+    Source: Doersch et al. 2015 (context prediction), colour dropping, against the chromatic
+      aberration that gives the place of a patch away (from memory).
+    Differs: the original fills the two channels with noise; mid-grey is 0 of symmetric pixels.
+    """
+    kept_key, rate_key = jax.random.split(rng)
+    kept = jax.random.randint(kept_key, (len(images), 1, 1, 1), 0, 3)
+    dropped = jax.random.bernoulli(rate_key, rate, (len(images), 1, 1, 1))
+    return jnp.where(dropped & (jnp.arange(3) != kept), 0.5, images)
+
+
 def random_solarise(
     rng: jax.Array, images: jax.Array, *, threshold: float, rate: float
 ) -> jax.Array:

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 
 from dim_jax import contracts, settings
 from dim_jax.augment import blur as blurs
-from dim_jax.augment import colour, contrasts, geometry, policy, warps
+from dim_jax.augment import colour, contrasts, geometry, patches, policy, warps
 
 Change = Callable[[jax.Array, jax.Array], jax.Array]
 
 # Chen et al. 2020 (SimCLR), App. A: sigma in pixels; the kernel is a tenth of the image's side.
 _SIGMAS, _SIDES_PER_RADIUS = (0.1, 2.0), 20
+_SHARES = ("grey", "hue", "one_channel")  # settings that are numbers, 0 by default
 _THRESHOLD = 0.5  # of solarised pixels: Grill et al. 2020 (BYOL), App. B
 
 
@@ -21,7 +22,8 @@ def pipeline(augmentation: settings.Augment | None = None, /, **changes) -> Chan
     """(rng, images u8[n,h,w,c]) -> the training images, augmented in the order of the settings.
 
     One view is [n,h,w,c], several are [v,n,h,w,c], each augmented independently. They are u8, or
-    f32 in [0, 1] if more than the position of pixels changes.
+    f32 in [0, 1] if more than the position of pixels changes. With `patches`, the result is a mosaic
+    (`augment.patches`) of patches that are changed independently, by all but the cut of the image.
 
     Args:
       augmentation: the block `augment` of a config.
@@ -42,6 +44,8 @@ def pipeline(augmentation: settings.Augment | None = None, /, **changes) -> Chan
         def view(number):
             steps = [*_places(block), *_colours(block, number)]
             number = number if block.views > 1 else None
+            if block.patches is not None:
+                steps = [*steps[: _cuts(block)], _in_patches(block.patches, steps[_cuts(block) :])]
             return _changed(rng, images, enumerate(steps), number, block.flip_shared)
 
         # Not 2n images in a row: they would leave their devices.
@@ -97,6 +101,16 @@ def _changed(
     return images
 
 
+def _in_patches(eighths: int, steps: list[Change]) -> Change:
+    """The mosaics of the images, after these steps of each patch by itself."""
+
+    def change(rng, images):
+        parts = _changed(rng, patches.cut(images, eighths), enumerate(steps), None, False)
+        return patches.lay(parts, patches.grid(eighths))
+
+    return change
+
+
 def _cuts(block: settings.Augment) -> bool:
     """Whether the first change of the views cuts them from the images."""
     return any(cut is not None for cut in (block.affine, block.resized_crop, block.crop))
@@ -118,6 +132,8 @@ def _places(block: settings.Augment) -> Iterator[Change]:
     if block.translate:
         options = dict(pixels=block.translate, rate=block.translate_rate)
         yield functools.partial(geometry.random_translation, **options)
+    if block.shear:
+        yield _of_units(functools.partial(warps.random_shear, shear=block.shear))
 
 
 def _colours(block: settings.Augment, view: int | jax.Array) -> Iterator[Change]:
@@ -136,6 +152,8 @@ def _colours(block: settings.Augment, view: int | jax.Array) -> Iterator[Change]
     if block.jitter is not None:
         options = dict(strengths=block.jitter, rate=block.jitter_rate)
         yield _coloured(colour.jitter, "jitter", **options)
+    if block.one_channel:
+        yield _coloured(colour.random_channel, "one_channel", rate=block.one_channel)
     if block.grey:
         yield _coloured(colour.random_grey, "grey", rate=block.grey)
     if block.blur:
@@ -167,7 +185,7 @@ def _coloured(change: Change, name: str, **values) -> Change:
         if images.shape[-1] != 3:
             raise contracts.UserError(
                 f"augment.{name} changes the colours of RGB images and these have "
-                f"{images.shape[-1]} channels; set it to {0 if name in ('grey', 'hue') else 'None'}"
+                f"{images.shape[-1]} channels; set it to {0 if name in _SHARES else 'None'}"
             )
         return change(rng, _units(images), **values)
 

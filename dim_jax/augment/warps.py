@@ -130,3 +130,18 @@ def random_affine(
     drawn = draws.log_uniform(keys[1], (count,), scales)
     angles = jnp.deg2rad(jax.random.uniform(keys[2], (count,), minval=-degrees, maxval=degrees))
     return affine(images, moves, drawn, angles, size=shape)
+
+
+def random_shear(rng: jax.Array, images: jax.Array, *, shear: float) -> jax.Array:
+    """Images f[n,h,w,c] sheared about their centres along x and along y, mirrored beyond the edges.
+
+    Args:
+      shear: both factors are uniform in [-shear, shear].
+
+    Source: Cubuk et al. 2019 (AutoAugment), shears along one axis by up to 0.3.
+    Differs: along both axes at once.
+    """
+    along = jax.random.uniform(rng, (len(images), 2), minval=-shear, maxval=shear)
+    zeros, ones = jnp.zeros(len(images)), jnp.ones(len(images))
+    rows = jnp.stack([ones, along[:, 0], zeros, along[:, 1], ones, zeros], axis=-1)
+    return warp(images, rows.reshape(-1, 2, 3))

@@ -4,14 +4,18 @@
 
 The only player, `encoder`, has the encoder and a critic "k<offset>" for each offset. The encoder
 gives "local" and "context", maps of equal size; a context does not depend on the rows below it
-(`nets.contexts`).
+(`nets.contexts`). Where it gives contexts of several directions (`contexts.in_directions`), each
+predicts in its own, and the objective is the mean over directions and offsets; the critics of all
+but "down" are "<direction>_k<offset>".
 
 Source: van den Oord et al. 2018, sections 2.3 and 3.3; Hjelm et al. 2019, section 4.2; official
-  Greedy InfoMax code (vision), for sampled negatives.
+  Greedy InfoMax code (vision), for sampled negatives; Henaff et al. 2020, section 3.2, for several
+  directions (from memory).
 Differs: no.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +23,33 @@ import numpy as np
 
 from dim_jax import contracts
 from dim_jax.losses import score_metrics
-from dim_jax.nets import pure
+from dim_jax.nets import pure, turns
 
 _NEGATIVE_KINDS = ("images", "everywhere")
 # Purposes of the random keys of a step.
 _NEGATIVES, _DROPOUT = range(2)
 
 
-def _predictions(taps: contracts.Taps, offset: int) -> tuple[jax.Array, jax.Array]:
-    """The contexts f[n,p,d] of all but the last `offset` rows, and the features f[n,p,c] below.
+class _Prediction(NamedTuple):
+    """What a critic compares: the contexts of a direction and the features `offset` rows on."""
 
-    Places p are in row-major order.
-    """
-    contexts, features = taps["context"][:, :-offset], taps["local"][:, offset:]
-    return tuple(x.reshape(len(x), -1, x.shape[-1]) for x in (contexts, features))
+    direction: str
+    offset: int
+
+    @property
+    def name(self) -> str:
+        offset = f"k{self.offset}"
+        return offset if self.direction == "down" else f"{self.direction}_{offset}"
+
+    def sides(self, taps: contracts.Taps) -> tuple[jax.Array, jax.Array]:
+        """The contexts f[n,p,d] of all but the last `offset` rows, and the features f[n,p,c] below.
+
+        Places p are in row-major order, of the map that is turned to look in the direction.
+        """
+        contexts = turns.turned(turns.contexts_of(taps)[self.direction], self.direction)
+        features = turns.turned(taps["local"], self.direction)
+        contexts, features = contexts[:, : -self.offset], features[:, self.offset :]
+        return tuple(x.reshape(len(x), -1, x.shape[-1]) for x in (contexts, features))
 
 
 def _select_same_place(scores: jax.Array) -> jax.Array:
@@ -72,7 +89,7 @@ def make(
         drawn for each context with replacement, possibly including the positive. Features of one
         image are not independent, so neither of the latter two bounds the information.
 
-    Metrics, for each offset: "k<offset>/bound": the value that is maximised. "/nats": InfoNCE with
+    Metrics, for each offset and direction: "k<offset>/bound": the value that is maximised. "/nats": InfoNCE with
     negatives "images" by the same critic, a lower bound for every choice of negatives.
     "/score_joint", "/score_product": mean scores of joint pairs, and of pairs of two images at
     the same place.
@@ -80,12 +97,17 @@ def make(
     Scores: "k<offset>" f[n,n,places], of the contexts of one image with the features of another at
     the same place.
 
+    All of these are "<direction>_k<offset>" for directions other than "down".
+
     Raises: contracts.UserError: offsets that are not distinct positive numbers or exceed the map;
       unknown negatives, or more than there are features; an encoder without contexts.
     """
     offsets = tuple(offsets)
-    names = {f"k{offset}": offset for offset in offsets}
     _check(offsets, negatives)
+
+    def predictions(taps):
+        directions = turns.contexts_of(taps)
+        return [_Prediction(each, offset) for each in directions for offset in offsets]
 
     def init(rng, batch):
         rngs = jax.random.split(rng, 1 + len(offsets))
@@ -94,9 +116,12 @@ def make(
         modules["encoder"], state["encoder"] = encoder.init(rngs[0], images)
         taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         _check_maps(taps, offsets, negatives)
-        for key, (name, offset) in zip(rngs[1:], names.items(), strict=True):
-            contexts, features = _predictions(taps, offset)
-            modules[name], state[name] = local_critic.init(key, contexts[:, 0], features)
+        for number, each in enumerate(predictions(taps)):
+            # The keys of one direction are those that runs of one direction have always had.
+            turn, index = divmod(number, len(offsets))
+            key = jax.random.fold_in(rngs[1 + index], turn) if turn else rngs[1 + index]
+            contexts, features = each.sides(taps)
+            modules[each.name], state[each.name] = local_critic.init(key, contexts[:, 0], features)
         return {"encoder": modules}, state
 
     def compare(params, state, contexts, features, rng):
@@ -126,10 +151,10 @@ def make(
             rng=jax.random.fold_in(rng, _DROPOUT),
         )
         values, metrics, new_state = [], {}, {"encoder": stats}
-        for name, offset in names.items():
-            key = jax.random.fold_in(jax.random.fold_in(rng, _NEGATIVES), offset)
+        for each in predictions(taps):
+            name = each.name
             value, scores, new_state[name] = compare(
-                modules[name], state[name], *_predictions(taps, offset), key
+                modules[name], state[name], *each.sides(taps), _negatives_key(rng, each)
             )
             values.append(value)
             positives = np.arange(len(scores))
@@ -142,13 +167,20 @@ def make(
         modules = params["encoder"]
         taps, _ = encoder.apply(modules["encoder"], state["encoder"], views[0], train=False)
         return {
-            name: local_critic.same_location(
-                modules[name], state[name], *_predictions(taps, offset), train=False
+            each.name: local_critic.same_location(
+                modules[each.name], state[each.name], *each.sides(taps), train=False
             )[0]
-            for name, offset in names.items()
+            for each in predictions(taps)
         }
 
     return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+
+
+def _negatives_key(rng: jax.Array, prediction: _Prediction) -> jax.Array:
+    """The key of the drawn negatives of a step."""
+    key = jax.random.fold_in(jax.random.fold_in(rng, _NEGATIVES), prediction.offset)
+    turn = turns.DIRECTIONS.index(prediction.direction)
+    return jax.random.fold_in(key, turn) if turn else key
 
 
 def _check(offsets: tuple[int, ...], negatives: str | int) -> None:
@@ -167,12 +199,15 @@ def _check(offsets: tuple[int, ...], negatives: str | int) -> None:
 
 
 def _check_maps(taps: contracts.Taps, offsets: tuple[int, ...], negatives: str | int) -> None:
-    if "context" not in taps:
+    directions = turns.contexts_of(taps)
+    if not directions:
         raise contracts.UserError(
             f"the encoder gives {', '.join(taps)} and no contexts; choose a method.encoder with a "
             "context network, such as folded_context_resnet32"
         )
-    images, rows, columns = taps["local"].shape[:3]
+    images, *sides = taps["local"].shape[:3]
+    across = {"right", "left"} & directions.keys()
+    rows, columns = sides if not across else (min(sides), max(sides))
     furthest = max(offsets)
     if furthest >= rows:
         raise contracts.UserError(

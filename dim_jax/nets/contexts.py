@@ -3,16 +3,20 @@
 A context predicts local features of the rows below it, so it depends on its own row and those above
 only. Each network is a module, f[n,h,w,d] -> f[n,h,w,width], for the encoders of `folded`; `width`
 defaults to that of the local features. None has batch norm, whose statistics include other rows.
+`in_directions` has such a map for each of several directions.
 
 Source: van den Oord et al. 2018, section 3.3; Hjelm et al. 2019, section 4.2; official Greedy
   InfoMax code (vision), for the convolutions.
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dim_jax.nets import convolutions, layers
+from dim_jax import contracts
+from dim_jax.nets import convolutions, layers, turns
 
 
 class _Gru(nn.Module):
@@ -79,6 +83,46 @@ class _MaskedConv(nn.Module):
         for index in range(self.depth):
             x = _GatedConv(width, name=f"layer{index}")(x)
         return layers.Linear(width, name="output")(x)
+
+
+class _InDirections(nn.Module):
+    network: nn.Module
+    directions: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, local: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        maps = {}
+        for direction in self.directions:
+            network = self.network.clone(name=direction, parent=self)
+            context = network(turns.turned(local, direction), train=train)
+            maps[direction] = turns.turned_back(context, direction)
+        return maps
+
+
+def in_directions(*, context: nn.Module, directions: Sequence[str]) -> nn.Module:
+    """A copy of a context network for each direction, with separate parameters.
+
+    The copy of the direction "right" sees the columns up to its own in the place of the rows, that
+    of "up" the rows from its own to the last, that of "left" the columns from its own to the last;
+    CPC predicts what each does not see. Returns {direction: f[n,h,w,width]}.
+
+    Args:
+      context: a network of one direction.
+      directions: of "down", "up", "right" and "left", each once.
+
+    Raises: contracts.UserError: other directions, or none.
+
+    Source: Henaff et al. 2020, section 3.2 (from memory); whether its directions share the
+      parameters of the context network is not printed there, as far as we remember.
+    """
+    directions = tuple(directions)
+    turns.check(directions)
+    if isinstance(context, _InDirections):
+        raise contracts.UserError(
+            "context.context is 'in_directions' itself; set it to a network of one direction, "
+            "such as masked_conv"
+        )
+    return _InDirections(context, directions)
 
 
 def row_gru(*, width: int | None) -> nn.Module:

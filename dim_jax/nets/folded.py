@@ -7,7 +7,9 @@ Taps: local and conv are the 7x7 map. With a single global vector, fc is the hid
 affine layer above the map. With several, "globals" f[n,5,5,d] holds one vector for each 3x3 block
 of the map, fc is the layer below them and y their concatenation; the published network has neither
 fc nor y. With a context network, "context" f[n,7,7,d] is its output (`contexts`), fc the mean of
-the map over its locations and y that of the contexts.
+the map over its locations and y that of the contexts; with one for each of several directions,
+"context_<direction>" are theirs. Crops of these encoders may span more than two `eighths` of the
+image's side: the mean over the locations of a crop is its code, and the map is smaller.
 
 Source: Hjelm et al. 2019, section 4.2 and Table 3; official DIM code, configs/convnets.py
   (foldalex64x64, foldmultialex64x64) and configs/resnets.py (foldresnet19_32x32 and its sibling).
@@ -22,7 +24,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from dim_jax.nets import crops, layers, microbatches, pooling, pure
+from dim_jax.nets import crops, layers, microbatches, pooling, pure, turns
 
 
 def _conv(x: jax.Array, features: int, kernel: int, stride: int, padding: int, *, norm, name):
@@ -137,26 +139,33 @@ class _Multiple(nn.Module):
 
 
 class _Context(nn.Module):
-    """The map of a context network, and the means of both maps over their locations."""
+    """The maps of a context network, and the means of all maps over their locations."""
 
     context: nn.Module
 
     def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        context = self.context(x, train=train)
-        return {"fc": x.mean((1, 2)), "y": context.mean((1, 2)), "context": context}
+        return turns.summarised(x, self.context(x, train=train))
 
 
 class _Folded(nn.Module):
     body: nn.Module
     head: nn.Module
+    side: int
+    eighths: int
 
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        local = crops.fold(self.body(crops.unfold(images), train=train))
+        codes = self.body(crops.unfold(images, self.eighths, self.side), train=train)
+        if codes.shape[1:3] != (1, 1):  # of crops that are larger than the published ones
+            codes = codes.mean((1, 2), keepdims=True)
+        local = crops.fold(codes, self.eighths)
         return {"local": local, "conv": local, **self.head(local, train=train)}
 
 
-def _encoder(name: str, side: int, body: nn.Module, head: nn.Module) -> pure.Net:
-    return microbatches.dividable(pure.net(_Folded(body, head), pure.square_images(name, side)))
+def _encoder(
+    name: str, side: int, body: nn.Module, head: nn.Module, eighths: int = crops.EIGHTHS
+) -> pure.Net:
+    network = _Folded(body, head, side, eighths)
+    return microbatches.dividable(pure.net(network, crops.check(name, side, eighths)))
 
 
 def _alexnet64(width: int, norm: str) -> _AlexNet:
@@ -167,12 +176,16 @@ def _alexnet32(width: int, norm: str) -> _AlexNet:
     return _AlexNet(width, (1, 4), norm)  # 8 -> 3 -> 1
 
 
+_STRIDES_64 = (2, 2, 2)  # of the stages; 16 -> 8 -> 4 -> 2 -> 1
+_STRIDES_32 = (1, 2, 2)  # 8 -> 4 -> 4 -> 2 -> 1
+
+
 def _resnet64(width: int, blocks: Sequence[int], norm: str) -> _ResNet:
-    return _ResNet(width, tuple(blocks), (2, 2, 2), norm)  # 16 -> 8 -> 4 -> 2 -> 1
+    return _ResNet(width, tuple(blocks), _STRIDES_64, norm)
 
 
 def _resnet32(width: int, blocks: Sequence[int], norm: str) -> _ResNet:
-    return _ResNet(width, tuple(blocks), (1, 2, 2), norm)  # 8 -> 4 -> 4 -> 2 -> 1
+    return _ResNet(width, tuple(blocks), _STRIDES_32, norm)
 
 
 def folded_alexnet64(
@@ -267,34 +280,52 @@ def folded_multi_resnet64(
     return _encoder("folded_multi_resnet64", 64, body, _Multiple(features, norm))
 
 
-def folded_context_alexnet64(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
+def folded_context_alexnet64(
+    *, width: int, context: nn.Module, norm: str = "batch", eighths: int = crops.EIGHTHS
+) -> pure.Net:
     """The crops of `folded_alexnet64` with a network of `contexts` on top. Published: width 96.
 
     With the norm "batch" the statistics are over all crops, including those of the rows below, so
     that a little information on them leaks into a context.
     """
-    return _encoder("folded_context_alexnet64", 64, _alexnet64(width, norm), _Context(context))
+    body, head = _alexnet64(width, norm), _Context(context)
+    return _encoder("folded_context_alexnet64", 64, body, head, eighths)
 
 
-def folded_context_alexnet32(*, width: int, context: nn.Module, norm: str = "batch") -> pure.Net:
+def folded_context_alexnet32(
+    *, width: int, context: nn.Module, norm: str = "batch", eighths: int = crops.EIGHTHS
+) -> pure.Net:
     """The crops of `folded_alexnet32` with a network of `contexts` on top. Not published."""
-    return _encoder("folded_context_alexnet32", 32, _alexnet32(width, norm), _Context(context))
+    body, head = _alexnet32(width, norm), _Context(context)
+    return _encoder("folded_context_alexnet32", 32, body, head, eighths)
 
 
 def folded_context_resnet32(
-    *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
+    *,
+    width: int,
+    blocks: Sequence[int],
+    context: nn.Module,
+    norm: str = "batch",
+    eighths: int = crops.EIGHTHS,
+    strides: Sequence[int] = _STRIDES_32,
 ) -> pure.Net:
     """The crops of `folded_resnet32` with a network of `contexts` on top. Published: width 64."""
-    body = _resnet32(width, blocks, norm)
-    return _encoder("folded_context_resnet32", 32, body, _Context(context))
+    body = _ResNet(width, tuple(blocks), tuple(strides), norm)
+    return _encoder("folded_context_resnet32", 32, body, _Context(context), eighths)
 
 
 def folded_context_resnet64(
-    *, width: int, blocks: Sequence[int], context: nn.Module, norm: str = "batch"
+    *,
+    width: int,
+    blocks: Sequence[int],
+    context: nn.Module,
+    norm: str = "batch",
+    eighths: int = crops.EIGHTHS,
+    strides: Sequence[int] = _STRIDES_64,
 ) -> pure.Net:
     """The crops of `folded_resnet64` with a network of `contexts` on top.
 
     Greedy InfoMax has such a network without normalisation: width 64, blocks (3, 4, 6).
     """
-    body = _resnet64(width, blocks, norm)
-    return _encoder("folded_context_resnet64", 64, body, _Context(context))
+    body = _ResNet(width, tuple(blocks), tuple(strides), norm)
+    return _encoder("folded_context_resnet64", 64, body, _Context(context), eighths)

@@ -19,6 +19,13 @@ from dim_jax.settings.definition import Block, Check, UserError, setting
 
 MAGNITUDES = 30  # the largest magnitude of RandAugment
 
+_SHARED = (  # settings that are shares of the images, or of patches
+    ("one_channel", "with one channel"),
+    ("grey", "made grey"),
+    ("blur", "blurred"),
+    ("solarise", "solarised"),
+)
+
 _AFFINE = Check(
     lambda v: (
         are_numbers(v, 4) and 0 <= v[0] <= 1 and 0 < v[1] <= v[2] < math.inf and 0 <= v[3] <= 180
@@ -61,6 +68,12 @@ class Augment(Block):
     views: int = setting(
         1, at_least(1), "Augmented views of every image. Methods across views need 2."
     )
+    patches: int | None = setting(
+        None,
+        at_least(1, 7),
+        "Side of overlapping patches in eighths of the image's side, such as 2: all changes but the "
+        "crop are then drawn for each patch by itself, for strided-crop encoders.",
+    )
     affine: tuple | None = setting(
         None,
         _AFFINE,
@@ -96,6 +109,11 @@ class Augment(Block):
         0, at_least(0), "Largest translation; the border is mirrored.", type="int, pixels"
     )
     translate_rate: float = setting(1.0, SHARE, "Share of the images that are translated.")
+    shear: float = setting(
+        0.0,
+        Check(lambda v: is_number(v) and 0 <= v <= 1, "set it to a factor from 0 to 1"),
+        "Largest shear along x and along y.",
+    )
     randaugment: tuple | None = setting(
         None,
         _RANDAUGMENT,
@@ -123,6 +141,9 @@ class Augment(Block):
         type="(float, float, float, float)",
     )
     jitter_rate: float = setting(1.0, SHARE, "Share of the images that are jittered.")
+    one_channel: float = setting(
+        0.0, SHARE, "Share of the images that keep one of three channels; the others are mid-grey."
+    )
     grey: float = setting(0.0, SHARE, "Share of the images made grey.")
     blur: float | tuple = setting(
         0.0,
@@ -159,6 +180,11 @@ class Augment(Block):
             raise UserError(
                 f"augment.small_crops is {self.small_crops} and augment.small_crop is None; set it "
                 "to their side in pixels, such as 96 beside views of 224"
+            )
+        if self.patches is not None and self.small_crops:
+            raise UserError(
+                f"augment.patches is {self.patches} and augment.small_crops is {self.small_crops}; "
+                "small crops are not cut into patches: set one of them to 0 or None"
             )
         if self.affine is not None and self.resized_crop is not None:
             raise UserError(
@@ -201,6 +227,8 @@ class Augment(Block):
             share = f"{self.translate_rate:.0%}"
             shift = f"{share} translated by up to {self.translate} pixels"
             phrases[shift] = "translate translate_rate"
+        if self.shear:
+            phrases[f"sheared by up to {self.shear:g}"] = "shear"
         if self.randaugment is not None:
             count, magnitude = self.randaugment
             phrases[f"RandAugment with {count:g} operations of magnitude {magnitude:g}"] = (
@@ -223,7 +251,7 @@ class Augment(Block):
             phrases[f"{self.jitter_rate:.0%} with colours jittered by {strengths}"] = (
                 "jitter jitter_rate"
             )
-        for name, change in (("grey", "made grey"), ("blur", "blurred"), ("solarise", "solarised")):
+        for name, change in _SHARED:
             rate = getattr(self, name)
             if isinstance(rate, tuple):
                 each = [f"{share:.0%} of view {view}" for view, share in enumerate(rate, start=1)]
@@ -234,6 +262,12 @@ class Augment(Block):
 
     def _counts(self) -> dict[str, str]:
         phrases = {}
+        if self.patches is not None:
+            count = 9 - self.patches
+            phrases[
+                f"changed separately in each of {count}x{count} patches of {self.patches}/8 of the "
+                "side"
+            ] = "patches"
         if self.views > 1:
             phrases[f"{self.views} views of each image"] = "views"
         if self.small_crops:
