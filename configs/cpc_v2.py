@@ -22,8 +22,9 @@ from configs.common import datasets, strided
 NORMS, PATCHES = ("layer", "batch"), ("augmented", "plain")
 DIRECTIONS = {"four": ("down", "up", "right", "left"), "one": ("down",)}
 EIGHTHS = {"large": 3, "small": 2}  # of the image's side; 80 of 260 pixels is 2.5 (from memory)
-# From the first row that shares no pixel with the context's patch; all that the map has below.
-OFFSETS = {"large": (3, 4, 5), "small": (2, 3, 4)}
+# From the second row on, ours: of its patch, large ones share a third with the context's, small ones
+# nothing; half and two thirds are those of the first.
+OFFSETS = {"large": (2, 3, 4), "small": (2, 3, 4)}
 # Numbers of a context. A local feature has 1024: ours, in proportion (4096 each, from memory).
 WIDTHS = {"wide": 2048, "narrow": 256}
 DEPTH = {"wide": 5, "narrow": 2}  # layers: ours
@@ -40,7 +41,7 @@ CPU = {
     "method.method.negatives": "images",
 }
 ENCODER = "method.method.encoder"
-NARROW = {"width": 16, "blocks": (1, 1, 1)}  # ours, for two cores
+NARROW = {"width": 8, "blocks": (1, 1, 1)}  # ours, for two cores
 TINY = {"width": 4, "blocks": (1, 1, 1)}
 CONTEXT_OF_CPU = {"wide": 64, "narrow": 16}
 
