@@ -22,8 +22,8 @@ from configs.common import datasets, strided
 NORMS, PATCHES = ("layer", "batch"), ("augmented", "plain")
 DIRECTIONS = {"four": ("down", "up", "right", "left"), "one": ("down",)}
 EIGHTHS = {"large": 3, "small": 2}  # of the image's side; 80 of 260 pixels is 2.5 (from memory)
-# From the second row on, ours: of its patch, large ones share a third with the context's, small ones
-# nothing; half and two thirds are those of the first.
+# From the second row on, ours: its large patches share a third with the context's, small ones
+# nothing. Of the first row these are two thirds and half.
 OFFSETS = {"large": (2, 3, 4), "small": (2, 3, 4)}
 # Numbers of a context. A local feature has 1024: ours, in proportion (4096 each, from memory).
 WIDTHS = {"wide": 2048, "narrow": 256}

@@ -22,8 +22,8 @@ def pipeline(augmentation: settings.Augment | None = None, /, **changes) -> Chan
     """(rng, images u8[n,h,w,c]) -> the training images, augmented in the order of the settings.
 
     One view is [n,h,w,c], several are [v,n,h,w,c], each augmented independently. They are u8, or
-    f32 in [0, 1] if more than the position of pixels changes. With `patches`, the result is a mosaic
-    (`augment.patches`) of patches that are changed independently, by all but the cut of the image.
+    f32 in [0, 1] if more than the position of pixels changes. With `patches`, the result is a
+    mosaic (`augment.patches`) of patches, each changed independently by all but the crop.
 
     Args:
       augmentation: the block `augment` of a config.

@@ -89,10 +89,10 @@ def make(
         drawn for each context with replacement, possibly including the positive. Features of one
         image are not independent, so neither of the latter two bounds the information.
 
-    Metrics, for each offset and direction: "k<offset>/bound": the value that is maximised. "/nats": InfoNCE with
-    negatives "images" by the same critic, a lower bound for every choice of negatives.
-    "/score_joint", "/score_product": mean scores of joint pairs, and of pairs of two images at
-    the same place.
+    Metrics, for each direction and offset: "k<offset>/bound": the value that is maximised.
+    "/nats": InfoNCE with negatives "images" by the same critic, a lower bound for every choice of
+    negatives. "/score_joint", "/score_product": mean scores of joint pairs, and of pairs of two
+    images at the same place.
 
     Scores: "k<offset>" f[n,n,places], of the contexts of one image with the features of another at
     the same place.

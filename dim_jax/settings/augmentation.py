@@ -71,8 +71,8 @@ class Augment(Block):
     patches: int | None = setting(
         None,
         at_least(1, 7),
-        "Side of overlapping patches in eighths of the image's side, such as 2: all changes but the "
-        "crop are then drawn for each patch by itself, for strided-crop encoders.",
+        "Side of overlapping patches in eighths of the image's side, such as 2: all changes but "
+        "the crop are then drawn for each patch by itself, for strided-crop encoders.",
     )
     affine: tuple | None = setting(
         None,

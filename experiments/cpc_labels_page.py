@@ -1,0 +1,119 @@
+"""The picture, the table and the claims of the data-efficiency curve of CPC v2."""
+
+import pathlib
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from dim_jax.evaluate.figures import drawing
+from experiments.fragments import markdown
+
+NAMES = {  # in the order of the table
+    "fine-tuned": "CPC v2, fine-tuned",
+    "linear": "CPC v2, linear on fc",
+    "mlp": "CPC v2, MLP on conv",
+    "supervised": "supervised from scratch",
+    "untrained": "untrained encoder, linear on fc",
+    "pixels": "pixels, linear",
+}
+_STYLES = {
+    "fine-tuned": ("C0", "o-"),
+    "linear": ("C1", "o-"),
+    "mlp": ("C2", "o-"),
+    "supervised": ("C3", "s-"),
+    "untrained": ("0.5", "^--"),
+    "pixels": ("0.7", "v--"),
+}
+_SMALL, _LEAST = 2, 3  # the shares of the first claim; seeds of an interval
+
+
+def draw(content: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Mean test accuracy over the number of labels, with the range over the seeds."""
+    canvas = drawing.new(6.4, 4.2)
+    axes = canvas.add_subplot()
+    for kind, points in _by_kind(content).items():
+        colour, style = _STYLES[kind]
+        labels = sorted(points)
+        means = [100 * statistics.mean(points[count]) for count in labels]
+        axes.plot(labels, means, style, color=colour, label=NAMES[kind], markersize=4)
+        lows, highs = ([100 * end(points[count]) for count in labels] for end in (min, max))
+        axes.fill_between(labels, lows, highs, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    ticks = sorted({curve["labels"] for curve in content["curves"]})
+    axes.set_xticks(ticks, [f"{n:,}\n{100 * n / content['images']:g} %" for n in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(f"labels, of {content['images']:,} images")
+    axes.set_ylabel("test accuracy, %")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.tight_layout()
+    canvas.savefig(path)
+
+
+def accuracies(content: Mapping[str, Any], kind: str, labels: int) -> dict[int, float]:
+    """The test accuracies of a kind with this number of labels, by seed."""
+    for curve in content["curves"]:
+        if (curve["kind"], curve["labels"]) == (kind, labels):
+            pairs = zip(curve["seeds"], curve["values"], strict=True)
+            return {seed: value["test"] for seed, value in pairs}
+    return {}
+
+
+def _by_kind(content: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
+    points = {}
+    for kind in NAMES:
+        for curve in content["curves"]:
+            if curve["kind"] == kind:
+                tests = [value["test"] for value in curve["values"]]
+                points.setdefault(kind, {})[curve["labels"]] = tests
+    return points
+
+
+def text(content: Mapping[str, Any]) -> str:
+    """The accuracies and the claims, as Markdown."""
+    points = _by_kind(content)
+    labels = sorted({curve["labels"] for curve in content["curves"]})
+    head = ["test accuracy, %", *(f"{n:,} ({100 * n / content['images']:g} %)" for n in labels)]
+    rows = [
+        [NAMES[kind], *(_cell(of.get(count)) for count in labels)] for kind, of in points.items()
+    ]
+    verdicts = [(c["claim"], c["difference"], c["verdict"]) for c in claims(content)]
+    heads = ("claim", "points, by seed", "verdict")
+    return f"{markdown(head, rows)}\n\n{markdown(heads, verdicts)}\n"
+
+
+def _cell(values: list[float] | None) -> str:
+    if not values:
+        return ""
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{spread}"
+
+
+def claims(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the paper says of these curves, as differences in points of each seed."""
+    labels = sorted({curve["labels"] for curve in content["curves"]})
+    few, everything = labels[0], labels[-1]
+    share = f"{100 * few / content['images']:g} % of the labels"
+    wanted = [
+        (f"linear on CPC v2 above supervised, {share}", "linear", "supervised", few),
+        (f"fine-tuned above supervised, {share}", "fine-tuned", "supervised", few),
+        ("fine-tuned above supervised, all labels", "fine-tuned", "supervised", everything),
+        (f"linear on CPC v2 above the untrained encoder, {share}", "linear", "untrained", few),
+        ("the same, all labels", "linear", "untrained", everything),
+        (f"linear on CPC v2 above pixels, {share}", "linear", "pixels", few),
+    ]
+    found = []
+    for claim, larger, smaller, count in wanted:
+        sides = [accuracies(content, kind, count) for kind in (larger, smaller)]
+        seeds = sorted(sides[0].keys() & sides[1].keys())
+        gaps = [100 * (sides[0][seed] - sides[1][seed]) for seed in seeds]
+        if gaps:
+            values = ", ".join(f"{gap:+.1f}" for gap in gaps)
+            found.append(dict(claim=claim, difference=values, verdict=_verdict(gaps)))
+    return found
+
+
+def _verdict(gaps: list[float]) -> str:
+    if min(gaps) > 0:
+        return "hit"
+    return "miss" if max(gaps) <= 0 else "undecided"
