@@ -11,7 +11,7 @@ import optax
 import pytest
 from scipy import special
 
-from dim_jax import bounds, build, contracts
+from dim_jax import augment, bounds, build, contracts, settings
 from dim_jax.evaluate.measures import retrieval
 from dim_jax.methods import cpc
 from dim_jax.nets import contexts, critics, layers, pure
@@ -176,6 +176,65 @@ def test_scores_are_those_of_the_places_that_are_predicted(critic):
             np.testing.assert_allclose(scores[name][..., place], alone, rtol=1e-4, atol=1e-4)
 
 
+def numbers_of(key, images: int) -> jax.Array:
+    """Pixels f[1,n,5,5,8]: 3 numbers of a local feature and 5 of a context."""
+    return jax.random.normal(key, (1, images, SIDE, SIDE, 8))
+
+
+def read_from_images(*directions: str) -> pure.Net:
+    """An encoder without parameters: its maps are channels of the images."""
+
+    def apply(params, stats, images, *, train, rng=None):
+        local, context = images[..., :3], images[..., 3:]
+        named = {f"context_{each}": context for each in directions} or {"context": context}
+        flat = local.mean((1, 2))
+        return dict(local=local, conv=local, fc=flat, y=flat, **named), stats
+
+    return pure.Net(lambda rng, images: ({}, {}), apply)
+
+
+@pytest.mark.parametrize("negatives", ["images", 6])
+def test_each_direction_is_that_of_turned_images(negatives):
+    """The loops above are of the direction down."""
+    around = ("down", "up", "right", "left")
+    batch = {**batch_of(), "images": numbers_of(jax.random.key(5), IMAGES)}
+    method = make(encoder=read_from_images(*around), negatives=negatives)
+    params, state = jax.jit(method.init)(jax.random.key(0), batch)
+    names = [f"{each}_k{offset}" for each in around[1:] for offset in OFFSETS]
+    assert params["encoder"].keys() == {"encoder", "k1", "k3", *names}
+    step = jax.jit(method.loss)(params, state, batch, RNG, 0)
+    scores = jax.jit(method.scores)(params, state, batch["images"])
+    single = make(encoder=read_from_images(), negatives=negatives)
+    loss, score = jax.jit(single.loss), jax.jit(single.scores)
+    turns = {
+        "down": lambda x: x,
+        "up": lambda x: np.flip(x, 2),
+        "right": lambda x: np.swapaxes(x, 2, 3),
+        "left": lambda x: np.flip(np.swapaxes(x, 2, 3), 2),
+    }
+    values = []
+    for direction, turn in turns.items():
+        prefix = "" if direction == "down" else f"{direction}_"
+        turned = np.ascontiguousarray(turn(np.asarray(batch["images"])))
+        own = {
+            name: {"encoder": {}} | {f"k{k}": tree[f"{prefix}k{k}"] for k in OFFSETS}
+            for name, tree in (("params", params["encoder"]), ("state", state))
+        }
+        arguments = {"encoder": own["params"]}, own["state"]
+        alone = loss(*arguments, {**batch, "images": turned}, RNG, 0)
+        for name, matrix in score(*arguments, turned).items():
+            np.testing.assert_allclose(scores[prefix + name], matrix, rtol=1e-5, atol=1e-5)
+        # Drawn negatives are others in each direction, the bound of all images is the same.
+        exact = ("bound", "nats") if negatives == "images" or direction == "down" else ("nats",)
+        for name in exact:
+            for k in OFFSETS:
+                found = step.metrics[f"{prefix}k{k}/{name}"]
+                assert found == pytest.approx(alone.metrics[f"k{k}/{name}"], abs=1e-5)
+        values += [step.metrics[f"{prefix}k{k}/bound"] for k in OFFSETS]
+    assert len({f"{value:.6f}" for value in values}) == len(values)
+    assert step.losses["encoder"] == pytest.approx(-np.mean(values), abs=1e-5)
+
+
 def predictable(key: jax.Array, images: int) -> jax.Array:
     """Maps whose rows turn by a sixth of a turn from one to the next, f[1,n,5,5,4]."""
     start = jax.random.normal(key, (images, SIDE, 2, 2))
@@ -268,6 +327,42 @@ def test_mistakes(changes, message):
         batch["images"] = jnp.zeros((1, IMAGES, 28, 28, 1))
     with pytest.raises(contracts.UserError, match=message):
         jax.eval_shape(make(**changes).init, RNG, batch)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "smoke",
+        pytest.param("data=imagenette", marks=pytest.mark.slow),
+        *(
+            pytest.param(f"{word},budget=cpu", marks=pytest.mark.slow)
+            for word in ("batch", "one", "plain", "narrow", "small")
+        ),
+    ],
+)
+def test_words_of_cpc_v2(config, words):
+    made = config("cpc_v2", words)
+    method = build.make("method", made["method"])
+    side, size = made["data"]["image_size"] or 32, made["train"]["batch_size"]
+    images = jnp.zeros((size, side, side, 3), jnp.uint8)
+    change = augment.pipeline(settings.Augment.of(made["augment"]))
+    views = jax.eval_shape(change, RNG, images)
+    shapes = dict(
+        images=jax.ShapeDtypeStruct((1, *views.shape), jnp.float32),
+        labels=jax.ShapeDtypeStruct((size,), jnp.int32),
+        index=jax.ShapeDtypeStruct((size,), jnp.int32),
+    )
+    params, state = jax.eval_shape(method.init, RNG, shapes)
+    assert params.keys() == made["players"].keys()
+    prefixes = [""] if "one" in words else ["", "up_", "right_", "left_"]
+    offsets = made["method"]["method"]["offsets"]
+    names = {f"{prefix}k{offset}" for prefix in prefixes for offset in offsets}
+    assert params["encoder"].keys() == {"encoder", *names}
+    assert bool(jax.tree.leaves(state["encoder"])) == ("batch" in words)
+    plain = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    taps = jax.eval_shape(method.represent, params, state, plain)
+    count = 7 if "small" in words else 6
+    assert taps["conv"].shape[1:3] == (count, count)
 
 
 FAST = {("cifar10", "dim", "smoke"), ("stl10", "gim", "paper")}

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from dim_jax import build, contracts
-from dim_jax.nets import contexts, products, pure
+from dim_jax.augment import patches
+from dim_jax.nets import contexts, products, pure, turns
 
 SIDE, DEPTH = 7, 5
+CONV = dict(name="masked_conv", width=3, depth=1)
 NETWORKS = {
     "row_gru": contexts.row_gru(width=6),
     "row_gru_of_the_same_width": contexts.row_gru(width=None),
@@ -197,3 +199,91 @@ def test_mistakes():
         encoder("alexnet32", dict(name="masked_conv", width=None, depth=0))
     with pytest.raises(contracts.UserError, match="the context 'masked_conv' needs depth"):
         encoder("alexnet32", dict(name="masked_conv", width=None))
+
+
+@functools.cache
+def in_directions():
+    """(apply jitted, params, maps) of contexts of all four directions."""
+    one = contexts.masked_conv(width=4, depth=2)
+    net = pure.net(contexts.in_directions(context=one, directions=turns.DIRECTIONS))
+    maps = jax.random.normal(jax.random.key(1), (2, 5, 5, 3))
+    params, stats = jax.jit(net.init)(jax.random.key(0), maps)
+    assert stats == {} and params.keys() == set(turns.DIRECTIONS)
+    return jax.jit(lambda p, x: net.apply(p, {}, x, train=True)[0]), params, maps
+
+
+@pytest.mark.parametrize("direction", turns.DIRECTIONS)
+def test_a_context_does_not_see_what_lies_in_its_direction(direction):
+    apply, params, maps = in_directions()
+    before = apply(params, maps)[direction]
+    assert before.shape == (2, 5, 5, 4)
+    for row, column in [(2, 2), (1, 3)]:
+        ahead = {
+            "down": np.s_[:, row + 1 :],
+            "up": np.s_[:, :row],
+            "right": np.s_[:, :, column + 1 :],
+            "left": np.s_[:, :, :column],
+        }[direction]
+        beside = {"down": np.s_[:, row], "up": np.s_[:, row]}.get(direction, np.s_[:, :, column])
+        for places, same in ((ahead, True), (beside, False)):
+            after = apply(params, jnp.asarray(maps).at[places].add(10.0))[direction]
+            equal = np.array_equal(before[:, row, column], after[:, row, column])
+            assert equal == same
+
+
+def test_each_direction_is_the_network_on_turned_maps():
+    apply, params, maps = in_directions()
+    found = apply(params, maps)
+    one = pure.net(contexts.masked_conv(width=4, depth=2))
+    down = jax.jit(lambda p, x: one.apply(p, {}, x, train=True)[0])
+    flips = {"down": (), "up": (1,), "right": (), "left": (2,)}
+    for direction in turns.DIRECTIONS:
+        x = np.flip(maps, flips[direction])
+        across = direction in ("right", "left")
+        x = np.transpose(x, (0, 2, 1, 3)) if across else x
+        context = np.asarray(down(params[direction], x))
+        context = np.transpose(context, (0, 2, 1, 3)) if across else context
+        context = np.flip(context, flips[direction])
+        np.testing.assert_allclose(found[direction], context, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        (("down", "forward"), "unknown direction 'forward'"),
+        ((), r"directions is \(\); give at least one"),
+        (("up", "up"), "each once"),
+    ],
+)
+def test_directions_that_are_none(directions, message):
+    with pytest.raises(contracts.UserError, match=message):
+        contexts.in_directions(context=NETWORKS["row_gru"], directions=directions)
+
+
+def test_directions_of_directions_are_refused():
+    both = contexts.in_directions(context=NETWORKS["row_gru"], directions=("up", "down"))
+    with pytest.raises(contracts.UserError, match="is 'in_directions' itself"):
+        contexts.in_directions(context=both, directions=("up",))
+
+
+@pytest.mark.parametrize("eighths", [2, 3])
+def test_a_mosaic_of_unchanged_patches_is_the_image(eighths):
+    context = dict(name="in_directions", directions=("down", "left"), context=dict(CONV))
+    spec = dict(name="folded_context_alexnet32", width=2, norm="layer", eighths=eighths)
+    net = build.make("encoder", {**spec, "context": context})
+    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    mosaics = patches.lay(patches.cut(images, eighths), 9 - eighths)
+    params, stats = jax.jit(net.init)(jax.random.key(0), mosaics)
+    apply = jax.jit(lambda x: net.apply(params, stats, x, train=True)[0])
+    of_images, of_mosaics = apply(images), apply(mosaics)
+    count = 9 - eighths
+    assert of_images["local"].shape == (2, count, count, 4)
+    assert of_images["context_left"].shape == (2, count, count, 3)
+    assert of_images["y"].shape == (2, 6)
+    for name, value in of_images.items():
+        np.testing.assert_allclose(of_mosaics[name], value, rtol=1e-5, atol=1e-6)
+    other = 5 - eighths
+    wrong = patches.lay(patches.cut(images, other), 9 - other)
+    message = f"augment.patches is {other} and the crops .* span {eighths} eighths"
+    with pytest.raises(contracts.UserError, match=message):
+        net.init(jax.random.key(0), wrong)

@@ -31,6 +31,7 @@ VALUES = {
     **{"data.seeds": 55, "data.patch": 22, "data.context": 11, "data.bits": 14},
     **{"data.fit": "pad", "data.channels": 5, "data.image_column": "img"},
     **{"data.label_column": "fine_label"},
+    **{"augment.patches": 3, "augment.shear": 0.12, "augment.one_channel": 0.28},
     **{"augment.views": 4, "augment.affine": (0.2, 0.7, 1.4, 20.0)},
     **{"augment.resized_crop": (0.3, 0.9), "augment.aspect": (0.6, 1.7), "augment.crop": 24},
     **{"augment.flip": True, "augment.flip_shared": False, "augment.translate": 6},
@@ -128,6 +129,14 @@ def test_augmentation_in_words():
         "100% of view 1 and 10% of view 2 blurred",
         "0% of view 1 and 20% of view 2 solarised",
     ]
+    patches = settings.Augment(patches=3, shear=0.1, one_channel=0.2)
+    assert list(patches.describe()) == [
+        "sheared by up to 0.1",
+        "20% with one channel",
+        "changed separately in each of 6x6 patches of 3/8 of the side",
+    ]
+    with pytest.raises(contracts.UserError, match="small crops are not cut into patches"):
+        settings.Augment(patches=3, small_crops=2, small_crop=8)
     assert settings.Augment().describe() == {}
 
 
@@ -151,6 +160,8 @@ def test_augmentation_in_words():
         ("data.road", "steaming", "did you mean 'streaming'? set it to 'auto' or 'resident' or '"),
         ("data.eval_train_images", 0, "1 or a larger integer"),
         ("augment.flip", 1, "True or False"),
+        ("augment.patches", 0, "1 or a larger integer, or to None"),
+        ("augment.shear", 2.0, "a factor from 0 to 1"),
         ("augment.randaugment", (float("inf"), 9), "the number of operations"),
         ("augment.hue", 0.7, "from 0 to 0.5"),
         ("augment.blur", (1.0, 1.1), "from 0 to 1, or to one share for each view"),

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from dim_jax.settings.checks import POSITIVE, at_least, is_number
+from dim_jax.settings.checks import POSITIVE, at_least, is_integer, is_number
 from dim_jax.settings.definition import Check, UserError
 
 _COUNT = at_least(1)
@@ -46,6 +46,9 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
     **dict.fromkeys(_FROM_ZERO.split(), at_least(0)),
+    "eighths": Check(
+        lambda value: is_integer(value) and 1 <= value <= 7, "set it to an integer from 1 to 7"
+    ),
     **dict.fromkeys(("candidates", "group", "knots", "prototypes"), at_least(2)),
     "targets": Check(
         lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"

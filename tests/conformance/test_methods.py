@@ -60,7 +60,7 @@ def configs() -> dict[str, dict]:
 
 
 # They compile longest, and their methods' tests compare losses and gradients with loops.
-COSTLY = {"cmc", "cpc_strided", "wpc"}
+COSTLY = {"cmc", "cpc_strided", "wpc", "cpc_v2"}
 # Made by the same function as SimCLR's method (`projection.method`): over devices only.
 LIKE_SIMCLR = {"barlow", "sigreg", "vicreg"}
 MONITORED = "supervised"  # the smallest method with a monitoring probe
