@@ -229,7 +229,7 @@ def test_each_direction_is_that_of_turned_images(negatives):
         for name in exact:
             for k in OFFSETS:
                 found = step.metrics[f"{prefix}k{k}/{name}"]
-                assert found == pytest.approx(alone.metrics[f"k{k}/{name}"], abs=1e-5)
+                assert found == pytest.approx(float(alone.metrics[f"k{k}/{name}"]), abs=1e-5)
         values += [step.metrics[f"{prefix}k{k}/bound"] for k in OFFSETS]
     assert len({f"{value:.6f}" for value in values}) == len(values)
     assert step.losses["encoder"] == pytest.approx(-np.mean(values), abs=1e-5)

@@ -160,7 +160,7 @@ def test_augmentation_in_words():
         ("data.road", "steaming", "did you mean 'streaming'? set it to 'auto' or 'resident' or '"),
         ("data.eval_train_images", 0, "1 or a larger integer"),
         ("augment.flip", 1, "True or False"),
-        ("augment.patches", 0, "1 or a larger integer, or to None"),
+        ("augment.patches", 5, "an integer from 1 to 4, or to None"),
         ("augment.shear", 2.0, "a factor from 0 to 1"),
         ("augment.randaugment", (float("inf"), 9), "the number of operations"),
         ("augment.hue", 0.7, "from 0 to 0.5"),

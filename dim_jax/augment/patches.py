@@ -3,6 +3,7 @@
 The side of a patch is a number of eighths of the image's, and the stride one eighth: e eighths give
 a grid of 9 - e patches along each side. A mosaic has the patches side by side, without overlap, as
 one image; so it has as many axes as an image, and patches can differ where they overlapped.
+Patches span at most half of the side: those of e and of 9 - e eighths have mosaics of one size.
 """
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from dim_jax import contracts
 
 STRIPS = 8  # of which a patch spans some along each side
+LARGEST = 4  # of them
 
 
 def grid(eighths: int) -> int:

@@ -57,7 +57,9 @@ def check(name: str, side: int, eighths: int) -> Callable[[jax.Array], None]:
         sides = [side, patches.mosaic_side(side, eighths)]
         if images.ndim == 4 and [*images.shape[1:3]] in [[each, each] for each in sides]:
             return
-        others = {patches.mosaic_side(side, other): other for other in range(1, patches.STRIPS + 1)}
+        others = {
+            patches.mosaic_side(side, other): other for other in range(1, patches.LARGEST + 1)
+        }
         size = "x".join(map(str, images.shape[1:3]))
         if images.ndim == 4 and images.shape[1] == images.shape[2] in others:
             raise contracts.UserError(

@@ -47,7 +47,7 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
     **dict.fromkeys(_FROM_ZERO.split(), at_least(0)),
     "eighths": Check(
-        lambda value: is_integer(value) and 1 <= value <= 7, "set it to an integer from 1 to 7"
+        lambda value: is_integer(value) and 1 <= value <= 4, "set it to an integer from 1 to 4"
     ),
     **dict.fromkeys(("candidates", "group", "knots", "prototypes"), at_least(2)),
     "targets": Check(

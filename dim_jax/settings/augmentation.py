@@ -51,6 +51,7 @@ _HSV = Check(
     "shift, 0 to 1, such as (0.25, 4.0, 0.7, 1.4, 0.1)",
 )
 _HUE = Check(lambda v: is_number(v) and 0 <= v <= 0.5, "set it to turns, from 0 to 0.5")
+_EIGHTHS = Check(lambda v: is_integer(v) and 1 <= v <= 4, "set it to an integer from 1 to 4")
 _CROP = Check(lambda v: is_integer(v) and v >= 1, "set it to a positive whole number of pixels")
 _SHARES = Check(
     lambda v: all(map(SHARE.holds, v)) if isinstance(v, tuple | list) and v else SHARE.holds(v),
@@ -70,7 +71,7 @@ class Augment(Block):
     )
     patches: int | None = setting(
         None,
-        at_least(1, 7),
+        _EIGHTHS,
         "Side of overlapping patches in eighths of the image's side, such as 2: all changes but "
         "the crop are then drawn for each patch by itself, for strided-crop encoders.",
     )
