@@ -69,6 +69,25 @@ def _by_kind(content: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
     return points
 
 
+def fragment(name: str, content: Mapping[str, Any]) -> str:
+    """The page's part that follows from the result file: facts, tables and the picture."""
+    seeds = sorted({seed for curve in content["curves"] for seed in curve["seeds"]})
+    minutes = sum(v["cpu_seconds"] for c in content["curves"] for v in c["values"]) / 60
+    facts = (
+        f"CIFAR-10, {content['images']:,} training, {content['validation']:,} validation and "
+        f"{content['test']:,} test images; seeds {', '.join(map(str, seeds))}; pretrained for "
+        f"{content['epochs']:g} epochs; {', '.join(f'{n:,}' for n in content['steps'])} steps of "
+        f"labelled training with {', '.join(_labels(content))} labels; {minutes:.0f} minutes of "
+        f"{content['device']} for all but the pretraining; commit `{content['commit'][:10]}`."
+    )
+    picture = f"![Test accuracy over the number of labels](/_generated/figures/{name}.png)"
+    return f"{facts}\n\n{text(content)}\n{picture}\n"
+
+
+def _labels(content: Mapping[str, Any]) -> list[str]:
+    return [f"{count:,}" for count in sorted({curve["labels"] for curve in content["curves"]})]
+
+
 def text(content: Mapping[str, Any]) -> str:
     """The accuracies and the claims, as Markdown."""
     points = _by_kind(content)

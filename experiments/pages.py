@@ -14,6 +14,7 @@ import sys
 
 from dim_jax import bounds
 from experiments import (
+    cpc_labels_page,
     fragments,
     fragments_consistency,
     fragments_grids,
@@ -82,6 +83,8 @@ def _result(name: str, content: dict) -> str:
         return fragments_representations.representations(content)
     if name.startswith("mi_self_consistency_"):
         return fragments_consistency.self_consistency(content)
+    if name.startswith("cpc_labels_"):
+        return cpc_labels_page.fragment(name, content)
     if name == "dim_a1_jsd_vs_mi":
         return fragments.divergences(content)
     if name.startswith("wdm_grids_"):

@@ -29,6 +29,7 @@ def test_every_result_file_is_an_experiment_or_a_benchmark():
         "wdm_grids_cpu",
         "mi_and_representations_cpu",
         "mi_self_consistency_cpu",
+        "cpc_labels_cpu",
         *steps,
     }
     assert steps and {*EXPERIMENTS, *fragments_speed.BENCHMARKS, *others} == RESULTS.keys()
