@@ -53,7 +53,7 @@ class Budget(NamedTuple):
     epochs: float
     labels: tuple[int | None, ...]
     steps: tuple[int, ...]
-    tuned: tuple[int | None, ...]  # of `labels`, those of the fine-tuned encoder
+    tuned: tuple[int | None, ...]  # of `labels`, those of the costly kinds
     seeds: tuple[int, ...]
 
 
@@ -110,7 +110,7 @@ def run(
 
 
 def _counts(sizes: Budget, kind: str) -> tuple[int | None, ...]:
-    return sizes.tuned if kind == "fine-tuned" else sizes.labels
+    return sizes.tuned if kind in ("fine-tuned", "mlp") else sizes.labels
 
 
 def _path(budget: str, seed: int, part: str) -> pathlib.Path:

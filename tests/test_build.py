@@ -22,7 +22,7 @@ def test_every_role_lists_what_it_can_build():
     assert {*whole, *amdim, *folded, *others, "resnet18", "resnet50", "contextual"} == build.names(
         "encoder"
     ).keys()
-    assert {"row_gru", "masked_conv"} == build.names("context").keys()
+    assert {"row_gru", "masked_conv", "in_directions"} == build.names("context").keys()
     assert {"donsker_varadhan", "infonce", "jensen_shannon"} <= build.names("bound").keys()
     assert {"uniform", "gaussian", "ball", "sphere", "sigreg"} == build.names("prior").keys()
 
