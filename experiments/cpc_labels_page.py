@@ -24,7 +24,6 @@ _STYLES = {
     "untrained": ("0.5", "^--"),
     "pixels": ("0.7", "v--"),
 }
-_SMALL, _LEAST = 2, 3  # the shares of the first claim; seeds of an interval
 
 
 def draw(content: Mapping[str, Any], path: pathlib.Path) -> None:
@@ -77,8 +76,8 @@ def fragment(name: str, content: Mapping[str, Any]) -> str:
         f"CIFAR-10, {content['images']:,} training, {content['validation']:,} validation and "
         f"{content['test']:,} test images; seeds {', '.join(map(str, seeds))}; pretrained for "
         f"{content['epochs']:g} epochs; {', '.join(f'{n:,}' for n in content['steps'])} steps of "
-        f"labelled training with {', '.join(_labels(content))} labels; {minutes:.0f} minutes of "
-        f"{content['device']} for all but the pretraining; commit `{content['commit'][:10]}`."
+        f"labelled training with {', '.join(_labels(content))} labels; {minutes:.0f} CPU minutes on two "
+        f"shared cores for all but the pretraining; commit `{content['commit'][:10]}`."
     )
     picture = f"![Test accuracy over the number of labels](/_generated/figures/{name}.png)"
     return f"{facts}\n\n{text(content)}\n{picture}\n"
@@ -112,15 +111,19 @@ def claims(content: Mapping[str, Any]) -> list[dict[str, str]]:
     """What the paper says of these curves, as differences in points of each seed."""
     labels = sorted({curve["labels"] for curve in content["curves"]})
     few, everything = labels[0], labels[-1]
-    share = f"{100 * few / content['images']:g} % of the labels"
+    share = {count: f"{100 * count / content['images']:g} % of the labels" for count in labels}
+    supervised = [("linear on fc", "linear", few), ("MLP on the frozen map", "mlp", few)]
+    supervised += [("fine-tuned", "fine-tuned", count) for count in labels]
+    supervised += [("MLP on the frozen map", "mlp", everything)] if everything > few else []
     wanted = [
-        (f"linear on CPC v2 above supervised, {share}", "linear", "supervised", few),
-        (f"fine-tuned above supervised, {share}", "fine-tuned", "supervised", few),
-        ("fine-tuned above supervised, all labels", "fine-tuned", "supervised", everything),
-        (f"linear on CPC v2 above the untrained encoder, {share}", "linear", "untrained", few),
-        ("the same, all labels", "linear", "untrained", everything),
-        (f"linear on CPC v2 above pixels, {share}", "linear", "pixels", few),
+        (f"{name} above supervised, {share[count]}", kind, "supervised", count)
+        for name, kind, count in supervised
     ]
+    wanted += [
+        (f"linear on fc above the untrained encoder, {share[count]}", "linear", "untrained", count)
+        for count in (few, everything)
+    ]
+    wanted += [(f"MLP on the frozen map above linear on fc, {share[few]}", "mlp", "linear", few)]
     found = []
     for claim, larger, smaller, count in wanted:
         sides = [accuracies(content, kind, count) for kind in (larger, smaller)]

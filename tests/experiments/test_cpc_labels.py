@@ -60,7 +60,7 @@ def content(linear: float, supervised: float) -> dict:
 
 def test_claims_are_differences_of_the_same_seeds():
     (claim,) = cpc_labels_page.claims(content(0.4, 0.3))
-    assert claim["claim"] == "linear on CPC v2 above supervised, 1 % of the labels"
+    assert claim["claim"] == "linear on fc above supervised, 1 % of the labels"
     assert (claim["difference"], claim["verdict"]) == ("+10.0, +10.0", "hit")
     assert cpc_labels_page.claims(content(0.3, 0.4))[0]["verdict"] == "miss"
     mixed = content(0.35, 0.3)
