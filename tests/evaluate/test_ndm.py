@@ -35,7 +35,6 @@ def both(correlation, train=45_000, test=10_000):
     [
         (0.5, 1.6740, 20_000, dict(steps=500, batch=128, check_every=250)),
         pytest.param(0.0, 0.0, 45_000, dict(steps=100, check_every=50), marks=pytest.mark.slow),
-        pytest.param(0.2, 0.3433, 45_000, dict(steps=500, batch=128), marks=pytest.mark.slow),
     ],
 )
 def test_total_correlation_of_equicorrelated_gaussians(correlation, expected, rows, changes):

@@ -18,7 +18,7 @@ def survived(row) -> None:
 
 @pytest.mark.slow
 def test_kills_change_nothing(bench):
-    row = bench_faults.sigkill(bench, kills=3)
+    row = bench_faults.sigkill(bench, kills=2)
     survived(row)
     assert len(set(row["killed_at_step"])) > 1, "the kills did not spread over the run"
 

@@ -102,15 +102,3 @@ def test_a_run_continues_where_it_was_and_draws(tmp_path, monkeypatch):
     assert (tmp_path / "wdm_grids_smoke.png").stat().st_size > 10_000
     with pytest.raises(contracts.UserError, match="unknown part 'number': did you mean 'numbers'"):
         wdm_grids.run("smoke", tmp_path, part="number")
-
-
-@pytest.mark.slow
-def test_a_row_has_accuracies_nats_and_slopes():
-    digits = dict.fromkeys(("train", "test"), digits_of([4] * 10))
-    plan = wdm_grids.BUDGETS["smoke"]
-    case = next(case for case in wdm_grids.cases(plan) if case.method == "wpc")
-    row = wdm_grids.measure(plan, case, digits)
-    assert 0 <= row["accuracy"] == np.mean(row["by_position"]).round(5) <= 1
-    assert 0 < row["held_out_slope_mean"] <= row["held_out_slope_max"]
-    assert -1 < row["nats_in_training"] < math.log(plan.batch)
-    assert case.key.items() <= row.items()
