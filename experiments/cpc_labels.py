@@ -16,6 +16,7 @@ Validation images choose among the networks that `fine-tuned` and `supervised` p
 Source: Henaff et al. 2020, section 4.1, Figure 1 (ImageNet; from memory).
 """
 
+import argparse
 import functools
 import json
 import pathlib
@@ -93,8 +94,14 @@ def run(
     kinds: tuple[str, ...] = KINDS,
     results: pathlib.Path = table.RESULTS,
 ) -> dict:
-    """Runs what is missing of these seeds and kinds, then writes the results and the picture."""
+    """Runs what is missing of these seeds and kinds, then writes the results and the picture.
+
+    Raises: contracts.UserError: no such kind.
+    """
     sizes = BUDGETS[budget]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise contracts.unknown("kind", kind, KINDS)
     for seed in seeds or sizes.seeds:
         if _PRETRAINED.intersection(kinds):
             _pretrain(budget, seed)
@@ -246,8 +253,18 @@ def main() -> None:
     options = table.options(
         BUDGETS, seed="run this seed alone; report all", kinds=f"of {','.join(KINDS)}, with commas"
     )
-    seeds = None if options.seed is None else (int(options.seed),)
-    run(options.budget, seeds, tuple(options.kinds.split(",")) if options.kinds else KINDS)
+    with table.one_sentence():
+        kinds = tuple(options.kinds.split(",")) if options.kinds else KINDS
+        run(options.budget, _seeds(options), kinds)
+
+
+def _seeds(options: argparse.Namespace) -> tuple[int, ...] | None:
+    if options.seed is None:
+        return None
+    known = [str(seed) for seed in BUDGETS[options.budget].seeds]
+    if options.seed not in known:
+        raise contracts.unknown("seed", options.seed, known)
+    return (int(options.seed),)
 
 
 if __name__ == "__main__":

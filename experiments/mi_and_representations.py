@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dim_jax import run_metadata
+from dim_jax import contracts, run_metadata
 from experiments import (
     critic_training,
     halves_of_digits,
@@ -213,8 +213,13 @@ def run(budget: str, only: str = "", results: pathlib.Path = table.RESULTS) -> d
 
     Args:
       only: train the conditions of this part alone.
+
+    Raises: contracts.UserError: no such part.
     """
     plan = BUDGETS[budget]
+    parts = {condition.part for condition in conditions(plan)}
+    if only and only not in parts:
+        raise contracts.unknown("part", only, parts)
     splits = jax.tree.map(jax.numpy.asarray, halves_of_digits.load(plan.images))
     files = {
         (seed, condition): RUNS / budget / f"{'_'.join(map(str, condition))}_{seed}.json"
@@ -272,4 +277,5 @@ def _content(budget: str, rows: list[dict]) -> dict:
 
 if __name__ == "__main__":
     arguments = table.options(BUDGETS, only="train this part alone")
-    run(arguments.budget, arguments.only or "")
+    with table.one_sentence():
+        run(arguments.budget, arguments.only or "")

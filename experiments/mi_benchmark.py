@@ -243,12 +243,10 @@ if __name__ == "__main__":
         only="the tasks whose name or group contains this",
         folder="with truth.json and the samples of the given tasks",
     )
-    try:
+    with table.one_sentence():
         run(
             arguments.budget,
             part=arguments.part,
             only=arguments.only or "",
             folder=arguments.folder,
         )
-    except UserError as error:
-        raise SystemExit(str(error)) from error

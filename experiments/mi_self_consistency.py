@@ -30,7 +30,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dim_jax import mi, run_metadata
+from dim_jax import contracts, mi, run_metadata
 from dim_jax.settings import UserError
 from experiments import critic_training, masked_images, mi_self_consistency_summary, table
 
@@ -130,13 +130,16 @@ def run(
 ) -> dict:
     """Runs the rows that are missing, writes JSON and figure, prints the verdicts.
 
-    Raises: UserError: no such part.
+    Raises: UserError: no such part, or data set of this budget.
     """
     if part not in (None, *PARTS):
         raise UserError(f"part {part!r} is none of {', '.join(PARTS)}; give one of these")
+    plan = BUDGETS[budget]
+    names = {facts["data"] for facts, _ in _cases(plan)}
+    if not any(only in name for name in names):
+        raise contracts.unknown("data set", only, names)
     results.mkdir(exist_ok=True)
     path = results / f"{NAME}_{budget}.json"
-    plan = BUDGETS[budget]
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     done, commit = {_key(row) for row in rows}, run_metadata.commit()
     for facts, measure in _cases(plan):
@@ -297,7 +300,5 @@ if __name__ == "__main__":
     arguments = table.options(
         BUDGETS, part=f"{', '.join(PARTS)}; the default is all", only="the rows of this data set"
     )
-    try:
+    with table.one_sentence():
         run(arguments.budget, part=arguments.part, only=arguments.only or "")
-    except UserError as error:
-        raise SystemExit(str(error)) from error

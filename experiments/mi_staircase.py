@@ -209,4 +209,5 @@ def load(runs: pathlib.Path, wanted: Iterable[Training]) -> dict[Training, dict]
 
 if __name__ == "__main__":
     arguments = table.options(BUDGETS, critic="run the trainings of this critic only")
-    run(arguments.budget, critic=arguments.critic)
+    with table.one_sentence():
+        run(arguments.budget, critic=arguments.critic)

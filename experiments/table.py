@@ -6,6 +6,7 @@ run once. Results go to experiments/results/<name>.json after every run.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from dim_jax.settings import UserError
 from experiments import table_text
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -102,6 +104,16 @@ def options(budgets: Iterable[str], **more: str) -> argparse.Namespace:
     for name, text in more.items():
         parser.add_argument(f"--{name}", help=text)
     return parser.parse_args()
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Ends the process with the sentence of a `UserError` and code 2, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def _parser(budgets: Iterable[str]) -> argparse.ArgumentParser:

@@ -284,4 +284,5 @@ def _write(path: pathlib.Path, budget: str, plan: Plan, rows: list[dict]) -> dic
 
 if __name__ == "__main__":
     chosen = table.options(BUDGETS, part=f"one of {', '.join(PARTS)}")
-    run(chosen.budget, part=chosen.part)
+    with table.one_sentence():
+        run(chosen.budget, part=chosen.part)
