@@ -77,7 +77,8 @@ def fragment(name: str, content: Mapping[str, Any]) -> str:
         f"{content['test']:,} test images; seeds {', '.join(map(str, seeds))}; pretrained for "
         f"{content['epochs']:g} epochs; {', '.join(f'{n:,}' for n in content['steps'])} steps of "
         f"labelled training with {', '.join(_labels(content))} labels; {minutes:.0f} CPU minutes "
-        f"on two shared cores for all but the pretraining; commit `{content['commit'][:10]}`."
+        f"on two shared cores for all but the pretraining; commit `{content['commit'][:10]}`. "
+        "Mean ± standard deviation over seeds."
     )
     picture = f"![Test accuracy over the number of labels](/_generated/figures/{name}.png)"
     return f"{facts}\n\n{text(content)}\n{picture}\n"

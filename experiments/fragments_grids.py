@@ -45,9 +45,9 @@ def _facts(content: dict) -> str:
     minutes = sum(row["cpu_seconds"] for row in rows) / 60
     weight = plan["penalty"]["weight"]
     return (
-        f"Mean over {len(plan['seeds'])} seeds, controls one; accuracy is the mean over positions. "
-        f"{plan['steps']} steps, {plan['batch']} pairs in a batch, one penalty of weight "
-        f"{weight:g} for all; {content['machine']}, {minutes:.0f} core-minutes, commit "
+        f"Mean ± standard deviation over {len(plan['seeds'])} seeds, controls one; accuracy is the "
+        f"mean over positions. {plan['steps']} steps, {plan['batch']} pairs in a batch, one penalty "
+        f"of weight {weight:g} for all; {content['machine']}, {minutes:.0f} core-minutes, commit "
         f"`{'`, `'.join(commits)}`. Nats are those of the last tenth of training; slopes are the "
         f"largest and the mean at {plan['held_out']} points between held-out pairs."
     )
