@@ -46,10 +46,10 @@ def _facts(content: dict) -> str:
     weight = plan["penalty"]["weight"]
     return (
         f"Mean ± standard deviation over {len(plan['seeds'])} seeds, controls one; accuracy is the "
-        f"mean over positions. {plan['steps']} steps, {plan['batch']} pairs in a batch, one penalty "
-        f"of weight {weight:g} for all; {content['machine']}, {minutes:.0f} core-minutes, commit "
-        f"`{'`, `'.join(commits)}`. Nats are those of the last tenth of training; slopes are the "
-        f"largest and the mean at {plan['held_out']} points between held-out pairs."
+        f"mean over positions. {plan['steps']} steps, {plan['batch']} pairs in a batch, one "
+        f"penalty of weight {weight:g} for all; {content['machine']}, {minutes:.0f} core-minutes, "
+        f"commit `{'`, `'.join(commits)}`. Nats are those of the last tenth of training; slopes "
+        f"are the largest and the mean at {plan['held_out']} points between held-out pairs."
     )
 
 

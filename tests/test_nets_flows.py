@@ -117,8 +117,34 @@ def test_without_features_y_is_the_bijection():
     assert params.keys() == {"flow"}
 
 
-@pytest.mark.parametrize("shape", [(3, 1), (4, 1, 1, 1), (3,)])
-def test_one_number_cannot_be_coupled(shape):
+def test_one_number_cannot_be_coupled():
     flow = flows.affine_couplings(couplings=2, widths=(4,))
-    with pytest.raises(contracts.UserError, match="needs at least 2 numbers"):
-        jax.eval_shape(flow.init, RNG, jnp.zeros(shape))
+    with pytest.raises(contracts.UserError, match="is 3x1 and each example needs at least 2"):
+        flow.init(RNG, jnp.zeros((3, 1)))
+    encoder = build.make("encoder", dict(name="real_nvp", couplings=2, widths=(4,)))
+    with pytest.raises(contracts.UserError, match="is 4x1x1x1 and each example needs at least 2"):
+        encoder.init(RNG, jnp.zeros((4, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3, 3, 1)])
+def test_inputs_are_rows(shape):
+    flow = flows.affine_couplings(couplings=2, widths=(4,))
+    with pytest.raises(contracts.UserError, match="reshape it to a row"):
+        flow.init(RNG, jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("widths", [(), (4, 5)])
+def test_inputs_have_the_width_of_the_parameters(widths):
+    flow = flows.affine_couplings(couplings=2, widths=widths)
+    params = jax.eval_shape(flow.init, RNG, jnp.zeros((3, 5)))
+    assert jax.eval_shape(flow.inverse, params, jnp.zeros((2, 5))).shape == (2, 5)
+    for shape in ((3, 6), (5,)):
+        for apply in (flow.forward, flow.inverse):
+            with pytest.raises(contracts.UserError, match=r"parameters are of f\[n,5\]"):
+                apply(params, jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("wrong", [dict(couplings=0), dict(widths=(4, 0)), dict(limit=0.0)])
+def test_sizes_are_positive(wrong):
+    with pytest.raises(contracts.UserError, match="give at least one coupling"):
+        flows.affine_couplings(**{"couplings": 2, "widths": (4,), **wrong})

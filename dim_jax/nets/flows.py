@@ -17,6 +17,7 @@ from dim_jax import contracts
 from dim_jax.nets import layers
 
 Tree = Any
+_RESHAPE = "reshape it to a row of numbers for each example"
 
 
 class Flow(NamedTuple):
@@ -133,22 +134,32 @@ def affine_couplings(*, couplings: int, widths: Sequence[int], limit: float = 1.
       limit: of the logarithm of a coupling's scale. With c couplings, rounding errors grow by
         exp(c * limit) at most through the scales; `Flow.error` measures them.
 
-    Raises: contracts.UserError: on initialisation, x that is not f[n,d] with d of at least 2.
+    Raises: contracts.UserError: no coupling, a width or limit that is not positive; on
+      initialisation, x that is not f[n,d] with d of at least 2; later, x or z of another d.
 
     Source: Dinh et al. 2017, "Density estimation using Real NVP", equations 4 to 8.
     Differs: vectors in place of maps, and halves drawn at random in place of checkerboards and
       channels; no batch norm and no multi-scale outputs.
     """
+    if couplings < 1 or min(widths, default=1) < 1 or not limit > 0:
+        raise contracts.UserError(
+            f"couplings is {couplings}, widths {tuple(widths)} and limit {limit:g}; give at least "
+            "one coupling, widths of at least 1 and a limit above 0"
+        )
     module = Couplings(couplings, tuple(widths), limit)
 
     def init(rng, x):
+        if x.ndim != 2:
+            raise contracts.UserError(f"{_shape(x)} and is to be f[n,d]; {_RESHAPE}")
         check(x)
         return module.init(rng, x)["params"]
 
     def forward(params, x):
+        _check_width(params, x)
         return module.apply({"params": params}, x)
 
     def inverse(params, z):
+        _check_width(params, z)
         return module.apply({"params": params}, z, invert=True)[0]
 
     def error(params, x):
@@ -164,6 +175,20 @@ def check(x: jax.Array) -> None:
     """Raises UserError unless x, f[n,...], has at least two numbers for each example."""
     if x.ndim < 2 or x[:1].size < 2:
         raise contracts.UserError(
-            f"the input of the couplings is {'x'.join(map(str, x.shape)) or 'one number'} and each "
-            "example needs at least 2 numbers, one half to scale the other by; give more"
+            f"{_shape(x)} and each example needs at least 2 numbers, one half to scale the other "
+            "by; give more"
         )
+
+
+def _check_width(params: Tree, x: jax.Array) -> None:
+    first = params["coupling0"]
+    kept = first.get("linear0", first["last"])["kernel"].shape[0]
+    width = kept + first["last"]["kernel"].shape[1] // 2
+    if x.ndim != 2 or x.shape[1] != width:
+        raise contracts.UserError(
+            f"{_shape(x)} and the parameters are of f[n,{width}]; {_RESHAPE}, or initialise anew"
+        )
+
+
+def _shape(x: jax.Array) -> str:
+    return f"the input of the couplings is {'x'.join(map(str, x.shape)) or 'one number'}"
