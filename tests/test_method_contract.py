@@ -8,7 +8,9 @@ import optax
 import pytest
 
 from dim_jax import contracts
-from dim_jax.training import train_step
+from dim_jax.augment import patches
+from dim_jax.nets import crops, pure
+from dim_jax.training import method_contract, train_step
 
 BATCH = contracts.Batch(
     images=jnp.ones((1, 64, 2, 2, 1)), labels=jnp.zeros(64, jnp.int32), index=jnp.arange(64)
@@ -147,3 +149,34 @@ def test_a_loss_that_returns_no_step_is_named():
     gradients = functools.partial(train_step.player_gradients, loss)
     with pytest.raises(contracts.UserError, match="loss returned tuple"):
         gradients(*init(None, BATCH), BATCH, None, 0)
+
+
+def test_patches_need_an_encoder_of_crops_of_their_size():
+    def of(eighths):
+        """The maps of crops of 16x16 images and of their mosaics, or without crops of any image."""
+
+        def represent(params, state, images):
+            unfolded = images if eighths is None else crops.unfold(images, eighths, 16)
+            return {"conv": unfolded}
+
+        return method()._replace(represent=represent)
+
+    images = jnp.zeros((2, 16, 16, 1))
+    batch = {**BATCH, "images": patches.lay(patches.cut(images, 3), patches.grid(3))[None]}
+    method_contract.check_patches(of(3), 3, batch, images)
+    for eighths in (None, 2):
+        with pytest.raises(contracts.UserError, match=r"augment\.patches is 3 and the encoder"):
+            method_contract.check_patches(of(eighths), 3, batch, images)
+
+
+def test_images_that_an_encoder_does_not_take_are_named_by_their_size():
+    def represent(params, state, images):
+        pure.square_images("small", 16)(images)
+        return {}
+
+    fixed = method()._replace(represent=represent)
+    mosaics = {**BATCH, "images": jnp.zeros((1, 2, 36, 36, 1))}
+    with pytest.raises(contracts.UserError, match="images are 24x24 pixels"):
+        method_contract.check_patches(fixed, 3, mosaics, jnp.zeros((2, 24, 24, 1)))
+    with pytest.raises(contracts.UserError, match=r"augment\.patches is 3"):
+        method_contract.check_patches(fixed, 3, mosaics, jnp.zeros((2, 16, 16, 1)))

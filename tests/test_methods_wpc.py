@@ -201,6 +201,12 @@ def test_spectral_encoder_has_kernels_of_norm_1_and_slopes_below_it():
         (2, dict(taps=("y", "z")), "unknown tap of the encoder 'z': use one of conv, fc, local, y"),
         (1, dict(), "a batch has 1 views and the taps of a pair are .* set augment.views=2"),
         (3, dict(), "a batch has 3 views"),
+        (2, dict(taps=("conv", "y")), "the tap 'conv' of method.taps has the shape"),
+        (
+            2,
+            dict(objective="InfoNCE"),
+            "unknown method.objective 'InfoNCE': use one of",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(views, options, message):

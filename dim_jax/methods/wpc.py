@@ -68,7 +68,8 @@ def make(
     divided by the critic's Lipschitz constant; "pair/slope_mean" and "pair/slope_max", of which the
     latter is a lower estimate of that constant; "pair/score_joint", "pair/score_product" of s.
 
-    Raises: contracts.UserError: other than two taps; on initialisation, an encoder without them,
+    Raises: contracts.UserError: other than two taps, an unknown objective, side or input; on
+      initialisation, an encoder without them, taps of other shapes than f[n,d],
       one image on both sides, a batch of fewer than two images.
     """
     if len(taps) != 2:
@@ -76,6 +77,13 @@ def make(
             f"method.taps is {tuple(taps)}; name the tap of each side, such as ('y', 'y')"
         )
 
+    for kind, name, names in (
+        ("objective", objective, ("infonce", "wasserstein")),
+        ("sided", sided, ("one", "two")),
+        ("inputs", inputs, ("pixels", "features")),
+    ):
+        if name not in names:
+            raise contracts.unknown(f"method.{kind}", name, names)
     critic = global_critic
 
     def init(rng, batch):
@@ -166,6 +174,11 @@ def _check(images: jax.Array, encoded: contracts.Taps, taps: Sequence[str]) -> N
     for tap in taps:
         if tap not in encoded:
             raise contracts.unknown("tap of the encoder", tap, encoded)
+        if encoded[tap].ndim != 2:
+            raise contracts.UserError(
+                f"the tap '{tap}' of method.taps has the shape {encoded[tap].shape} and a side of "
+                "a pair is one vector; name taps of vectors, such as y"
+            )
     if len(images) > 2 or (len(images) == 1 and taps[0] == taps[1]):
         raise contracts.UserError(
             f"a batch has {len(images)} views and the taps of a pair are {tuple(taps)}; set "

@@ -34,6 +34,40 @@ def initialise(
     return params, state
 
 
+def check_patches(
+    method: contracts.Method, eighths: int, batch: contracts.Batch, images: jax.Array
+) -> None:
+    """Checks that the encoder gives mosaics of patches (`augment.patches`) the taps of images.
+
+    Args:
+      eighths: of the side of an image that a patch spans.
+      batch: of mosaics.
+      images: f[n,h,w,c], those that they are of.
+
+    Raises:
+      UserError: an encoder without crops of this size; images that it does not take.
+    """
+
+    def taps(views):
+        given = {**batch, "images": views}
+        return jax.eval_shape(
+            lambda: method.represent(*method.init(jax.random.key(0), given), views[0])
+        )
+
+    mosaics = batch["images"]
+    of_images = taps(jnp.broadcast_to(images, (len(mosaics), *images.shape)))
+    try:
+        fits = taps(mosaics) == of_images
+    except contracts.UserError:
+        fits = False
+    if not fits:
+        raise contracts.UserError(
+            f"augment.patches is {eighths} and the encoder does not cut images into crops that "
+            f"span {eighths} eighths of a side; set augment.patches to None, or to the eighths of "
+            "an encoder of crops (2 unless it has the setting)"
+        )
+
+
 def check_step(step: Any, params: Mapping[str, Any]) -> None:
     """Checks what a method's `loss` returned, as arrays or their shapes.
 

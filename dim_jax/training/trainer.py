@@ -23,6 +23,7 @@ from dim_jax.processes import backend, distributed
 from dim_jax.rundir import checkpoint, tree_leaves
 from dim_jax.training import (
     input_pipeline,
+    method_contract,
     optimizers,
     preprocessing,
     signs,
@@ -79,7 +80,7 @@ def initial_state(
 
     Raises:
       UserError: a player without an optimizer; a method built for a different number of images,
-        or one without small crops where there are some.
+        or one without small crops, or without crops of patches, where there are some.
     """
     _check_examples(method, len(split.images))
     _check_crops(method, config.augment.small_crops)
@@ -97,6 +98,8 @@ def initial_state(
         labels=jnp.asarray(labels),
         index=jnp.arange(durations.batch_size),
     )
+    if patches := config.augment.patches:
+        method_contract.check_patches(method, patches, batch, prepared.normalise(images))
     accumulate = config.train.accumulate
     initial = train_step.initial_state(method, players, config.seed, batch, accumulate)
     if name := config.train.keep_best:
