@@ -125,15 +125,15 @@ def claims(content: Mapping[str, Any]) -> list[dict[str, str]]:
         for count in (few, everything)
     ]
     wanted += [(f"MLP on the frozen map above linear on fc, {share[few]}", "mlp", "linear", few)]
-    found = []
+    made = []
     for claim, larger, smaller, count in wanted:
         sides = [accuracies(content, kind, count) for kind in (larger, smaller)]
         seeds = sorted(sides[0].keys() & sides[1].keys())
         gaps = [100 * (sides[0][seed] - sides[1][seed]) for seed in seeds]
         if gaps:
             values = ", ".join(f"{gap:+.1f}" for gap in gaps)
-            found.append(dict(claim=claim, difference=values, verdict=_verdict(gaps)))
-    return found
+            made.append(dict(claim=claim, difference=values, verdict=_verdict(gaps)))
+    return made
 
 
 def _verdict(gaps: list[float]) -> str:

@@ -34,7 +34,7 @@ def grids(content: dict) -> str:
     ]
     if choice := [*_choice(content)]:
         headings = ("weight", "sided", "temperature", "accuracy on training digits, %", "slope")
-        blocks += ["The choice of the penalty, by grids of training digits and a seed of its own:"]
+        blocks += ["The choice of the penalty, by grids of training digits and another seed:"]
         blocks += [markdown(headings, choice)]
     return "\n\n".join([*blocks, f"Differences from the published set-up: {content['differs']}."])
 

@@ -107,11 +107,11 @@ def pairs(
     one, other = (images.test[order[k * samples :][:samples]] for k in range(2))
     sides = [one] if test == "baseline" else [one, other if test == "additivity" else one]
     masks = shown(images, test, rows).reshape(len(sides), -1).astype(np.uint8)
-    whole = [side.reshape(-1, *images.shape) for side in sides]
+    full = [side.reshape(-1, *images.shape) for side in sides]
     masked = [
         (side * mask).reshape(-1, *images.shape) for side, mask in zip(sides, masks, strict=True)
     ]
-    return np.concatenate(whole, -1), np.concatenate(masked, -1)
+    return np.concatenate(full, -1), np.concatenate(masked, -1)
 
 
 def entropy_bracket(images: Images, rows: int) -> tuple[float, float]:

@@ -263,13 +263,13 @@ def _estimate(load, samples: Samples, facts: dict) -> dict:
     if samples.columns:
         x, y = (each.reshape(len(each), -1) for each in (x, y))
     try:
-        found = mi.estimate(x, y, permutations=0, seed=seed)
+        estimate = mi.estimate(x, y, permutations=0, seed=seed)
     except UserError as error:
         return {"values": {"mi.estimate": None}, "refused": str(error)}
     return {
-        "values": {"mi.estimate": found.nats},
-        "interval": list(found.interval),
-        **{name: getattr(found, name) for name in ("guaranteed", "reliable", "why")},
+        "values": {"mi.estimate": estimate.nats},
+        "interval": list(estimate.interval),
+        **{name: getattr(estimate, name) for name in ("guaranteed", "reliable", "why")},
     }
 
 

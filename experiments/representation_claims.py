@@ -28,8 +28,8 @@ def claims(content: dict) -> list[dict]:
 
 def chosen(rows: Sequence[dict], **facts) -> list[dict]:
     """The rows with these facts, in the order of their seeds."""
-    found = [row for row in rows if facts.items() <= row.items()]
-    return sorted(found, key=lambda row: row["seed"])
+    selected = [row for row in rows if facts.items() <= row.items()]
+    return sorted(selected, key=lambda row: row["seed"])
 
 
 def half_width(values: Sequence[float]) -> float | None:

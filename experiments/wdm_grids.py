@@ -10,7 +10,7 @@ are not run again.
 
 The penalty was chosen before, with n = 9 and seed 0, for the accuracy on the grids of training
 digits on which the probe is fitted; test digits had no part in it. The page of the results has that
-pilot; the part "choice" repeats it at this length with a seed of its own.
+pilot; the part "choice" repeats it at this length with another seed.
 
 Source: Ozair et al. 2019 (from memory).
 """
