@@ -99,7 +99,8 @@ def initial_state(
         index=jnp.arange(durations.batch_size),
     )
     if patches := config.augment.patches:
-        method_contract.check_patches(method, patches, batch, prepared.normalise(images))
+        seen = images[:, : config.augment.crop, : config.augment.crop]  # None: the images
+        method_contract.check_patches(method, patches, batch, prepared.normalise(seen))
     accumulate = config.train.accumulate
     initial = train_step.initial_state(method, players, config.seed, batch, accumulate)
     if name := config.train.keep_best:
