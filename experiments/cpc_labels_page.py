@@ -109,7 +109,7 @@ def _cell(values: list[float] | None) -> str:
 
 
 def claims(content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What the paper says of these curves, as differences in points of each seed."""
+    """The claims of the paper on these curves, as differences in points of each seed."""
     labels = sorted({curve["labels"] for curve in content["curves"]})
     few, everything = labels[0], labels[-1]
     share = {count: f"{100 * count / content['images']:g} % of the labels" for count in labels}

@@ -123,7 +123,7 @@ CRITICS = {"separable": separable, "joint": joint}
 
 
 class Objective(NamedTuple):
-    """What training maximises.
+    """The function that training maximises.
 
     surrogate: (scores f32[n,n], log a(y) f32[n], memory) -> (f32[], new memory); the gradient is
       that of the first. Without `learns_baseline` log a(y) is 0.

@@ -55,8 +55,8 @@ def _facts(content: dict) -> str:
 
 def _mean(content, part, method, measure, key, by="n", scale=1.0, digits=1) -> str:
     """The mean over seeds, with their deviation where there are several."""
-    found = wdm_grids_summary.values(content, part, method, measure, by).get(key, {})
-    numbers = [scale * value for value in found.values()]
+    by_seed = wdm_grids_summary.values(content, part, method, measure, by).get(key, {})
+    numbers = [scale * value for value in by_seed.values()]
     if not numbers:
         return ""
     spread = f" ±{statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""

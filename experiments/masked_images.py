@@ -52,7 +52,7 @@ def visible(shape: tuple[int, int, int], rows: int) -> np.ndarray:
 
 
 def given(images: Images, test: str, rows: int, split: str = "train") -> dict[str, jax.Array]:
-    """What `draw_one` and `draw_two` take: of other tests and rows it has the same shapes."""
+    """Arguments of `draw_one` and `draw_two`, of the same shapes for all tests and rows."""
     first, second = given_rows(test, rows)
     pixels = images.shape[0] * images.shape[1]
     return {

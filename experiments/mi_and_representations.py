@@ -163,7 +163,7 @@ def trainer(budget: Budget, condition: Condition) -> critic_training.Trainer:
 
 
 def trace(budget: Budget, condition: Condition, seed: int, splits) -> Iterator[dict]:
-    """What is measured after the steps of a condition: one entry for each point of its curve."""
+    """The measurements after the steps of a condition: one entry for each point of its curve."""
     jacobian = condition.part == "condition"
     made = encoder(budget, condition.encoder)
     measure = functools.partial(_measured, made, splits, jacobian=jacobian)
@@ -209,7 +209,7 @@ def _measured(
 def run(budget: str, only: str = "", results: pathlib.Path = table.RESULTS) -> dict | None:
     """Trains what is missing; when nothing is, writes the JSON and the figure, prints the claims.
 
-    Each training writes its own file, so that several processes can train different parts.
+    Each training writes a separate file, so that several processes can train different parts.
 
     Args:
       only: train the conditions of this part alone.

@@ -228,12 +228,7 @@ def _write(path: pathlib.Path, budget: str, rows: list[dict], folder: pathlib.Pa
         "summary": mi_benchmark_summary.summary(rows, published),
         "published": published,
     }
-    head = json.dumps(content, indent=1).removesuffix("\n}")
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    draft = path.with_suffix(".draft")
-    draft.write_text(f'{head},\n "rows": [\n{lines}\n ]\n}}\n')
-    draft.replace(path)
-    return {**content, "rows": rows}
+    return table.write_rows(path, content, rows)
 
 
 if __name__ == "__main__":

@@ -288,12 +288,7 @@ def _write(path: pathlib.Path, budget: str, rows: list[dict]) -> dict:
         "cpu_minutes": round(sum(row["cpu_seconds"] for row in rows) / 60, 1),
         "summary": mi_self_consistency_summary.summary(rows),
     }
-    head = json.dumps(content, indent=1).removesuffix("\n}")
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    draft = path.with_suffix(".draft")
-    draft.write_text(f'{head},\n "rows": [\n{lines}\n ]\n}}\n')
-    draft.replace(path)
-    return {**content, "rows": rows}
+    return table.write_rows(path, content, rows)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ Loaded = Mapping[Any, Mapping[str, Any]]
 
 
 def summary(loaded: Loaded) -> dict:
-    """What the JSON holds of all trainings and their values (`mi_staircase.load`)."""
+    """The content of the JSON, of all trainings and their values (`mi_staircase.load`)."""
     facts = [values["facts"] for values in loaded.values()]
     of_estimators = rows(loaded)
     return {

@@ -1,4 +1,4 @@
-"""What Tschannen et al. 2020 claim of mutual information and representations, as hit or miss."""
+"""Claims of Tschannen et al. 2020 on mutual information and representations, as hit or miss."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -56,8 +56,8 @@ def _pixels(axes, rows: Sequence[dict]) -> None:
 
 def _critics(axes, rows: Sequence[dict]) -> None:
     for critic, colour in zip(claims.CRITICS, drawing.colours(3), strict=True):
-        found = claims.chosen(rows, part="critics", critic=critic)
-        bounds, accuracies = (claims.last(found, each) for each in ("bound", "accuracy"))
+        chosen = claims.chosen(rows, part="critics", critic=critic)
+        bounds, accuracies = (claims.last(chosen, each) for each in ("bound", "accuracy"))
         axes.scatter(bounds, 100 * accuracies, 30, colour, label=critic)
     axes.set(xlabel="InfoNCE on held-out images, nats", title="MLP encoders, three critics")
     axes.legend(frameon=False, fontsize=9)
@@ -65,8 +65,8 @@ def _critics(axes, rows: Sequence[dict]) -> None:
 
 def _held(axes, rows: Sequence[dict]) -> None:
     for encoder, colour in zip(("ConvNet", "MLP"), drawing.colours(2), strict=True):
-        found = claims.chosen(rows, part="held", encoder=encoder)
-        bounds, accuracies = (claims.last(found, each) for each in ("bound", "accuracy"))
+        chosen = claims.chosen(rows, part="held", encoder=encoder)
+        bounds, accuracies = (claims.last(chosen, each) for each in ("bound", "accuracy"))
         axes.scatter(bounds, 100 * accuracies, 30, colour, label=encoder)
     for target in sorted({row["target"] for row in rows if row["part"] == "held"}):
         axes.axvline(target, color=drawing.FAINT, linewidth=1, linestyle="--")

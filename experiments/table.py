@@ -16,7 +16,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dim_jax.settings import UserError
 from experiments import table_text
@@ -91,6 +91,16 @@ def main(
         *(chosen, claims, arguments.only or ""),
         prepare=functools.partial(prepare, arguments.budget),
     )
+
+
+def write_rows(path: pathlib.Path, content: Mapping, rows: Sequence[Mapping]) -> dict:
+    """Writes a result file with one line for each row, in one move; returns its content."""
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    draft = path.with_suffix(".draft")
+    draft.write_text(f'{head},\n "rows": [\n{lines}\n ]\n}}\n')
+    draft.replace(path)
+    return {**content, "rows": rows}
 
 
 def budget(budgets: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ CLASSES = 10
 
 
 class Plan(NamedTuple):
-    """How each coupling learns to recognise classes, and which coordinates it moves.
+    """The way each coupling learns to recognise classes, and the coordinates it moves.
 
     couplings: the first of the flow's that are trained; the others stay the identity.
     ridge: a multiple of the mean variance of the last hidden layer, added to its covariance.

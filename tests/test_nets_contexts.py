@@ -41,7 +41,7 @@ def gradients(name: str) -> np.ndarray:
 
 
 def seen(name: str, row: int, column: int) -> np.ndarray:
-    """Which places a context may see, and must."""
+    """The places that a context may see, and must."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     if name.startswith("row_gru"):
         return (rows <= row) & (columns <= column)

@@ -4,8 +4,8 @@
 
 The only player, `encoder`, has the encoder and a critic "k<offset>" for each offset. The encoder
 gives "local" and "context", maps of equal size; a context does not depend on the rows below it
-(`nets.contexts`). Where it gives contexts of several directions (`contexts.in_directions`), each
-predicts in its own, and the objective is the mean over directions and offsets; the critics of all
+(`nets.contexts`). Contexts of several directions (`contexts.in_directions`) predict the features
+that lie in theirs, and the objective is the mean over directions and offsets; the critics of all
 but "down" are "<direction>_k<offset>".
 
 Source: van den Oord et al. 2018, sections 2.3 and 3.3; Hjelm et al. 2019, section 4.2; official
@@ -31,7 +31,7 @@ _NEGATIVES, _DROPOUT = range(2)
 
 
 class _Prediction(NamedTuple):
-    """What a critic compares: the contexts of a direction and the features `offset` rows on."""
+    """The two sides of a critic: contexts of a direction, and the features `offset` rows on."""
 
     direction: str
     offset: int

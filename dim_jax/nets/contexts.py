@@ -102,8 +102,9 @@ class _InDirections(nn.Module):
 def in_directions(*, context: nn.Module, directions: Sequence[str]) -> nn.Module:
     """A copy of a context network for each direction, with separate parameters.
 
-    The copy of the direction "right" sees the columns up to its own in the place of the rows, that
-    of "up" the rows from its own to the last, that of "left" the columns from its own to the last;
+    At each place, the copy of "down" sees the rows down to that of the place, the copy of "right"
+    the columns from the left to that of the place, that of "up" the rows from that of the place to
+    the last, that of "left" the columns from that of the place to the last;
     CPC predicts what each does not see. Returns {direction: f[n,h,w,width]}.
 
     Args:

@@ -82,7 +82,7 @@ def test_estimators_of_one_objective_share_its_training():
 
 
 def test_training_is_adam_along_the_gradient_of_the_objective():
-    """What is read out beside it, with the gradients of other bounds, leaves it alone."""
+    """Values read out beside it, with the gradients of other bounds, leave it alone."""
     trainer = critic_training.trainer(SMALL, "jensen_shannon", draw, learning_rate=0.01)
     state = critic_training.start(trainer, jax.random.key(1), 0.9)
 
