@@ -64,8 +64,8 @@ COSTLY = {"cmc", "cpc_strided", "wpc", "cpc_v2"}
 # Made by the same function as SimCLR's method (`projection.method`): over devices only.
 LIKE_SIMCLR = {"barlow", "sigreg", "vicreg"}
 MONITORED = "supervised"  # the smallest method with a monitoring probe
-# Of methods that other configs have; tests/test_configs_views.py traces them.
-REPEATED = {"views"}
+# Of methods that other configs have.
+REPEATED = {"arrays", "views"}
 
 
 @functools.cache
