@@ -2,7 +2,7 @@
 
     python -m dim_jax.main --config configs/aae.py:data=cifar10,budget=cpu
 
-Words: prior=gaussian | uniform; data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | cpu
+Words: prior=gaussian | uniform; data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | long | cpu
 | smoke. A discriminator tells codes from samples of the
 prior, and the encoder learns to confuse it. With prior=uniform the code is sigmoid(y).
 

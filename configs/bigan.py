@@ -3,7 +3,8 @@
     python -m dim_jax.main --config configs/bigan.py:data=cifar10,budget=cpu
 
 Words: posterior=deterministic | gaussian (ALI); prior=gaussian | uniform; data=cifar10 | cifar100 |
-tiny_imagenet | stl10; budget=paper | cpu | smoke. A
+tiny_imagenet | stl10; budget=paper | long | cpu |
+smoke. A
 discriminator tells (image, its code) from (generated image, code of the prior); encoder and
 generator learn to confuse it. With prior=uniform the code is sigmoid(y).
 
@@ -60,6 +61,7 @@ def get_config(argument: str = ""):
         published_finetuned=PUBLISHED_FINETUNED if published else {},
         evals=baselines.GENERATIVE | inversion | (common.GAUSSIAN if gaussian else {}),
         short_rate=5e-4,  # ours; one epoch at 2e-4 recovered no codes
+        long=common.under("method.method.discriminator", CPU),
         cpu=common.under("method.method.discriminator", CPU),
         smoke=common.under("method.method.discriminator", SMOKE),
     )

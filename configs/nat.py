@@ -2,7 +2,7 @@
 
     python -m dim_jax.main --config configs/nat.py:data=cifar10,budget=cpu
 
-Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; inputs=colour | gradients; budget=paper |
+Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; inputs=colour | gradients; budget=paper | long |
 cpu | smoke. The DIM encoder learns to map every image to
 a random unit vector of 64 numbers; the images of a batch exchange their vectors in every
 third epoch (in every one with the short budgets). `gradients` shows it the two Sobel derivatives

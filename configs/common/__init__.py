@@ -12,9 +12,12 @@ import ml_collections
 from ml_collections.config_dict import FieldReference, placeholder
 
 from configs.common.budgets import BUDGETS as BUDGETS
+from configs.common.budgets import LONG as LONG
+from configs.common.budgets import LONG_BUDGETS as LONG_BUDGETS
 from configs.common.budgets import SMALL_ENCODER as SMALL_ENCODER
 from configs.common.budgets import budgeted as budgeted
 from configs.common.budgets import faster as faster
+from configs.common.budgets import longer as longer
 from configs.common.budgets import under as under
 from configs.common.evaluations import GAUSSIAN as GAUSSIAN
 from configs.common.evaluations import evals as evals

@@ -12,6 +12,7 @@ from ml_collections.config_dict import placeholder
 
 from configs import common
 from configs.common import datasets
+from dim_jax import settings
 
 DATA = ("cifar10", "cifar100", "tiny_imagenet", "stl10")
 # The images that a method's decoder makes of the codes of images, and with a prior of drawn codes.
@@ -19,20 +20,27 @@ DECODED = dict(generative=dict(name="generative", representations=("trained",)))
 GENERATIVE = DECODED | dict(samples=dict(name="samples", representations=("trained",)))
 # Ours, for two cores; of 64 pixels a third of the encoder's width.
 CPU = {"train.epochs": 10, "train.steps_per_dispatch": 50, "train.save_epochs": 1}
+LONG = common.LONG | {"train.epochs": 25}
 CPU_64 = {
     **{"train.epochs": 2, "train.steps_per_dispatch": 20, "train.save_epochs": 1},
     **{"method.method.encoder.width": 32, "method.method.encoder.hidden": 1024},
 }
 SMOKE = common.under("method.method", common.SMALL_ENCODER)
 # Channels of decoders in smaller budgets; a quarter of the published ones for two cores: ours.
-DECODERS = {"cpu": 128, "smoke": 16}
+DECODERS = {"long": 128, "cpu": 128, "smoke": 16}
 
 
 def parse(
     argument: str, data: tuple[str, ...] = DATA, **choices: tuple[str, ...]
 ) -> dict[str, str]:
     """The words of a baseline: its `choices`, the data set and the budget."""
-    return common.parse(argument, **choices, data=data, budget=common.BUDGETS)
+    words = common.parse(argument, **choices, data=data, budget=common.LONG_BUDGETS)
+    if words["budget"] == "long" and datasets.DATA[words["data"]].side > 32:
+        raise settings.UserError(
+            f"budget=long has no recipe for data={words['data']}: use budget=paper, cpu or smoke, "
+            "or images of 32 pixels"
+        )
+    return words
 
 
 def encoder(words: dict[str, str], **more) -> dict[str, Any]:
@@ -90,7 +98,8 @@ def config(
       evals: evaluations of the method, or changes of the usual ones; None removes one.
       epochs: where they are not those of DIM.
       data: more of the block `data`.
-      short_rate: the learning rate of the smaller budgets.
+      short_rate: the learning rate of the smaller budgets; of `long`, with larger batches, half as
+        much again.
       changes: more changes of the budgets.
     """
     name = words["data"]
@@ -121,7 +130,8 @@ def config(
             changes[budget] = below | changes.get(budget, {})
     cpu = short | (CPU if small else CPU_64) | changes.get("cpu", {})
     smoke = short | SMOKE | datasets.smoke(name) | changes.get("smoke", {})
-    return common.budgeted(block, words["budget"], cpu=cpu, smoke=smoke)
+    long = common.longer(*players, learning_rate=1.5 * short_rate) | LONG | changes.get("long", {})
+    return common.budgeted(block, words["budget"], long=long, cpu=cpu, smoke=smoke)
 
 
 def _splits(name: str) -> dict[str, str]:

@@ -7,6 +7,13 @@ from typing import Any
 import ml_collections
 
 BUDGETS = ("paper", "cpu", "smoke")
+LONG_BUDGETS = ("paper", "long", "cpu", "smoke")  # of configs with a recipe for hours on two cores
+# Ours: an hour or two on two cores. Several batches of 64 a step, as steps of larger batches take
+# less time for each image; their rate is that of `longer`.
+LONG = {
+    **{"train.batch_size": 256, "train.epochs": 60, "train.steps_per_dispatch": 39},
+    "train.save_epochs": 1,
+}
 SMALL_ENCODER = {"encoder.width": 4, "encoder.hidden": 32, "encoder.features": 8}  # of `smoke`
 
 
@@ -31,8 +38,15 @@ def under(prefix: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{key}": value for key, value in changes.items()}
 
 
-def faster(*players: str, learning_rate: float = 1e-3) -> dict[str, Any]:
+def faster(
+    *players: str, learning_rate: float = 1e-3, warmup_epochs: float = 0.0
+) -> dict[str, Any]:
     """Changes of Adam for short runs: a rate, unless given 1e-3, that falls to 0. Ours."""
-    decay = dict(name="cosine", warmup_epochs=0.0)
+    decay = dict(name="cosine", warmup_epochs=warmup_epochs)
     changes = {"learning_rate": learning_rate, "schedule": decay}
     return {f"players.{name}.{key}": value for name in players for key, value in changes.items()}
+
+
+def longer(*players: str, learning_rate: float = 1.5e-3) -> dict[str, Any]:
+    """Changes of Adam for the budget `long`: `faster` after one epoch of warm-up. Ours."""
+    return faster(*players, learning_rate=learning_rate, warmup_epochs=1.0)

@@ -44,10 +44,12 @@ PRIORS = {
 }
 
 
-def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
+def parse(
+    argument: str | None, budgets: tuple[str, ...] = common.BUDGETS, **choices: tuple[str, ...]
+) -> dict[str, str]:
     """The words of a DIM config: weights, bound, its other `choices`, and the budget."""
     return common.parse(
-        argument, weights=tuple(WEIGHTS), bound=tuple(BOUNDS), **choices, budget=common.BUDGETS
+        argument, weights=tuple(WEIGHTS), bound=tuple(BOUNDS), **choices, budget=budgets
     )
 
 
