@@ -2,9 +2,9 @@
 
     python -m dim_jax.main --config configs/aae.py:data=cifar10,budget=cpu
 
-Words: prior=gaussian | uniform; data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | long | cpu
-| smoke. A discriminator tells codes from samples of the
-prior, and the encoder learns to confuse it. With prior=uniform the code is sigmoid(y).
+Words: prior=gaussian | uniform; data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper |
+long | cpu | smoke. A discriminator tells codes from samples of the prior, and the encoder learns to
+confuse it. With prior=uniform the code is sigmoid(y).
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 CIFAR-10 after 1000 epochs: 59.44/57.19/52.81.

@@ -2,9 +2,8 @@
 
     python -m dim_jax.main --config configs/ae.py:data=cifar10,budget=cpu
 
-Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | long | cpu |
-smoke. The DIM encoder,
-a 64-dimensional code and a DCGAN decoder, squared error summed over pixels.
+Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | long | cpu | smoke. The DIM
+encoder, a 64-dimensional code and a DCGAN decoder, squared error summed over pixels.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 CIFAR-10 after 1000 epochs: 62.19/55.78/54.47.

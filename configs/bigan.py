@@ -3,10 +3,9 @@
     python -m dim_jax.main --config configs/bigan.py:data=cifar10,budget=cpu
 
 Words: posterior=deterministic | gaussian (ALI); prior=gaussian | uniform; data=cifar10 | cifar100 |
-tiny_imagenet | stl10; budget=paper | long | cpu |
-smoke. A
-discriminator tells (image, its code) from (generated image, code of the prior); encoder and
-generator learn to confuse it. With prior=uniform the code is sigmoid(y).
+tiny_imagenet | stl10; budget=paper | long | cpu | smoke. A discriminator tells (image, its code)
+from (generated image, code of the prior); encoder and generator learn to confuse it. With
+prior=uniform the code is sigmoid(y).
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 CIFAR-10 after 1000 epochs: 62.57/62.74/52.54. `inversion` tells whether encoder and generator

@@ -2,11 +2,11 @@
 
     python -m dim_jax.main --config configs/nat.py:data=cifar10,budget=cpu
 
-Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; inputs=colour | gradients; budget=paper | long |
-cpu | smoke. The DIM encoder learns to map every image to
-a random unit vector of 64 numbers; the images of a batch exchange their vectors in every
-third epoch (in every one with the short budgets). `gradients` shows it the two Sobel derivatives
-of the grey image, as in NAT's paper: whether the tables' NAT did so is not published.
+Words: data=cifar10 | cifar100 | tiny_imagenet | stl10; inputs=colour | gradients; budget=paper |
+long | cpu | smoke. The DIM encoder learns to map every image to a random unit vector of 64 numbers;
+the images of a batch exchange their vectors in every third epoch (in every one with the short
+budgets). `gradients` shows it the two Sobel derivatives of the grey image, as in NAT's paper:
+whether the tables' NAT did so is not published.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published:
 56.19/51.29/31.16 on CIFAR-10, 29.18/24.57/9.72 on CIFAR-100, 13.70/11.62/1.20 on Tiny ImageNet,

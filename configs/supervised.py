@@ -2,9 +2,9 @@
 
     python -m dim_jax.main --config configs/supervised.py:data=cifar10,budget=cpu
 
-Words: data=cifar10 | cifar100 | tiny_imagenet | stl10 | mnist | imagenette; budget=paper | long | cpu |
-smoke. The DIM encoder and a classifier with 200 hidden units on its conv map, trained end to end on
-the labels, without augmentation on CIFAR. The published rows do not say on which layer the
+Words: data=cifar10 | cifar100 | tiny_imagenet | stl10 | mnist | imagenette; budget=paper | long |
+cpu | smoke. The DIM encoder and a classifier with 200 hidden units on its conv map, trained end to
+end on the labels, without augmentation on CIFAR. The published rows do not say on which layer the
 classifier stands; their numbers are printed in the conv column.
 
 The paper has no row of MNIST and Imagenette. Their encoders judge samples of generators (the

@@ -4,8 +4,7 @@
     python -m dim_jax.main --config configs/vae.py:beta_vae,data=cifar10,budget=cpu
 
 Words: vae | beta_vae; data=cifar10 | cifar100 | tiny_imagenet | stl10; budget=paper | long | cpu |
-smoke.
-The weight of the KL divergence is 1, or 0.5 for beta_vae: the tables do not print it.
+smoke. The weight of the KL divergence is 1, or 0.5 for beta_vae: the tables do not print it.
 --config.method.method.beta sets any other. y is the mean of the posterior.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
