@@ -6,12 +6,13 @@ Words: data=cifar10 | stl10 | imagenet; space=lab | ycbcr; views=two | three (L 
 channel by itself); graph=core | full (L against each other view, or all pairs); loss=softmax |
 bank | nce (cross-entropy among the batch, or among the image's and random rows of a memory bank, or
 noise-contrastive estimation on these); pairing=own | random (the control: views of different
-images); budget=paper | cpu | smoke.
+images); budget=paper | long | cpu |
+smoke.
 Each view has a separate encoder, of half the usual width; y, fc and conv are those of all views
 side by side, y_L and y_ab those of one.
 `paper` has CMC's rates, durations and, on ImageNet, its networks: two half-width AlexNets. `cpu` on
-CIFAR-10 is ten epochs of a narrow hidden layer, about four minutes of training on two free cores.
-`smoke` takes seconds.
+CIFAR-10 is ten epochs of a narrow hidden layer, about four minutes of training on two free cores;
+`long` 20 epochs at the full width. `smoke` takes seconds.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc, y and on the y of each
 view, and retrieval of one view by the other among 64 held-out images. Published for other networks
@@ -71,9 +72,9 @@ def get_config(argument: str = ""):
         graph=("core", "full"),
         loss=("softmax", "bank", "nce"),
         pairing=("own", "random"),
-        budget=common.BUDGETS,
+        budget=common.LONG_BUDGETS,
     )
-    name = words["data"]
+    name = datasets.check_long(words)["data"]
     network, dataset = NETWORKS[name], datasets.DATA[name]
     views = VIEWS[words["space"], words["views"]]
     data = datasets.splits(name) if name != "cifar10" else {}
@@ -104,7 +105,8 @@ def get_config(argument: str = ""):
         published={},
         published_source="",
     )
-    return common.budgeted(config, words["budget"], cpu=_cpu(words), smoke=_smoke(words))
+    budgets = dict(long=_long(words), cpu=_cpu(words), smoke=_smoke(words))
+    return common.budgeted(config, words["budget"], **budgets)
 
 
 def _method(words: dict, views: tuple[str, ...]) -> dict:
@@ -128,6 +130,12 @@ def _method(words: dict, views: tuple[str, ...]) -> dict:
         **(bank if loss != "softmax" else {}),
         **(dict(z_decay=0.99) if loss == "nce" else {}),
     )
+
+
+def _long(words: dict) -> dict[str, Any]:
+    network = NETWORKS[words["data"]]
+    sizes = dict(width=network.width, hidden=network.hidden)
+    return _short(words, sizes, negatives=4096) | CPU | {"train.epochs": 20}
 
 
 def _cpu(words: dict) -> dict[str, Any]:

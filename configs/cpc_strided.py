@@ -5,7 +5,7 @@
 
 Words: data=cifar10 | stl10; recipe=dim | gim; body=published | resnet | resnet19 | resnet50 |
 alexnet; context=published | gru | masked; negatives=published | images | everywhere | drawn;
-norm=published | batch | layer | none; budget=paper | cpu | smoke.
+norm=published | batch | layer | none; budget=paper | long | cpu | smoke.
 `dim` is the row of Table 3: the encoders and the critic of `dim_strided`, a GRU, the next three
 rows, batch norm. `gim` is CPC as in Greedy InfoMax (Loewe et al. 2019): a ResNet-50 without norm
 and without its last stage, masked convolutions, a bilinear critic, five rows from the second on,

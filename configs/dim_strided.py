@@ -4,7 +4,7 @@
 
 Words: data=cifar10 | stl10; globals=single | multiple; body=published | resnet | resnet19 |
 alexnet (37 or 19 layers; published is resnet on CIFAR-10 and alexnet on STL-10);
-budget=paper | cpu | smoke.
+budget=paper | long | cpu | smoke.
 `paper` is the published setting: 1000 epochs of CIFAR-10, 200 of STL-10, on an accelerator. `cpu`
 shortens it for two cores: a quarter of the encoder's width, 19 layers unless the body says
 otherwise, a narrower critic, a higher rate, 10 epochs. `smoke` takes seconds.

@@ -36,7 +36,12 @@ def boxes(side: int, hue: float) -> dict[str, Any]:
     )
 
 
-def parse(argument: str | None, *sizes: str, **choices: tuple[str, ...]) -> dict[str, str]:
+def parse(
+    argument: str | None,
+    *sizes: str,
+    budgets: tuple[str, ...] = common.BUDGETS,
+    **choices: tuple[str, ...],
+) -> dict[str, str]:
     """The words of an AMDIM config; `sizes`: of its network."""
     return common.parse(
         argument,
@@ -44,7 +49,7 @@ def parse(argument: str | None, *sizes: str, **choices: tuple[str, ...]) -> dict
         augment=AUGMENTS,
         terms=tuple(TERMS),
         stabilise=("on", "off"),
-        budget=common.BUDGETS,
+        budget=budgets,
         **choices,
     )
 
@@ -125,12 +130,12 @@ def config(
         published={key: dict(y=value) for key, value in accuracies.items()},
         published_source="Bachman et al. 2019" if accuracies else "",
     )
-    # Ours: in `cpu` ndf 32, depth 2 and 256 features, for two cores.
+    # Ours: in `cpu` ndf 32, depth 2 and 256 features, for two cores; `long` is for hours.
+    long = CPU | _short(40.0, falls, (48, 512, 2), warmup=200) | {"train.save_epochs": 1.0}
     short = CPU | _short(short_epochs, falls, (32, 256, 2), warmup=200)
     shortest = datasets.smoke(name) | SMOKE | _short(2.0, falls, (4, 32, 1), warmup=4)
-    return common.budgeted(
-        block, words["budget"], cpu=short | (cpu or {}), smoke=shortest | (smoke or {})
-    )
+    budgets = dict(long=long, cpu=short | (cpu or {}), smoke=shortest | (smoke or {}))
+    return common.budgeted(block, words["budget"], **budgets)
 
 
 def _size(ndf: int, n_rkhs: int, n_depth: int) -> dict[str, int]:

@@ -12,7 +12,6 @@ from ml_collections.config_dict import placeholder
 
 from configs import common
 from configs.common import datasets
-from dim_jax import settings
 
 DATA = ("cifar10", "cifar100", "tiny_imagenet", "stl10")
 # The images that a method's decoder makes of the codes of images, and with a prior of drawn codes.
@@ -35,12 +34,7 @@ def parse(
 ) -> dict[str, str]:
     """The words of a baseline: its `choices`, the data set and the budget."""
     words = common.parse(argument, **choices, data=data, budget=common.LONG_BUDGETS)
-    if words["budget"] == "long" and datasets.DATA[words["data"]].side > 32:
-        raise settings.UserError(
-            f"budget=long has no recipe for data={words['data']}: use budget=paper, cpu or smoke, "
-            "or images of 32 pixels"
-        )
-    return words
+    return datasets.check_long(words)
 
 
 def encoder(words: dict[str, str], **more) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from configs import common
+from dim_jax import settings
 
 
 class DataSet(NamedTuple):
@@ -56,6 +57,20 @@ def images(name: str, **data: Any) -> dict[str, Any]:
         data=common.data(dataset.name, **dict(image_size=dataset.image_size) | data),
         augment=common.augment(crop=dataset.crop, flip=dataset.crop is not None),
     )
+
+
+def check_long(words: dict[str, str]) -> dict[str, str]:
+    """The words of a config, unless they ask for the budget `long` of larger images.
+
+    Raises: settings.UserError: `long` and a data set whose images have more than 32 pixels.
+    """
+    name = words["data"]
+    if words["budget"] == "long" and DATA[name].side > 32:
+        raise settings.UserError(
+            f"budget=long has no recipe for data={name}: use budget=paper, cpu or smoke, or images "
+            "of 32 pixels"
+        )
+    return words
 
 
 def smoke(name: str) -> dict[str, Any]:

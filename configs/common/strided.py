@@ -22,11 +22,13 @@ CRITIC_WIDTH = 1024  # for the comparison with CPC: official DIM code, README
 SHORT = {"train.batch_size": 64, "players.encoder.b1": 0.5, **common.faster("encoder")}
 # For two cores; also a quarter of the encoder's width.
 CPU = {"train.epochs": 10, "train.steps_per_dispatch": 50, "train.save_epochs": 1}
+LONG = CPU | {"train.epochs": 20}
 
 
 def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
     """The words of a config: its `choices`, the data set and the budget."""
-    return common.parse(argument, data=tuple(FAMILY), budget=common.BUDGETS, **choices)
+    words = common.parse(argument, data=tuple(FAMILY), budget=common.LONG_BUDGETS, **choices)
+    return datasets.check_long(words)
 
 
 def body(words: dict[str, str]) -> str:
@@ -99,6 +101,7 @@ def config(
     return common.budgeted(
         block,
         words["budget"],
+        long=SHORT | narrow | LONG,
         cpu=SHORT | narrow | CPU,
         smoke=SHORT | tiny | datasets.smoke(name) | (smoke or {}),
     )

@@ -1,0 +1,47 @@
+"""The budget `long`: which configs have it, and that it lies between `cpu` and `paper`."""
+
+import config_files
+import pytest
+
+from dim_jax import settings
+
+EPOCHS = {
+    **{"dim_cifar10": 60, "dim_cifar100": 60},
+    **dict.fromkeys(("ae", "vae", "aae", "bigan", "nat", "supervised"), 25),
+    **{"dim_strided": 20, "cpc_strided": 20, "cmc": 20},
+    **{"amdim_cifar10": 40, "amdim_cifar100": 40},
+}
+
+
+@pytest.mark.parametrize("name", config_files.NAMES)
+def test_configs_with_a_long_budget(name):
+    if name not in EPOCHS:
+        with pytest.raises(settings.UserError, match="unknown config argument"):
+            config_files.load(name, "budget=long")
+        return
+    paper, long, cpu = (
+        config_files.load(name, f"budget={budget}") for budget in ("paper", "long", "cpu")
+    )
+    settings.Config.of(long)
+    epochs = [found["train"]["epochs"] for found in (cpu, long, paper)]
+    assert epochs[1] == EPOCHS[name] and epochs[0] < epochs[1] < epochs[2]
+    assert long["train"]["save_epochs"] == 1
+    assert long["players"].keys() == paper["players"].keys()
+    assert long["data"] == paper["data"] and long["augment"] == paper["augment"]
+
+
+def test_larger_batches_have_a_higher_rate_after_a_warm_up():
+    long, cpu = (config_files.load("dim_cifar10", budget) for budget in ("long", "cpu"))
+    assert (long["train"]["batch_size"], cpu["train"]["batch_size"]) == (256, 64)
+    schedule = dict(name="cosine", warmup_epochs=1.0)
+    for player in ("encoder", "discriminator"):
+        assert long["players"][player]["learning_rate"] == 1.5e-3
+        assert long["players"][player]["schedule"] == schedule
+    bigan = config_files.load("bigan", "long")["players"]
+    assert bigan["encoder"]["learning_rate"] == pytest.approx(7.5e-4)
+
+
+@pytest.mark.parametrize("name", ["ae", "supervised", "dim_strided", "cmc"])
+def test_larger_images_have_none(name):
+    with pytest.raises(settings.UserError, match="budget=long has no recipe for data=stl10: use"):
+        config_files.load(name, "data=stl10,budget=long")
