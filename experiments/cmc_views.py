@@ -14,6 +14,7 @@ from experiments import evaluations, table
 _DATA = "CIFAR-10 instead of ImageNet, half of DIM's encoder for each view, an MLP as the probe"
 DIFFERS = {
     "paper": f"{_DATA}; temperature 0.1",
+    "long": f"{_DATA}; temperature 0.1; 20 epochs of batch 128 by Adam",
     "cpu": f"{_DATA}; temperature 0.1; 3 epochs of batch 128 by Adam in bfloat16, 1024 negatives",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
@@ -42,7 +43,7 @@ def rows(budget: str) -> list[table.Row]:
             label,
             config,
             _short(label) if budget == "cpu" else (),
-            seeds=(0,),
+            seeds=(0, 1) if budget == "long" else (0,),
             differs=DIFFERS[budget],
             evals=None if label in WITH_CONTROLS else evaluations.trained(config),
         )

@@ -15,7 +15,8 @@ from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "one seed; the published number of seeds is not printed",
-    "long": "epochs, batch, rate, critics and decoders of the long budget; one seed; mlp-v1",
+    "long": "epochs, batch, rate, critics and decoders of the long budget; one seed; mlp-v1; "
+    "minutes on a shared machine",
     "cpu": "1 epoch in bfloat16, rates of the cpu budget, narrow decoders and critics; mlp-v1",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }

@@ -10,11 +10,13 @@ from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "weights of the tasks and the occluding rectangle are ours",
+    "long": "epochs, batch, rate and critic width of the long budget; probe protocol mlp-v1; "
+    "our task weights",
     "cpu": "2 epochs, rate and critic width of the cpu budget; probe protocol mlp-v1; "
     "our task weights",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
-SEEDS = {"paper": (0,), "cpu": (0, 1, 2), "smoke": (0,)}
+SEEDS = {"paper": (0,), "long": (0, 1), "cpu": (0, 1, 2), "smoke": (0,)}
 SHORT = {"cpu": ("--config.train.epochs=2",)}
 TASKS = {"plain": "DIM", "coord": "+ coord", "occlude": "+ occlude", "both": "+ both"}
 
