@@ -35,10 +35,11 @@ WITH_DIRECTIONS = [
     dim_sigreg_prior,
 ]
 TABLES = [dim_table1, dim_table2, *WITH_DIRECTIONS]
+CASES = [(module, budget) for module in TABLES for budget in ("paper", "cpu", "smoke")]
+CASES += [(module, "long") for module in TABLES if "long" in module.DIFFERS]
 
 
-@pytest.mark.parametrize("module", TABLES)
-@pytest.mark.parametrize("budget", ["paper", "cpu", "smoke"])
+@pytest.mark.parametrize(("module", "budget"), CASES)
 def test_rows_are_configs(module, budget, monkeypatch, pytestconfig):
     monkeypatch.chdir(pytestconfig.rootpath)
     rows = module.rows(budget)
