@@ -86,7 +86,9 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
             steps_per_dispatch=100,
             save_epochs=10,
         ),
-        evals=common.evals(labels_per_class=10) | (common.GAUSSIAN if gaussian else {}),
+        evals=common.evals(labels_per_class=10)
+        | (common.GAUSSIAN if gaussian else {})
+        | infomax.occlusion(words["tasks"]),
         **_published(words, published, published_tasks),
     )
     smoke = SMOKE | datasets.smoke(name)

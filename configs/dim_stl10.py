@@ -91,7 +91,6 @@ def published(
         critic_width=2048,  # encode-and-dot: Tables 8-9
         concat_width=512,  # Table 6
         tasks=words["tasks"],
-        occlusion=21,
     )
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     row = (words["weights"], words["bound"]) if words["tasks"] == "plain" else None
@@ -106,7 +105,7 @@ def published(
             steps_per_dispatch=100,
             save_epochs=save_epochs,
         ),
-        evals=evals,
+        evals=evals | infomax.occlusion(words["tasks"]),
         published=dict(
             mlp=(accuracies or {}).get(row, {}), finetune=(finetuned or {}).get(row, {})
         ),

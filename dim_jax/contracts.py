@@ -24,9 +24,11 @@ __all__ = [
     "PROBED_TAPS",
     "Batch",
     "Embedded",
+    "Fields",
     "Frozen",
     "Generative",
     "Method",
+    "Occlusion",
     "Scalars",
     "Step",
     "Taps",
@@ -70,6 +72,37 @@ class Step(NamedTuple):
     metrics: Scalars
     state: Tree
     features: Taps
+
+
+class Fields(NamedTuple):
+    """The receptive fields of the local features of an encoder, in pixels along each side.
+
+    Location i sees `size` pixels from offset + i * stride on, as far as they are in the image.
+    """
+
+    size: int
+    stride: int
+    offset: int
+
+    def spans(self, side: int) -> list[tuple[int, int]]:
+        """The first pixel of an image of this side that each location sees, and the end.
+
+        There are as many locations as padding by -offset on both sides gives.
+        """
+        count = (side - 2 * self.offset - self.size) // self.stride + 1
+        starts = [self.offset + index * self.stride for index in range(count)]
+        return [(max(start, 0), min(start + self.size, side)) for start in starts]
+
+
+class Occlusion(NamedTuple):
+    """The occlusion of training images by a method.
+
+    occlude(rng, images f[n,h,w,c]) -> images f[n,h,w,c]: drawn anew for each image
+    fields(side) -> Fields: of the local features in images of this side
+    """
+
+    occlude: Callable[[jax.Array, jax.Array], jax.Array]
+    fields: Callable[[int], Fields]
 
 
 class Embedded(NamedTuple):
@@ -137,6 +170,8 @@ class Method(NamedTuple):
         layer that embeds its channels; None for methods whose encoder has none
     notes: sentences for the report on choices of the method that its paper leaves open
     uses_crops: whether `loss` uses the small crops of a batch, if there are any
+    occlusion: of images that `loss` encodes a second time with a part hidden; None for methods that
+        hide nothing
 
     The exported encoder is the network at params["encoder"]["encoder"] with its batch statistics at
     state["encoder"].
@@ -152,6 +187,7 @@ class Method(NamedTuple):
     embedded: Callable[..., tuple[Embedded, ...]] | None = None
     notes: tuple[str, ...] = ()
     uses_crops: bool = False
+    occlusion: Occlusion | None = None
 
 
 def probed(taps: Taps) -> Taps:

@@ -1,93 +1,108 @@
-"""Occlusions keep their promise: a square hidden, a square visible, one rectangle an image."""
+"""Occlusions keep their promise: a rectangle that hides a local feature and leaves one visible."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from dim_jax import augment, contracts
 
-
-def squares(pixels: np.ndarray, block: int) -> int:
-    """How many squares of that side lie whole inside b[h,w]."""
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (block, block))
-    return int(windows.all(axis=(2, 3)).sum())
+PUBLISHED = contracts.Fields(10, 4, -3)  # of the 8x8 map of 32x32 images
+DRAWS = 10_000
 
 
-@pytest.mark.parametrize(("shape", "block"), [((32, 32), 10), ((28, 28), 14), ((20, 48), 10)])
-def test_a_square_is_hidden_and_a_square_is_visible(shape, block):
-    images = jnp.ones((300, *shape, 1))
-    hidden = np.asarray(augment.occlude(jax.random.key(0), images, block=block))[..., 0] == 0
-    areas = set()
-    for pixels in hidden:
-        rows, columns = pixels.any(axis=1), pixels.any(axis=0)
-        assert (pixels == rows[:, None] & columns[None]).all()  # one rectangle
-        assert (np.abs(np.diff(rows.astype(int))).sum() <= 2) and rows.sum() >= block
-        assert squares(pixels, block) and squares(~pixels, block)
-        areas.add(int(pixels.sum()))
-    assert len(areas) > 20 or block * 2 == shape[0]
-    assert hidden.any(axis=0).all() and not hidden.all(axis=0).any()  # any pixel, never always
+def occluded(images, fields, seed=0, **changes):
+    draw = jax.jit(lambda key, x: augment.occlude(key, x, fields=fields, **changes))
+    return np.asarray(draw(jax.random.key(seed), jnp.asarray(images)))
+
+
+def locations(hidden: np.ndarray, fields: contracts.Fields) -> tuple[np.ndarray, np.ndarray]:
+    """Which locations see hidden pixels only, and visible ones only, two of b[n,rows,columns].
+
+    By the padded image, pixel by pixel; padding is neither.
+    """
+    pad = [(0, 0), *2 * [(-fields.offset, -fields.offset)]]
+    only = []
+    for pixels in (~hidden, hidden):
+        padded = np.pad(pixels, pad)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * (fields.size,), (1, 2))
+        only.append(~windows[:, :: fields.stride, :: fields.stride].any(axis=(3, 4)))
+    return tuple(only)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields", "complete"),
+    [
+        ((32, 32), PUBLISHED, True),
+        ((28, 28), contracts.Fields(13, 4, -6), False),  # dcgan28: two never are
+        ((32, 32), contracts.Fields(22, 8, -7), False),  # the third map of dcgan32
+        ((32, 32), contracts.Fields(8, 4, 0), True),  # crops
+        ((20, 48), PUBLISHED, False),
+        pytest.param((64, 64), contracts.Fields(21, 4, -7), True, marks=pytest.mark.slow),
+    ],
+)
+def test_every_draw_hides_a_local_feature_and_leaves_one_visible(shape, fields, complete):
+    draws = DRAWS if shape[0] < 64 else 1_000
+    hidden = occluded(np.ones((draws, *shape, 1), np.uint8), fields)[..., 0] == 0
+    rows, columns = hidden.any(axis=2), hidden.any(axis=1)
+    assert (hidden == rows[:, :, None] & columns[:, None]).all()  # one rectangle
+    for line in (rows, columns):
+        assert (np.abs(np.diff(np.pad(line, [(0, 0), (1, 1)]).astype(int))).sum(1) == 2).all()
+    unseen, intact = locations(hidden, fields)
+    assert unseen.any(axis=(1, 2)).all() and intact.any(axis=(1, 2)).all()
+    # Any pixel but the centre between the only two fields that do not overlap, and none always.
+    assert hidden.any(axis=0).mean() > 0.99 and not hidden.all(axis=0).any()
+    if complete:  # a block of that size is hidden and one visible: the published words
+        assert min(rows.sum(1).min(), columns.sum(1).min()) == fields.size
+        room = [np.argmax(line, 1) for line in (rows, rows[:, ::-1], columns, columns[:, ::-1])]
+        assert np.max(room, axis=0).min() >= fields.size
+
+
+def test_numbers_of_rows_and_places_for_them_are_uniform():
+    """Half of the draws leave a margin along the rows; expected frequencies by enumeration."""
+    hidden = occluded(np.ones((DRAWS, 32, 32, 1), np.uint8), PUBLISHED, seed=3)[..., 0] == 0
+    frequencies = dict.fromkeys([(i, j) for i in range(8) for j in range(i, 8)], 0.0)
+    for margin in (False, True):
+        possible = [
+            # Locations 1 to 6 see 10 pixels; two whose indices differ by 3 share none of them.
+            (i, j)
+            for i, j in frequencies
+            if any(i <= k <= j for k in range(1, 7)) and (not margin or i - 3 >= 1 or j + 3 <= 6)
+        ]
+        numbers = {j - i for i, j in possible}
+        for i, j in possible:
+            places = sum(b - a == j - i for a, b in possible)
+            frequencies[i, j] += 0.5 / len(numbers) / places
+    assert sum(frequencies.values()) == pytest.approx(1)
+    spans = PUBLISHED.spans(32)
+    for axis in (2, 1):
+        line = hidden.any(axis=axis)
+        ends = np.stack([np.argmax(line, 1), 32 - np.argmax(line[:, ::-1], 1)], 1)
+        counts = [
+            ((ends == (spans[i][0], spans[j][1])).all(1).sum(), DRAWS * share)
+            for (i, j), share in frequencies.items()
+            if share
+        ]
+        observed, expected = zip(*counts, strict=True)
+        assert sum(observed) == DRAWS
+        assert stats.chisquare(observed, expected).pvalue > 1e-3
 
 
 def test_visible_pixels_stay_and_hidden_ones_have_the_fill():
     images = jax.random.normal(jax.random.key(1), (8, 32, 32, 3))
-    occluded = augment.occlude(jax.random.key(2), images, block=10, fill=-7.0)
-    changed = np.asarray(occluded != images).any(-1)
-    assert (np.asarray(occluded)[changed] == -7.0).all() and changed.any(axis=(1, 2)).all()
-    again = augment.occlude(jax.random.key(2), images, block=10, fill=-7.0)
-    np.testing.assert_array_equal(occluded, again)
+    hidden = occluded(images, PUBLISHED, seed=2, fill=-7.0)
+    changed = (hidden != np.asarray(images)).any(-1)
+    assert (hidden[changed] == -7.0).all() and changed.any(axis=(1, 2)).all()
+    assert len({pixels.tobytes() for pixels in changed}) > 4
+    np.testing.assert_array_equal(hidden, occluded(images, PUBLISHED, seed=2, fill=-7.0))
 
 
-def test_images_too_small_for_both():
-    with pytest.raises(ValueError, match=r"16x32 pixels.*block is 10.*need 20 pixels.*smaller"):
-        augment.occlude(jax.random.key(0), jnp.ones((2, 16, 32, 1)), block=10)
-
-
-def windows(image: np.ndarray, size: int) -> dict[bytes, tuple[int, int]]:
-    """Every square of that side in [h,w,c], by its bytes."""
-    rows, columns = image.shape[0] - size + 1, image.shape[1] - size + 1
-    return {
-        np.ascontiguousarray(image[i : i + size, j : j + size]).tobytes(): (i, j)
-        for i in range(rows)
-        for j in range(columns)
-    }
-
-
-def test_crops_are_squares_of_their_own_image_and_reach_every_place():
-    images = np.random.default_rng(0).integers(0, 256, (200, 7, 6, 3), np.uint8)
-    crops = np.asarray(augment.random_crop(jax.random.key(0), jnp.asarray(images), size=4))
-    places = [windows(image, 4)[crop.tobytes()] for image, crop in zip(images, crops, strict=True)]
-    assert crops.dtype == np.uint8
-    assert set(places) == {(i, j) for i in range(4) for j in range(3)}
-
-
-def test_half_of_the_images_are_mirrored():
-    images = np.random.default_rng(0).normal(size=(400, 3, 5, 2)).astype(np.float32)
-    flipped = np.asarray(augment.random_flip(jax.random.key(1), jnp.asarray(images)))
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    kept = (flipped == images).all(axis=(1, 2, 3))
-    assert (mirrored ^ kept).all() and 160 < mirrored.sum() < 240
-
-
-def test_a_pipeline_crops_then_flips_and_without_words_changes_nothing():
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, 9, 9, 1), np.uint8))
-    rng = jax.random.key(3)
-    np.testing.assert_array_equal(augment.pipeline()(rng, images), images)
-    both = augment.pipeline(crop=5, flip=True)
-    changed = jax.jit(both)(rng, images)
-    assert changed.shape == (64, 5, 5, 1)
-    np.testing.assert_array_equal(changed, both(rng, images))
-    assert (np.asarray(changed) != np.asarray(both(jax.random.key(4), images))).any()
-    seen = {crop.tobytes() for crop in np.asarray(changed)}
-    own = [set(windows(image, 5)) | set(windows(image[:, ::-1], 5)) for image in np.asarray(images)]
-    assert len(seen) > 60 and all(
-        crop.tobytes() in of for crop, of in zip(np.asarray(changed), own, strict=True)
-    )
-
-
-def test_crops_that_cannot_be():
-    for crop in (0, -3, 2.5):
-        with pytest.raises(contracts.UserError, match=r"augment.crop is .*positive whole number"):
-            augment.pipeline(crop=crop)
-    with pytest.raises(ValueError, match="images are 8x8 pixels and the crop is 9"):
-        augment.random_crop(jax.random.key(0), jnp.zeros((2, 8, 8, 1)), size=9)
+@pytest.mark.parametrize("fields", [PUBLISHED, contracts.Fields(40, 8, 0)])
+def test_images_too_small_for_both(fields):
+    with pytest.raises(
+        contracts.UserError,
+        match=rf"12x32 pixels and a local feature sees {fields.size}x{fields.size} .* set "
+        "method.occlusion to None",
+    ):
+        augment.occlude(jax.random.key(0), jnp.ones((2, 12, 32, 1)), fields=fields)

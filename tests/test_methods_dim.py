@@ -205,7 +205,7 @@ def test_extra_tasks_add_their_losses_and_leave_the_rest(config, batch, initial)
 
 
 def test_occlusion_changes_y_and_not_the_features_it_predicts(config, batch):
-    method, spec = make(config, occlusion=10, gamma=0.0)
+    method, spec = make(config, occlusion=True, gamma=0.0)
     step, params, state = run(method, batch)
     encoder = build.make("encoder", spec["encoder"])
     critic = build.make("local_critic", spec["local_critic"])
@@ -213,7 +213,7 @@ def test_occlusion_changes_y_and_not_the_features_it_predicts(config, batch):
     @jax.jit
     def forward(own, state, images):
         """Scores of y of occluded images with places of intact ones; taps and state of these."""
-        covered = augment.occlude(jax.random.fold_in(RNG, 1), images, block=10)
+        covered = augment.occlude(jax.random.fold_in(RNG, 1), images, fields=encoder.fields(32))
         hidden, _ = encoder.apply(own["encoder"], state["encoder"], covered, train=True)
         intact, stats = encoder.apply(own["encoder"], state["encoder"], images, train=True)
         local = intact["local"].reshape(6, -1, intact["local"].shape[-1])
@@ -228,6 +228,21 @@ def test_occlusion_changes_y_and_not_the_features_it_predicts(config, batch):
         jax.tree.leaves(step.state["encoder"]), jax.tree.leaves(stats), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_occlusion_needs_an_encoder_that_states_its_fields(config, batch):
+    method, _ = make(config, occlusion=True)
+    assert method.occlusion.fields(32) == (10, 4, -3)
+    assert make(config)[0].occlusion is None
+    flow = dict(name="real_nvp", couplings=1, widths=(4,), features=4)
+    with pytest.raises(contracts.UserError, match="does not state which pixels its local features"):
+        make(config, occlusion=True, encoder=flow)
+    with pytest.raises(contracts.UserError, match="occlusion is 10; set it to True or False"):
+        make(config, occlusion=10)
+    wide = {**config("quickstart")["method"]["method"]["encoder"], "name": "alexnet64", "local": 4}
+    images = jnp.zeros((2, 64, 64, 1))
+    with pytest.raises(contracts.UserError, match="sees 45x45 of them, so that none"):
+        make(config, occlusion=True, encoder=wide)[0].occlusion.occlude(RNG, images[:, :48, :48])
 
 
 def test_fewer_locations_and_fewer_negatives(config, batch, initial):

@@ -241,8 +241,9 @@ def test_intact_and_occluded_images_get_random_numbers_of_their_own(batch):
         local = params * jnp.ones((len(images), 2, 2, 4))
         return {"local": local, "conv": local, "fc": y, "y": y}, stats
 
-    encoder = pure.Net(lambda rng, images: (jnp.ones(()), {}), apply)
-    method = listening(encoder, occlusion=10)
+    fields = contracts.Fields(16, 16, 0)
+    encoder = pure.Net(lambda rng, images: (jnp.ones(()), {}), apply, lambda side: fields)
+    method = listening(encoder, occlusion=True)
     params, state = method.init(RNG, batch)
     loss = jax.jit(method.loss)
     steps = [loss(params, state, batch, jax.random.key(i), 0) for i in (1, 1, 2)]

@@ -85,7 +85,7 @@ def test_the_gradient_of_any_network_is_exact(parts):
 
 def test_loss_and_gradients_of_a_method_are_those_of_one_pass(config):
     """DIM with both terms, a prior, a probe, and the encoder also run on occluded images."""
-    inner = dim(config, "layer", alpha=0.5, gamma=0.1, occlusion=10)
+    inner = dim(config, "layer", alpha=0.5, gamma=0.1, occlusion=True)
     method = build.make("method", {**config("quickstart")["method"], "method": inner})
     batch = batch_of(16)
     params, state = jax.jit(method.init)(RNG, batch)

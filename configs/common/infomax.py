@@ -53,6 +53,11 @@ def parse(
     )
 
 
+def occlusion(tasks: str) -> dict:
+    """The picture of occluded images, for `tasks` that occlude."""
+    return dict(occlusion=dict(name="occlusion")) if tasks in ("occlude", "both") else {}
+
+
 def dim(
     *,
     encoder: dict,
@@ -61,7 +66,6 @@ def dim(
     critic_width: int,
     concat_width: int,
     tasks: str = "plain",
-    occlusion: int = 10,
     prior: str = "uniform",
 ) -> dict[str, Any]:
     """The DIM method.
@@ -72,7 +76,6 @@ def dim(
       concat_width: of the two layers of the concat critic of DIM(G), 512: Table 6; of the
         prediction of coordinates, 512: section 4.3 (from memory).
       tasks: of `TASKS`, the extra tasks of Table 5.
-      occlusion: pixels, the receptive field of a location of the map: section 4.3 (from memory).
       prior: of `PRIORS`; "none": gamma is 0.
     """
     coordinates = 1.0 if tasks in ("coord", "both") else 0.0
@@ -87,7 +90,7 @@ def dim(
         # Table 10 and the official code, prior_matching.py.
         discriminator=dict(name="discriminator", widths=(1000, 200)),
         penalty=1.0,
-        occlusion=occlusion if tasks in ("occlude", "both") else placeholder(int),
+        occlusion=True if tasks in ("occlude", "both") else placeholder(bool),
         # Weight 1: official DIM code, coordinates.py, for the absolute ones; the other is ours.
         **dict(absolute=coordinates, relative=coordinates),
         coordinates=dict(name="coordinates", widths=(concat_width, concat_width)),

@@ -2,56 +2,87 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dim_jax import contracts
 
 
-def occlude(rng: jax.Array, images: jax.Array, *, block: int, fill: float = 0.0) -> jax.Array:
+def occlude(
+    rng: jax.Array, images: jax.Array, *, fields: contracts.Fields, fill: float = 0.0
+) -> jax.Array:
     """Images f[n,h,w,c], each with one random rectangle filled.
 
-    At least one square of `block` pixels is completely hidden and at least one completely visible:
-    the rectangle is at least that large and leaves a margin of that size on one of its four sides.
+    The rectangle is the union of the receptive fields of some adjacent rows and columns of local
+    features. At least one local feature sees hidden pixels only, and at least one visible pixels
+    only: of those whose field is completely in the image, or, where there is no room for two of
+    them next to each other, of all, since padding shows nothing of the image.
+
+    Along one axis, drawn for each image, the rectangle leaves room for a visible feature before or
+    after it; along the other it may span the image. Along both, the number of rows or columns of
+    the map is uniform over those that are possible, then the place over all places for this number.
 
     Args:
       rng: one key for the batch.
-      block: in pixels; the receptive field of a local feature, so that some local features see
-        only hidden pixels (10 for the 8x8 map of 32x32 images).
+      fields: of the local features, such as `contracts.Fields(10, 4, -3)` for the 8x8 map of 32x32
+        images (`pure.Net.fields`).
       fill: 0 is mid-grey for pixels in [-1, 1].
 
     Raises:
-      UserError: images too small for a hidden and a visible square next to each other.
+      UserError: images without room for a hidden and a visible field next to each other.
 
-    Source: Hjelm et al. 2019, section 4.3 and App. A.7, which state the constraint; shape and fill
-      are ours.
+    Source: Hjelm et al. 2019, section 4.3 and App. A.7 (Fig. 14), which state the constraint;
+      shape, distribution and fill are ours.
     """
     n, height, width, _ = images.shape
-    if block < 1 or min(height, width) < 2 * block:
+    tables = [_intervals(side, fields) for side in (height, width)]
+    if None in tables:
         raise contracts.UserError(
-            f"images are {height}x{width} pixels and the occlusion's block is {block}; a hidden "
-            f"and a visible block next to each other need {2 * block} pixels; use a smaller block "
-            "(method.occlusion)"
+            f"images are {height}x{width} pixels and a local feature sees {fields.size}x"
+            f"{fields.size} of them, so that none can be hidden beside a visible one; set "
+            "method.occlusion to None, or use larger images or local features with smaller fields"
         )
-    hidden = jax.vmap(lambda key: _rectangle(key, height, width, block))(jax.random.split(rng, n))
-    return jnp.where(hidden[..., None], jnp.asarray(fill, images.dtype), images)
+    axis_key, *keys = jax.random.split(rng, 3)
+    vertical = jax.random.bernoulli(axis_key, shape=(n, 1))
+    rows, columns = (
+        _draw(key, side, *table, with_margin)
+        for key, side, table, with_margin in zip(
+            keys, (height, width), tables, (vertical, ~vertical), strict=True
+        )
+    )
+    hidden = rows[:, :, None, None] & columns[:, None, :, None]
+    return jnp.where(hidden, jnp.asarray(fill, images.dtype), images)
 
 
-def _rectangle(key: jax.Array, height: int, width: int, block: int) -> jax.Array:
-    """The hidden pixels of one image, b[h,w]."""
-    keys = jax.random.split(key, 6)
-    # The visible margin is before or after the rectangle, along one of the axes.
-    vertical, after = jax.random.bernoulli(keys[0]), jax.random.bernoulli(keys[1])
-    inside = [
-        _span(keys[2 + axis], keys[4 + axis], size, block, along, after)
-        for axis, (size, along) in enumerate(((height, vertical), (width, ~vertical)))
-    ]
-    return inside[0][:, None] & inside[1][None, :]
+def _draw(key, side: int, ends, log_any, log_with_margin, with_margin: jax.Array) -> jax.Array:
+    """Which pixels along an axis are hidden, b[n,side], where `with_margin` b[n,1] asks for one."""
+    logits = jnp.where(with_margin, log_with_margin[None], log_any[None])
+    chosen = jnp.asarray(ends)[jax.random.categorical(key, logits)]
+    pixels = jnp.arange(side)[None]
+    return (chosen[:, :1] <= pixels) & (pixels < chosen[:, 1:])
 
 
-def _span(size_key, place_key, side: int, block: int, with_margin, after) -> jax.Array:
-    """An interval of at least `block` pixels, b[side], with a margin of `block` if asked for."""
-    margin = jnp.where(with_margin, block, 0)
-    size = jax.random.randint(size_key, (), block, side - margin + 1)
-    start = jax.random.randint(place_key, (), margin, side - size + 1)
-    start = jnp.where(after, side - size - start, start)
-    pixels = jnp.arange(side)
-    return (pixels >= start) & (pixels < start + size)
+def _intervals(side: int, fields: contracts.Fields) -> tuple[np.ndarray, ...] | None:
+    """The intervals that can be hidden along an axis; None without room for a visible field.
+
+    Returns: first pixel and end i[t,2]; log-probabilities f[t] of those that hide a field, and of
+      those that also leave one visible.
+    """
+    spans = np.array(fields.spans(side), np.int32).reshape(-1, 2)
+    complete = spans[:, 1] - spans[:, 0] == fields.size
+    first, last = np.triu_indices(len(spans))
+    ends = np.stack([spans[first, 0], spans[last, 1]], axis=1)
+    for counted in (complete, complete | True):
+        starts, stops = spans[counted].T
+        hides = ((ends[:, :1] <= starts) & (stops <= ends[:, 1:])).any(1)
+        leaves = ((stops <= ends[:, :1]) | (ends[:, 1:] <= starts)).any(1)
+        if (hides & leaves).any():
+            number = last - first
+            return ends, _log_uniform(number, hides), _log_uniform(number, hides & leaves)
+    return None
+
+
+def _log_uniform(number: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Log-probabilities f[t] of intervals: uniform over their numbers i[t], then over places."""
+    counts = np.bincount(number[allowed], minlength=number.max() + 1)
+    share = -np.log(np.maximum(counts, 1) * np.count_nonzero(counts))
+    return np.where(allowed, share[number], -np.inf).astype(np.float32)

@@ -78,7 +78,7 @@ def make(
     prior: priors.Prior | None,
     discriminator: pure.Net | None,
     penalty: float,
-    occlusion: int | None = None,
+    occlusion: bool | None = None,
     sampled_locations: int | None = None,
     sampled_globals: int | None = None,
     negatives: int | None = None,
@@ -100,8 +100,8 @@ def make(
       penalty: weight of the discriminator's gradient penalty (half on prior samples, half on
         representations).
       occlusion: y is computed from the image with a random rectangle occluded, the features that
-        it predicts from the intact image (`augment.occlude`, with this block in pixels). Batch
-        statistics are those of the intact images, which evaluations use too.
+        it predicts from the intact image (`augment.occlude`, on the grid of the encoder's
+        `fields`). Batch statistics are those of the intact images, which evaluations use too.
       sampled_locations: number of local features per image and step, drawn with replacement; None =
         all of them.
       sampled_globals: number of globals per image and step, likewise; None = all of them, as in
@@ -135,6 +135,7 @@ def make(
     if block:
         _check_block(block, bound, critics, negatives)
     sampled = dict(sampled_locations=sampled_locations, sampled_globals=sampled_globals)
+    occluder = _occluder(encoder) if occlusion else None
 
     def init(rng, batch):
         rngs = jax.random.split(rng, 6)
@@ -213,8 +214,8 @@ def make(
         dropout = jax.random.split(keys[_DROPOUT])
         taps, stats = encode(images, rng=dropout[0])
         features = contracts.probed(taps)
-        if occlusion:
-            occluded = augment.occlude(keys[_OCCLUSION], images, block=occlusion)
+        if occluder:
+            occluded = occluder.occlude(keys[_OCCLUSION], images)
             occluded_taps, _ = encode(occluded, rng=dropout[1])
             taps |= {
                 name: occluded_taps[name] for name in ("y", "globals") if name in occluded_taps
@@ -241,7 +242,8 @@ def make(
             for name, (_, critic, tap, shape) in critics.items()
         }
 
-    return contracts.Method(init, loss, pure.represent(encoder), scores=scores)
+    represent = pure.represent(encoder)
+    return contracts.Method(init, loss, represent, scores=scores, occlusion=occluder)
 
 
 def information(
@@ -309,6 +311,20 @@ def _all_pairs(critic: pure.Critic, params, stats, anchors, candidates) -> jax.A
     scores, _ = critic.all_pairs(params, stats, rows, candidates, train=False)
     scores = scores.reshape(*anchors.shape[:2], *scores.shape[1:])
     return jnp.moveaxis(scores, 1, 2)
+
+
+def _occluder(encoder: pure.Net) -> contracts.Occlusion:
+    if encoder.fields is None:
+        raise contracts.UserError(
+            "method.occlusion is True and the encoder does not state which pixels its local "
+            "features see (`fields` of its pure.Net); set method.occlusion to None or choose an "
+            "encoder of convolutions, such as dcgan32"
+        )
+
+    def occlude(rng, images):
+        return augment.occlude(rng, images, fields=encoder.fields(images.shape[1]))
+
+    return contracts.Occlusion(occlude, encoder.fields)
 
 
 def _check(critics, gamma, prior, discriminator, tasks, coordinates) -> None:

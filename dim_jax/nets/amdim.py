@@ -31,9 +31,16 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pooling, pure
+from dim_jax.nets import fields, layers, microbatches, pooling, pure
 
 _NORMS = ("none", "batch")
+# (kernel, stride, padding) of the layers below the 7x7 map, by the side of the image. The pixels
+# that the reflection repeats are in the same field.
+_BELOW_LOCAL = {
+    32: ((3, 1, 0), (4, 2, 0), (2, 2, 0)),
+    64: ((3, 1, 0), (4, 2, 0), (4, 2, 0), (2, 2, 0)),
+    128: ((5, 2, 2), (3, 1, 0), (4, 2, 0), (4, 2, 0), (2, 2, 0)),
+}
 
 
 class _Layer(nn.Module):
@@ -127,7 +134,9 @@ def _encoder(side: int, ndf: int, n_rkhs: int, n_depth: int, norm: str) -> pure.
             "less"
         )
     module = _Encoder(side, ndf, n_rkhs, n_depth, norm)
-    return microbatches.dividable(pure.net(module, pure.square_images(name, side)))
+    of_local = fields.of_layers(_BELOW_LOCAL[side])
+    check = pure.square_images(name, side)
+    return microbatches.dividable(pure.net(module, check, lambda side: of_local))
 
 
 def amdim32(*, ndf: int, n_rkhs: int, n_depth: int, norm: str) -> pure.Net:

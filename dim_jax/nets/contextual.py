@@ -25,4 +25,4 @@ def contextual(*, encoder: pure.Net, context: nn.Module) -> pure.Net:
         contexts = taps.pop("context")
         return taps | turns.summarised(taps["local"], contexts), stats
 
-    return pure.Net(both.init, apply)
+    return both._replace(apply=apply)

@@ -50,6 +50,20 @@ def fold(codes: jax.Array, eighths: int = EIGHTHS) -> jax.Array:
     return codes.reshape(-1, count, count, channels)
 
 
+def fields(side: int, eighths: int) -> Callable[[int], contracts.Fields]:
+    """The fields of the codes in images of this side, or in their mosaics, where crops are apart.
+
+    Returns: a function of the side of an image or mosaic, for `pure.net`.
+    """
+
+    def of_side(shown: int) -> contracts.Fields:
+        is_mosaic = shown == patches.mosaic_side(side, eighths)
+        size = eighths * side // patches.STRIPS
+        return contracts.Fields(size, size if is_mosaic else side // patches.STRIPS, 0)
+
+    return of_side
+
+
 def check(name: str, side: int, eighths: int) -> Callable[[jax.Array], None]:
     """A `check` for `pure.net` that images f[n,h,w,c] or their mosaics have the encoder's side."""
 

@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 
 from dim_jax import contracts
-from dim_jax.nets import flows, halving, layers, microbatches, pooling, pure
+from dim_jax.nets import fields, flows, halving, layers, microbatches, pooling, pure
 
 _INPUTS = ("colour", "gradients")
 
@@ -86,11 +86,19 @@ def _encoder(name: str, side: int, module: ConvEncoder) -> pure.Net:
             f"blocks; use 0 to {len(module.blocks) - 1}"
         )
 
-    return microbatches.dividable(pure.net(module, pure.square_images(name, side)))
+    return _net(module, pure.square_images(name, side))
 
 
 def _any_size(module: ConvEncoder) -> pure.Net:
-    return microbatches.dividable(pure.net(module))
+    return _net(module)
+
+
+def _net(module: ConvEncoder, check=None) -> pure.Net:
+    steps = [(3, 1, 1)] if module.inputs == "gradients" else []
+    for block in module.blocks[: module.local + 1]:
+        steps.append((block.kernel, block.stride, block.padding))
+        steps += [(block.pool, 2, 0)] if block.pool else []
+    return microbatches.dividable(pure.net(module, check, lambda side: fields.of_layers(steps)))
 
 
 def cnn28(*, width: int, hidden: int, features: int) -> pure.Net:
@@ -218,8 +226,7 @@ def auto(
     """
     _check_inputs(inputs)
 
-    def of(images: jax.Array) -> pure.Net:
-        side = halving.side_of(images)
+    def of(side: int) -> pure.Net:
         convolution = (5, 2, 2) if side == 28 else (4, 2, 1)
         count = len(halving.maps(side))
         blocks = tuple(Block(width * min(2**i, 8), *convolution) for i in range(count))
@@ -227,12 +234,13 @@ def auto(
         return _encoder("auto", side, ConvEncoder(blocks, (hidden,), features, block, norm, inputs))
 
     def init(rng, images):
-        return of(images).init(rng, images)
+        return of(halving.side_of(images)).init(rng, images)
 
     def apply(params, stats, images, *, train: bool, rng=None):
-        return of(images).apply(params, stats, images, train=train, rng=rng)
+        net = of(halving.side_of(images))
+        return net.apply(params, stats, images, train=train, rng=rng)
 
-    return pure.Net(init, apply)
+    return pure.Net(init, apply, lambda side: of(side).fields(side))
 
 
 def alexnet64(

@@ -165,7 +165,8 @@ def _encoder(
     name: str, side: int, body: nn.Module, head: nn.Module, eighths: int = crops.EIGHTHS
 ) -> pure.Net:
     network = _Folded(body, head, side, eighths)
-    return microbatches.dividable(pure.net(network, crops.check(name, side, eighths)))
+    check, fields = crops.check(name, side, eighths), crops.fields(side, eighths)
+    return microbatches.dividable(pure.net(network, check, fields))
 
 
 def _alexnet64(width: int, norm: str) -> _AlexNet:

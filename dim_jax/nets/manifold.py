@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import convolutions, layers, microbatches, pooling, pure
+from dim_jax.nets import convolutions, fields, layers, microbatches, pooling, pure
 
 _FLOOR = 1e-3  # of the variance of a point, relative to the variance of the channels' positions
 PASSED = ("mean", "responses")
@@ -150,7 +150,13 @@ def manifold(
                 f"{tuple(pools)} leave nothing; use fewer layers or a larger data.image_size"
             )
 
-    return _with_parameters(microbatches.dividable(pure.net(module, check)))
+    steps = [
+        step
+        for kernel, stride, pool in zip(kernels, strides, pools, strict=True)
+        for step in ((kernel, stride, 0), (pool, pool, 0))
+    ]
+    net = pure.net(module, check, lambda side: fields.of_layers(steps))
+    return _with_parameters(microbatches.dividable(net))
 
 
 def _with_parameters(net: pure.Net) -> pure.Net:

@@ -18,10 +18,13 @@ class Net(NamedTuple):
     apply(params, stats, *inputs, train, rng=None) -> (outputs, stats): in training mode batch norm
         uses the statistics of the batch and averages them into the returned `stats`; `rng` is
         needed only by networks with dropout
+    fields(side) -> contracts.Fields: of the tap `local` of an encoder in images of this side; None
+        where it has no such map, or its locations see all of the image
     """
 
     init: Callable[..., tuple[Tree, Tree]]
     apply: Callable[..., tuple[Any, Tree]]
+    fields: Callable[[int], contracts.Fields] | None = None
 
 
 class Critic(NamedTuple):
@@ -64,10 +67,15 @@ def _run(module: nn.Module, method, params, stats, *inputs, train: bool, rng=Non
     return outputs, updates["batch_stats"]
 
 
-def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
+def net(
+    module: nn.Module,
+    check: Callable[..., None] | None = None,
+    fields: Callable[[int], contracts.Fields] | None = None,
+) -> Net:
     """The pure functions of a Linen module called as module(*inputs, train=...).
 
-    `check(*inputs)` runs once, before initialisation, and raises on invalid inputs.
+    `check(*inputs)` runs once, before initialisation, and raises on invalid inputs. `fields` is
+    that of `Net`.
     """
 
     def init(rng, *inputs):
@@ -78,7 +86,7 @@ def net(module: nn.Module, check: Callable[..., None] | None = None) -> Net:
     def apply(params, stats, *inputs, train: bool, rng=None):
         return _run(module, None, params, stats, *inputs, train=train, rng=rng)
 
-    return Net(init, apply)
+    return Net(init, apply, fields)
 
 
 def classified(encoder: Net, classifier: Net | None, tap: str) -> Net:
@@ -122,7 +130,7 @@ def with_head(encoder: Net, head: Net | None, tap: str, *, part: str, output: st
         )
         return {**taps, output: made}, {"encoder": encoder_stats, part: head_stats}
 
-    return Net(init, apply)
+    return encoder._replace(init=init, apply=apply)
 
 
 def represent(encoder: Net) -> Callable[..., contracts.Taps]:

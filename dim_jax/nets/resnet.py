@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.nets import layers, microbatches, pooling, pure
+from dim_jax.nets import fields, layers, microbatches, pooling, pure
 
 _STRIDES = (1, 2, 2, 2)
 _LEAST = {"imagenet": 32, "cifar": 8}  # pixels
@@ -143,7 +143,18 @@ def _encoder(name: str, module: _ResNet) -> pure.Net:
             "start from 0; set zero_init=False"
         )
     check = functools.partial(_check_size, name, module.stem)
-    return microbatches.dividable(pure.net(module, check))
+    of_local = fields.of_layers(_below_local(module))
+    return microbatches.dividable(pure.net(module, check, lambda side: of_local))
+
+
+def _below_local(module: _ResNet) -> list[tuple[int, int, int]]:
+    """(kernel, stride, padding) of the layers below the local features, without shortcuts."""
+    steps = [(7, 2, 3), (3, 2, 1)] if module.stem == "imagenet" else [(3, 1, 1)]
+    for stage in range(module.local + 1):
+        for index in range(module.blocks[stage]):
+            stride = 1 if index else _STRIDES[stage]
+            steps += [(3, stride, 1)] if module.bottleneck else [(3, stride, 1), (3, 1, 1)]
+    return steps
 
 
 def resnet18(

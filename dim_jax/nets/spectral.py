@@ -53,7 +53,7 @@ def spectral(*, encoder: pure.Net) -> pure.Net:
         state = {_VECTORS: traverse_util.unflatten_dict(vectors)}
         return taps, state | ({_STATS: inner} if inner else {})
 
-    return pure.Net(init, apply)
+    return encoder._replace(init=init, apply=apply)
 
 
 def _kernels(params) -> dict[tuple[str, ...], jax.Array]:

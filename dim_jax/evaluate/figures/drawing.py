@@ -90,17 +90,30 @@ def spread(count: int, shown: int = 10) -> np.ndarray:
     return np.linspace(0, count - 1, min(shown, count)).round().astype(int)
 
 
-def rows_of_images(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """One row of images u8[n,h,w,c] below the other, each behind its name, as u8[h,w,3]."""
-    names = 0.1 + 0.13 * max(len(name.strip()) for name in rows)  # their width, in images
+def rows_of_images(
+    rows: Mapping[str, np.ndarray],
+    mark: Callable[[Any, str, int], None] | None = None,
+    side: float = _IMAGE,
+) -> np.ndarray:
+    """One row of images u8[n,h,w,c] below the other, each behind its name, as u8[h,w,3].
+
+    Args:
+      mark: draws on the axes of an image, in pixels of the image, given its row and number.
+      side: of an image with its margin, in inches.
+    """
+    # Their width, in images.
+    names = (0.1 + 0.13 * max(len(name.strip()) for name in rows)) * _IMAGE / side
     width, height = names + max(map(len, rows.values())), len(rows)
-    figure = new(width * _IMAGE, height * _IMAGE)
+    figure = new(width * side, height * side)
     for down, (name, images) in enumerate(rows.items()):
         style = dict(ha="right", va="center", fontsize=9.5, color=INK)
         figure.text((names - 0.08) / width, 1 - (down + 0.5) / height, plain(name), **style)
         for across, image in enumerate(images):
             left, bottom = (names + across + 0.04) / width, 1 - (down + 0.96) / height
             axes = figure.add_axes([left, bottom, 0.92 / width, 0.92 / height])
-            axes.imshow(coloured(image), interpolation="nearest")
+            across_pixels = (0, image.shape[1], image.shape[0], 0)
+            axes.imshow(coloured(image), interpolation="nearest", extent=across_pixels)
             axes.set_axis_off()
+            if mark is not None:
+                mark(axes, name, across)
     return pixels(figure)
