@@ -1,4 +1,4 @@
-"""Figure 9 of Deep InfoMax on CIFAR-10: accuracy at y against the negatives per positive.
+"""Figure 9 of Deep InfoMax on CIFAR-10: accuracy at y and conv against the negatives per positive.
 
     python -m experiments.dim_figure9 --budget=cpu
 
@@ -14,8 +14,7 @@ from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "one seed instead of three; grid and probe schedule ours",
-    "cpu": "2 epochs, rate and critic width of the cpu budget, evaluated at y with mlp-v1; "
-    "our grid",
+    "cpu": "2 epochs, rate and critic width of the cpu budget, evaluated with mlp-v1; our grid",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 SEEDS = {"paper": (0,), "cpu": (0,), "smoke": (0,)}
@@ -24,7 +23,7 @@ SHORT = {"cpu": ("--config.train.epochs=2",)}
 NAMES = {"infonce": "InfoNCE", "jsd": "JSD", "dv": "DV"}
 ALL = 4032  # 63 other images of 64 locations
 COUNTS = {"paper": (ALL, 512, 64, 8, 1), "cpu": (ALL, 64, 1), "smoke": (ALL, 1)}
-Y = ("mlp", "y", "accuracy")
+TAPS = ("y", "conv")
 
 
 def rows(budget: str) -> list[table.Row]:
@@ -40,7 +39,7 @@ def rows(budget: str) -> list[table.Row]:
             seeds=SEEDS[budget],
             differs=DIFFERS[budget],
             compared=count == ALL,  # with Table 1; the figure prints no numbers
-            evals=evaluations.y(config),
+            evals=evaluations.y(config, "conv"),
         )
         for bound in BOUNDS[budget]
         for config in [f"configs/dim_cifar10.py:local,bound={bound},budget={budget},tasks=plain"]
@@ -53,44 +52,63 @@ def _label(bound: str, count: int) -> str:
 
 
 def directions(rows) -> list[table.Direction]:
-    """What the figure says: InfoNCE needs many negatives, JSD does not."""
+    """What the figure says of both taps: InfoNCE needs many negatives, JSD does not."""
     del rows
     many, one = _label("infonce", ALL), _label("infonce", 1)
     flat, flat_one = _label("jsd", ALL), _label("jsd", 1)
+    claims = (
+        ("InfoNCE falls from all negatives to one", many, one),
+        ("JSD does not fall from all negatives to one", flat_one, flat),
+        ("with one negative JSD is above InfoNCE", flat_one, one),
+    )
     return [
-        table.Direction("InfoNCE falls from all negatives to one", many, one, Y),
-        table.Direction("JSD does not fall from all negatives to one", flat_one, flat, Y),
-        table.Direction("with one negative JSD is above InfoNCE", flat_one, one, Y),
+        table.Direction(f"{claim}, at {tap}", larger, smaller, ("mlp", tap, "accuracy"))
+        for tap in TAPS
+        for claim, larger, smaller in claims
     ]
 
 
 def draw(content: dict, file: pathlib.Path) -> None:
-    """The figure: accuracy at y in percent over log2 of the number of negatives."""
-    found = {row["label"]: row for row in content["rows"]}
-    figure = drawing.new(5.2, 3.6)
-    axes = figure.add_subplot()
-    for bound, name in NAMES.items():
-        points = [
-            (count, *_accuracy(found[_label(bound, count)]))
-            for count in COUNTS["paper"]
-            if _label(bound, count) in found
-        ]
-        if points:
+    """The figure: accuracy in percent over log2 of the number of negatives, a panel for each tap.
+
+    A row that was not measured at a tap has no point there, a tap without rows no panel.
+
+    Raises: ValueError: nothing was measured at any tap.
+    """
+    panels = {tap: curves for tap in TAPS if (curves := _curves(content["rows"], tap))}
+    if not panels:
+        raise ValueError(f"no row has an accuracy at {' or '.join(TAPS)}")
+    figure = drawing.new(5.2 * len(panels), 3.6)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (tap, curves) in zip(grid, panels.items(), strict=True):
+        for name, points in curves.items():
             counts, values, spreads = zip(*points, strict=True)
             axes.errorbar(counts, values, yerr=spreads, marker="o", capsize=3, label=name)
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("negatives per positive")
-    axes.set_ylabel("test accuracy at y, %")
-    axes.legend(frameon=False)
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("negatives per positive")
+        axes.set_ylabel(f"test accuracy at {tap}, %")
+        axes.legend(frameon=False)
     figure.savefig(file, dpi=120, bbox_inches="tight")
 
 
-def _accuracy(row: dict) -> tuple[float, float]:
-    """Mean and deviation over seeds of the trained encoder's accuracy at y, percent."""
-    for cell in row["measures"]:
-        if cell["representation"] == "trained" and (cell["eval"], cell["tap"], cell["metric"]) == Y:
-            return 100 * cell["value"], 100 * (cell["std_over_seeds"] or 0.0)
-    raise KeyError(f"{row['label']} has no accuracy at y")
+def _curves(rows: list[dict], tap: str) -> dict[str, list[tuple[int, float, float]]]:
+    """By bound: numbers of negatives, accuracies in percent, and their deviations over seeds."""
+    cells = {
+        row["label"]: cell
+        for row in rows
+        for cell in row["measures"]
+        if [cell[key] for key in ("eval", "tap", "metric", "representation")]
+        == ["mlp", tap, "accuracy", "trained"]
+    }
+    curves = {
+        name: [
+            (count, 100 * cell["value"], 100 * (cell["std_over_seeds"] or 0.0))
+            for count in COUNTS["paper"]
+            if (cell := cells.get(_label(bound, count)))
+        ]
+        for bound, name in NAMES.items()
+    }
+    return {name: points for name, points in curves.items() if points}
 
 
 if __name__ == "__main__":

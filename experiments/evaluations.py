@@ -42,10 +42,10 @@ def trained(config: str) -> Evals:
     return evals
 
 
-def y(config: str) -> Evals:
-    """The MLP of y with its control, and the fit to the prior."""
+def y(config: str, *more: str) -> Evals:
+    """The MLP of y and of `more` taps, its control at y, and the fit to the prior."""
     evals = chosen(config, "mlp", "mlp_permuted", "uniformity")
-    evals["mlp"]["taps"] = ("y",)
+    evals["mlp"]["taps"] = (*more, "y")
     return evals
 
 

@@ -66,7 +66,22 @@ def test_figure_9_draws_what_was_run(tmp_path):
         dict(label=row.label, measures=[dict(cell, value=0.5, std_over_seeds=None)])
         for row in rows[:-1]
     ]
-    dim_figure9.draw(dict(rows=found), tmp_path / "curve.png")
-    assert np.asarray(Image.open(tmp_path / "curve.png").convert("L")).std() > 10
-    with pytest.raises(KeyError, match="no accuracy at y"):
-        dim_figure9.draw(dict(rows=[dict(found[0], measures=[])]), tmp_path / "curve.png")
+    assert all("conv" in row.evals["mlp"]["taps"] for row in rows)
+    of_y = dim_figure9._curves(found, "y")
+    assert of_y["InfoNCE"] == [(count, 50.0, 0.0) for count in (4032, 64, 1)]
+    assert of_y["JSD"] == [(4032, 50.0, 0.0)] and dim_figure9._curves(found, "conv") == {}
+    dim_figure9.draw(dict(rows=found), tmp_path / "y.png")
+    found[0]["measures"].append(dict(found[0]["measures"][0], tap="conv", value=0.7))
+    assert dim_figure9._curves(found, "conv") == {"InfoNCE": [(4032, 70.0, 0.0)]}
+    dim_figure9.draw(dict(rows=found), tmp_path / "both.png")
+    one, two = (Image.open(tmp_path / name).convert("L") for name in ("y.png", "both.png"))
+    assert np.asarray(one).std() > 10 and np.asarray(two)[:, one.width :].std() > 10
+    with pytest.raises(ValueError, match="no row has an accuracy at y or conv"):
+        dim_figure9.draw(dict(rows=[dict(found[0], measures=[])]), tmp_path / "y.png")
+
+
+def test_figure_9_claims_the_same_of_both_taps():
+    rows = dim_figure9.rows("cpu")
+    claims = dim_figure9.directions(rows)
+    assert [claim.measure[1] for claim in claims] == ["y"] * 3 + ["conv"] * 3
+    assert {claim.larger for claim in claims} <= {row.label for row in rows}
