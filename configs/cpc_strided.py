@@ -30,6 +30,9 @@ from configs.common import strided
 # Hjelm et al. 2019, Table 3 (from memory; every ordering in the text agrees).
 PUBLISHED = {"cifar10": 77.45, "stl10": 77.81}
 PUBLISHED_GIM = 80.5  # Loewe et al. 2019, Table 1, STL-10, deviation 3.1 (from memory)
+GIM_DIFFERS = (
+    "They are of a linear classifier whose optimizer and duration are not those of linear-v1."
+)
 # The meaning of "published" for the other words. The dim row's negatives are not printed: those of
 # van den Oord et al. 2018 are at all places of all images. How its rows are connected, neither.
 RECIPES = {
@@ -106,7 +109,12 @@ def published(words: dict[str, str], plain: bool) -> dict:
     if words["recipe"] == "gim":
         if plain and words["data"] == "stl10" and strided.body(words).startswith("resnet"):
             accuracies = dict(linear=dict(fc=PUBLISHED_GIM))
-        return dict(published=accuracies, source="Loewe et al. 2019, Table 1")
+        return dict(
+            published=accuracies,
+            source="Loewe et al. 2019, Table 1",
+            differs=GIM_DIFFERS if accuracies else "",
+            judged=(),
+        )
     if plain and strided.body(words).startswith(family) and words["body"] != "resnet50":
-        accuracies = dict(mlp=dict(conv=PUBLISHED[words["data"]]))
+        accuracies = dict(mlp_paper=dict(conv=PUBLISHED[words["data"]]))
     return dict(published=accuracies)

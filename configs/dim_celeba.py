@@ -53,7 +53,7 @@ def get_config(argument: str = ""):
         evals=dict(
             attributes=dict(name="attributes", protocol="attributes-v1"),
             msssim=dict(name="msssim", protocol="msssim-v1"),
-            ndm=dict(name="ndm", protocol="ndm-v1"),
+            ndm=dict(name="ndm", protocol="ndm-paper-v1"),
             uniformity=dict(name="prior_fit"),
             neighbours=dict(name="neighbours"),
             filters=dict(name="filters"),

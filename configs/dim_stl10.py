@@ -44,7 +44,6 @@ SMOKE = {
     **common.under("method.method", infomax.SMOKE),
     **common.faster("encoder", "discriminator"),
 }
-TUNED = {"evals.finetune.protocol": "finetune-v1"}  # of both
 
 
 def get_config(argument: str = ""):
@@ -54,10 +53,10 @@ def get_config(argument: str = ""):
         "stl10",
         accuracies=PUBLISHED,
         finetuned=PUBLISHED_FINETUNED,
-        evals=common.evals(labels_per_class=10) | common.finetuned(),
+        evals=common.evals(labels_per_class=10, published=common.TAPS) | common.finetuned(),
     )
-    smoke = SMOKE | TUNED | datasets.smoke("stl10")
-    return common.budgeted(config, words["budget"], cpu=CPU | TUNED, smoke=smoke)
+    smoke = SMOKE | datasets.smoke("stl10")
+    return common.budgeted(config, words["budget"], cpu=CPU, smoke=smoke)
 
 
 def parse(argument: str) -> dict[str, str]:
@@ -107,7 +106,7 @@ def published(
         ),
         evals=evals | infomax.occlusion(words["tasks"]),
         published=dict(
-            mlp=(accuracies or {}).get(row, {}), finetune=(finetuned or {}).get(row, {})
+            mlp_paper=(accuracies or {}).get(row, {}), finetune=(finetuned or {}).get(row, {})
         ),
         published_source=source,
     )

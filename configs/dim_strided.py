@@ -36,7 +36,7 @@ def get_config(argument: str = ""):
     smoke = {"method.method.encoder.features": 8}
     if words["globals"] == "single":
         smoke["method.method.encoder.hidden"] = 32
-    return strided.config(words, method=method(words), published=dict(mlp=row), smoke=smoke)
+    return strided.config(words, method=method(words), published=dict(mlp_paper=row), smoke=smoke)
 
 
 def encoder(words: dict) -> dict:

@@ -31,7 +31,10 @@ PUBLISHED = {
 def get_config(argument: str = ""):
     words = dim_stl10.parse(argument)
     config = dim_stl10.published(
-        words, "tiny_imagenet", accuracies=PUBLISHED, evals=common.evals(labels_per_class=10)
+        words,
+        "tiny_imagenet",
+        accuracies=PUBLISHED,
+        evals=common.evals(labels_per_class=10, published=common.TAPS),
     )
     smoke = dim_stl10.SMOKE | datasets.smoke("tiny_imagenet")
     return common.budgeted(config, words["budget"], cpu=dim_stl10.CPU, smoke=smoke)

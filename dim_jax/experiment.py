@@ -329,9 +329,10 @@ def _evaluate(
     published = run_metadata.published(config)
     for row in rows:
         row["published"] = _published_value(published, row)
-    source = config.published_source if any(published.values()) else None
-    written = folder, console, store, facts, rows, [*figures, *over_training], source
-    results = results_files.write(*written)
+    stand = any(row["published"] is not None for row in rows)
+    about = (config.published_source, config.published_differs) if stand else (None, None)
+    written = folder, console, store, facts, rows, [*figures, *over_training]
+    results = results_files.write(*written, *about)
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
     return results
 

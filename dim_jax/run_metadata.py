@@ -49,9 +49,17 @@ def opening(
         f"{config.compute_dtype}; {durations.dispatch_steps} steps per dispatch, a checkpoint "
         f"every {min(durations.save_steps, durations.total_steps):,}; seed {config.seed}",
         _other_settings(config, " ".join(augmentation.values()).split()),
-        f"published numbers: {config.published_source}" if config.published_source else "",
+        _published_numbers(config),
     ]
     return [line for line in lines if line]
+
+
+def _published_numbers(config: settings.Config) -> str:
+    """Their source and how they were measured otherwise, "" where none are shown."""
+    if not any(published(config).values()):
+        return ""
+    texts = config.published_source or "without a source", config.published_differs
+    return f"published numbers: {'. '.join(filter(None, texts))}"
 
 
 def _unused(players: Sequence[str]) -> str:

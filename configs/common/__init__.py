@@ -20,6 +20,7 @@ from configs.common.budgets import faster as faster
 from configs.common.budgets import longer as longer
 from configs.common.budgets import under as under
 from configs.common.evaluations import GAUSSIAN as GAUSSIAN
+from configs.common.evaluations import TAPS as TAPS
 from configs.common.evaluations import evals as evals
 from configs.common.evaluations import finetuned as finetuned
 from configs.common.evaluations import of_mlp as of_mlp
@@ -129,7 +130,7 @@ def monitored(method: dict, classes: int) -> dict:
     """The method, watched by an online classifier of the published form on conv, fc and y."""
     return dict(
         name="probe",
-        taps=("conv", "fc", "y"),
+        taps=TAPS,
         # Hjelm et al. 2019, section 4.2: 200 hidden units, dropout 0.1.
         classifier=dict(name="classifier", hidden=200, dropout=0.1, classes=classes),
         method=method,

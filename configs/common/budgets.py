@@ -6,6 +6,8 @@ from typing import Any
 
 import ml_collections
 
+from configs.common import evaluations
+
 BUDGETS = ("paper", "cpu", "smoke")
 LONG_BUDGETS = ("paper", "long", "cpu", "smoke")  # of configs with a recipe for hours on two cores
 # Ours: an hour or two on two cores. Several batches of 64 a step, as steps of larger batches take
@@ -22,8 +24,12 @@ def budgeted(
 ) -> ml_collections.ConfigDict:
     """The config with the changes of a budget, {"train.epochs": 10, ...}; `paper` has none.
 
+    Budgets other than `paper` also have the protocols of `evaluations.SMALLER`.
+
     Raises: KeyError for a key that the config does not have.
     """
+    if budget != "paper":
+        evaluations.shorten(config, budget)
     for key, value in changes.get(budget, {}).items():
         *parents, last = key.split(".")
         block = functools.reduce(lambda block, name: block[name], parents, config)

@@ -58,6 +58,8 @@ def config(
     method: dict,
     published: dict[str, dict],
     source: str = "Hjelm et al. 2019, Table 3",
+    differs: str = "",
+    judged: tuple[str, ...] = ("conv",),
     evals: dict[str, dict] | None = None,
     adam: dict | None = None,
     batch_size: int = 64,  # official DIM code, README
@@ -68,6 +70,8 @@ def config(
 
     Args:
       published: accuracies by evaluation and layer, from `source`.
+      differs: a sentence on how they were measured otherwise.
+      judged: layers that the published MLP judges.
       evals: evaluations besides the usual ones.
       adam: the published optimizer, unless given that of DIM.
       smoke: more changes of this budget.
@@ -88,9 +92,11 @@ def config(
             steps_per_dispatch=100,
             save_epochs=10,
         ),
-        evals=common.of_mlp() | (evals or {}),
+        # Which layer Table 3 has is not printed; its numbers stand beside conv.
+        evals=common.of_mlp(published=judged) | (evals or {}),
         published=published,
         published_source=source,
+        published_differs=differs,
     )
     narrow, tiny = {f"{encoder}.width": WIDTHS[body(words)] // 4}, {f"{encoder}.width": 4}
     if "width" in block.method.method.local_critic:

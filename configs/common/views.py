@@ -24,6 +24,12 @@ BYOL_VIEWS = _CROP | dict(
 )
 
 
+_DIFFERS = (
+    "They are of linear classifiers whose optimizers, augmentations and durations are not those of "
+    "linear-v1."
+)
+
+
 class Images(NamedTuple):
     """The encoder and the images of a data set."""
 
@@ -152,6 +158,7 @@ def config(words: dict[str, str], recipe: Recipe) -> ml_collections.ConfigDict:
         evals=evals(large=dataset.side > 32),
         published=dict(linear=dict(y=recipe.published[name])) if name in recipe.published else {},
         published_source=recipe.source if name in recipe.published else "",
+        published_differs=_DIFFERS if name in recipe.published else "",
     )
     return common.budgeted(
         block, words["budget"], cpu=_cpu(recipe, name), smoke=_smoke(recipe, name)

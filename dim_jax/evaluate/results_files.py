@@ -20,18 +20,21 @@ def write(
     rows: Sequence[results.Row],
     figures: Iterable[results.Figure],
     published_source: str | None = None,
+    published_differs: str | None = None,
 ) -> dict[str, Any]:
     """Writes and prints the results; returns the content of results.json.
 
     Args:
       store: of the finished evaluations, which are removed once results.json has them.
       run: its block of that name.
+      published_source, published_differs: of the numbers `published` of the rows; None without any.
     """
     content = {
         "format": 1,
         "run": run,
         "rows": rows,
         "published_source": published_source,
+        "published_differs": published_differs or None,
         "figures": _write_figures(folder, figures),
     }
     folder.write_json(folder.results, content)

@@ -82,6 +82,8 @@ class Console:
         measures = tables.measures(results.get("rows") or ())
         if measures:
             self._console.print(_measure_table(measures), "", sep="\n")
+        if note := tables.published_note(results):
+            self.log(note)
         self.log(verdict.sentence(results))
 
 

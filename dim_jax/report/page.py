@@ -52,9 +52,7 @@ def _page(
         _probe_sections(results),
         parts.section("Training", _curve_lead(rows), parts.charts(rows)),
         parts.section("Is it learning?", _SIGNS, parts.charts(rows, signs=True)),
-        parts.section(
-            "Other measures", "", parts.measures(tables.measures(results.get("rows") or ()))
-        ),
+        _measure_section(results),
         parts.section("What it has learned", "", figures),
         parts.section("Notes", "", parts.notes(run.get("notes") or ())),
         parts.section("Run", "", parts.facts(run, config) + parts.config(config)),
@@ -76,8 +74,6 @@ def _header(name: str, run: Mapping[str, Any], sentence: str) -> str:
 
 def _probe_sections(results: Mapping[str, Any]) -> str:
     groups = tables.groups(results.get("rows") or ())
-    source = results.get("published_source")
-    note = f"<p class='source'>Published: {html.escape(source)}</p>" if source else ""
     sections = []
     for title, kind in (
         ("The method's own classifier", (True, False, False)),
@@ -92,7 +88,7 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
             if (group.own_classifier, group.permuted, group.few_labels) == kind
         ]
         if chosen:
-            published = note if tables.has_published(chosen) else ""
+            published = _source(results) if tables.has_published(chosen) else ""
             sections.append(
                 parts.section(
                     title,
@@ -101,6 +97,20 @@ def _probe_sections(results: Mapping[str, Any]) -> str:
                 )
             )
     return "".join(sections)
+
+
+def _measure_section(results: Mapping[str, Any]) -> str:
+    measures = tables.measures(results.get("rows") or ())
+    note = any("published" in measure.values for measure in measures)
+    return parts.section(
+        "Other measures", "", parts.measures(measures) + (_source(results) if note else "")
+    )
+
+
+def _source(results: Mapping[str, Any]) -> str:
+    """The source of the published numbers, and how they were measured otherwise."""
+    note = tables.published_note(results)
+    return f"<p class='source'>{html.escape(note)}</p>" if note else ""
 
 
 def _probe_lead(groups: Sequence[tables.Group]) -> str:

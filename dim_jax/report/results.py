@@ -63,7 +63,7 @@ _KINDS = {
     **dict.fromkeys(("parameters", "peak_mib", "train_peak_mib"), _are_numbers),
     "notes": _are_texts,
     "best": _is_best,
-    "published_source": _is_text,
+    **dict.fromkeys(("published_source", "published_differs"), _is_text),
     **dict.fromkeys(("eval", "representation", "tap", "metric"), _is_text),
     **dict.fromkeys(("protocol", "labels", "split"), _is_text),
     **dict.fromkeys(("value", "std", "fits", "dim", "published"), _is_number),

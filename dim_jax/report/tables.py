@@ -203,6 +203,12 @@ def has_published(tables: Iterable[Group]) -> bool:
     return any(group.published(tap) is not None for group in tables for tap in group.taps)
 
 
+def published_note(results: Mapping[str, Any]) -> str:
+    """Where published numbers are from and how they were measured otherwise; "" if nothing says."""
+    source, differs = results.get("published_source"), results.get("published_differs")
+    return ". ".join(filter(None, (f"Published: {source}" if source else "", differs)))
+
+
 def representation_title(name: str, tables: Sequence[Group]) -> str:
     """The heading of a column: the representation, with the dimension of PCA."""
     dims = {group.dim(name) for group in tables} - {None}

@@ -18,7 +18,8 @@ def sentence(results: Mapping[str, Any]) -> str:
     The main number is the accuracy of the trained encoder at y (without a y: at its last tap)
     in the MLP probe with all labels (without one: in the first evaluation).
     """
-    group = _choose_group(tables.groups(results.get("rows", ())))
+    groups = tables.groups(results.get("rows", ()))
+    group = _choose_group(groups)
     if group is None:
         return _describe_training(results)
     tap = _choose_tap(group)
@@ -30,7 +31,19 @@ def sentence(results: Mapping[str, Any]) -> str:
     if distances:
         parts.append(_join(distances))
     published = tables.published_text(group.published(tap))
-    return ", ".join(parts) + (f"; published: {published} %." if published else ".")
+    if published:
+        return f"{', '.join(parts)}; published: {published} %."
+    return f"{', '.join(parts)}{_describe_published_form(groups, group, tap)}."
+
+
+def _describe_published_form(groups: Sequence[tables.Group], main: tables.Group, tap: str) -> str:
+    """The same tap under the published protocol, which is an evaluation beside the main one."""
+    for group in groups:
+        row, published = group.row("trained", tap), tables.published_text(group.published(tap))
+        if group.evaluation == f"{main.evaluation}_paper" and row and published:
+            value = tables.percent(row["value"])
+            return f"; {value} % under {group.protocol}, published: {published} %"
+    return ""
 
 
 def _choose_group(groups: Sequence[tables.Group]) -> tables.Group | None:

@@ -287,6 +287,13 @@ class Config(Block):
     published_source: str = setting(
         "", TEXT, "Source of the published numbers.", scope="evaluation"
     )
+    published_differs: str = setting(
+        "",
+        TEXT,
+        "A sentence on how the published numbers were measured otherwise than those of this "
+        "config; the report shows it beside the source.",
+        scope="evaluation",
+    )
     track: str | None = setting(
         None,
         one_of("wandb", "mlflow", "trackio"),
