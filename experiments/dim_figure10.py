@@ -21,15 +21,15 @@ SHORT = {
         "--config.evals.svm.taps=('y',)",
         *(
             f"--config.evals.{name}.representations=('trained',)"
-            for name in ("svm", "msssim", "ndm")
+            for name in ("svm", "msssim", "ndm_unscaled")
         ),
-        "--config.evals.mine.representations=()",
+        *(f"--config.evals.{name}.representations=()" for name in ("mine", "ndm")),
     )
 }
 MEASURES = (
     ("MS-SSIM", ("msssim", "y", "ms_ssim")),
     ("MINE, nats", ("mine", "y", "mine")),
-    ("NDM after sigmoid, nats", ("ndm", "y", "ndm_after_sigmoid")),
+    ("NDM after sigmoid, nats", ("ndm_unscaled", "y", "ndm_after_sigmoid")),
 )
 
 

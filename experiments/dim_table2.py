@@ -9,7 +9,7 @@ both data sets (see configs/dim_stl10.py and configs/dim_tiny_imagenet.py). --on
 from experiments import dim_table1, table
 
 DIFFERS = {
-    "paper": "one seed; schedules of the probe (mlp-v1) and of finetune-paper-v1 are ours",
+    "paper": "one seed; the schedule of finetune-paper-v1 is ours",
     "cpu": "2 epochs, a third of the encoder's width, a quarter of the locations, a higher rate; "
     "protocols mlp-v1 and finetune-v1",
     "smoke": "tiny networks, 512 images, 2 epochs",

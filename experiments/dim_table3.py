@@ -8,7 +8,7 @@ from, so its rows are in `paper` only. The rows of a data set have the same crop
 network of a crop, critics of the same form and width, and are trained and evaluated alike.
 """
 
-from experiments import table
+from experiments import evaluations, table
 
 DIFFERS = {
     "paper": "which layer is published is not printed; one seed",
@@ -64,6 +64,7 @@ def directions(rows) -> list[table.Direction]:
     On CIFAR-10 the latter two are 0.06 points apart, less than a seed makes.
     """
     labels = [row.label for row in rows]
+    measure = (evaluations.judge(rows[0].config), "conv", "accuracy")
     claims = [
         ("a single global is better on CIFAR-10", "cifar10", "single", "multiple"),
         ("DIM with a single global is better than CPC on CIFAR-10", "cifar10", "single", "cpc"),
@@ -73,9 +74,7 @@ def directions(rows) -> list[table.Direction]:
         ("CPC is better than DIM with a single global on STL-10", "stl10", "cpc", "single"),
     ]
     return [
-        table.Direction(
-            claim, _label(larger, data), _label(smaller, data), ("mlp", "conv", "accuracy")
-        )
+        table.Direction(claim, _label(larger, data), _label(smaller, data), measure)
         for claim, data, larger, smaller in claims
         if _label(larger, data) in labels
     ]

@@ -183,10 +183,7 @@ def measures(content: dict, shown: Sequence[str] | None) -> str:
     if not names:
         return ""
     taps = {tap for _, tap, _ in names if tap}
-    headings = [
-        metric.replace("_", " ") + (f", {tap}" if tap and len(taps) > 1 else "")
-        for _, tap, metric in names
-    ]
+    headings = [_heading(content, key, names, with_tap=len(taps) > 1) for key in names]
     rows = [
         (row["label"] if encoder == "trained" else "", encoder, *cells)
         for row in content["rows"]
@@ -196,6 +193,23 @@ def measures(content: dict, shown: Sequence[str] | None) -> str:
     at = f" at `{next(iter(taps))}`" if len(taps) == 1 else ""
     kept = without_empty(("", *headings), [*_one_untrained(rows, minutes=False)])
     return f"**Other measures**{at}:\n\n{markdown(*kept)}"
+
+
+def _heading(
+    content: dict, key: tuple[str, str, str], names: Sequence[tuple], *, with_tap: bool
+) -> str:
+    """A metric in words, with its tap, and its protocol where several evaluations measure it."""
+    evaluation, tap, metric = key
+    text = metric.replace("_", " ") + (f", {tap}" if tap and with_tap else "")
+    if sum(other[1:] == key[1:] for other in names) == 1:
+        return text
+    protocols = (
+        cell["protocol"]
+        for row in content["rows"]
+        for cell in row["measures"]
+        if cell["eval"] == evaluation
+    )
+    return f"{text}, {next(protocols)}"
 
 
 def claims(content: dict, labels: Iterable[str] | None = None) -> str:

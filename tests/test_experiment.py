@@ -490,6 +490,12 @@ def test_a_full_disk_while_training_is_one_sentence(light, tmp_path, monkeypatch
 
 def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
     spec = config("dim_cifar10", "local,bound=infonce")
-    assert run_metadata.published(settings.Config.of(spec))["mlp"]["y"] == 69.13
+    given = settings.Config.of(spec)
+    assert run_metadata.published(given)["mlp_paper"]["y"] == 69.13
+    line = run_metadata._published_numbers(given)
+    assert line == "published numbers: Hjelm et al. 2019, Table 1"
+    short = settings.Config.of(config("dim_cifar10", "local,bound=infonce,cpu"))
+    assert run_metadata._published_numbers(short) == f"{line}. {short.published_differs}"
     spec["data"]["name"] = "svhn_cropped"
-    assert run_metadata.published(settings.Config.of(spec)) == {}
+    other = settings.Config.of(spec)
+    assert run_metadata.published(other) == {} and run_metadata._published_numbers(other) == ""

@@ -167,7 +167,7 @@ def test_what_it_can_make(config, batch):
 
 def test_only_the_published_form_stands_beside_published_numbers(config):
     for words, conv in (("", 62.57), ("deterministic,data=stl10", 71.53)):
-        assert config("bigan", words)["published"]["mlp"]["conv"] == conv
+        assert config("bigan", words)["published"]["mlp_paper"]["conv"] == conv
     for words in ("posterior=gaussian", "prior=uniform"):
         assert not any(config("bigan", words)["published"].values())
     assert config("bigan", "deterministic")["evals"]["uniformity"]["prior"] == "gaussian"

@@ -398,8 +398,8 @@ def test_words_of_the_config(config, images, recipe, budget):
 @pytest.mark.parametrize(
     ("words", "published"),
     [
-        ("", dict(mlp=dict(conv=77.45))),
-        ("data=stl10", dict(mlp=dict(conv=77.81))),
+        ("", dict(mlp_paper=dict(conv=77.45))),
+        ("data=stl10", dict(mlp_paper=dict(conv=77.81))),
         ("data=stl10,body=resnet", {}),
         ("body=resnet50", {}),
         ("negatives=images", {}),

@@ -24,6 +24,7 @@ FULL = dict(
 VALUES = {
     **{"seed": 3, "deterministic": True, "compute_dtype": "bfloat16"},
     **{"published_data": "cifar100", "published_source": "Table 7"},
+    **{"published_differs": "They are of a shorter training."},
     **{"data.name": "cifar10", "data.data_dir": "elsewhere", "data.image_size": 48},
     **{"data.train_split": "train[:9]", "data.test_split": "train[9:]", "data.test_fraction": 0.3},
     **{"data.scaling": "unit", "data.road": "streaming", "data.worker_threads": 7},

@@ -24,6 +24,7 @@ def test_evaluations_of_dim_on_cifar(config, data, budget):
     suite.check(evals)
     assert evals["mlp_permuted"] == PERMUTED
     assert "taps" not in evals["mlp"] and set(svms(evals)) == {"svm", "svm_few"}
+    assert ("mlp_paper" in evals) == (budget == "paper")
     assert evals == evaluations.of(f"configs/{data}.py:budget={budget}")
 
 
@@ -40,6 +41,10 @@ def test_choices_of_experiments(data):
         "mlp": ("trained",),
         "uniformity": ("trained",),
     }
+    paper = f"configs/{data}.py:budget=paper"
+    assert evaluations.y(paper)["mlp_paper"]["taps"] == ("y",)
+    assert evaluations.trained(paper).keys() == {"mlp", "mlp_paper", "uniformity"}
+    assert [evaluations.judge(each) for each in (paper, config)] == ["mlp_paper", "mlp"]
     assert evaluations.chosen(config, "knn", "mlp") == {
         "mlp": dict(name="mlp", protocol="mlp-v1"),
         "knn": dict(name="knn", protocol="knn-v1"),
@@ -59,7 +64,18 @@ def test_measures_of_table_4(name, budget):
         if budget == "paper"
         else {"svm": "svm-v1"}
     )
-    assert {"msssim", "mine", "ndm", "uniformity"} <= evals.keys()
+    assert {"msssim", "mine", "ndm", "ndm_unscaled", "uniformity"} <= evals.keys()
+    judged = {key: spec["protocol"] for key, spec in evals.items() if key.endswith("_paper")}
+    assert judged == (
+        {"msssim_paper": "msssim-paper-v1", "ndm_paper": "ndm-paper-v1"}
+        if budget == "paper"
+        else {}
+    )
+    draws = evaluations.with_draws(evals)
+    assert draws["ndm_of_draws_unscaled"] == dict(
+        **dict(name="ndm", protocol="ndm-v2", drawn=True), representations=("trained",)
+    )
+    assert len(draws) - len(evals) == (3 if budget == "paper" else 2)
     assert ("generative" in evals) == (name in ("vae", "aae", "bigan"))
 
 

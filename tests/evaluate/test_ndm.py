@@ -9,6 +9,7 @@ from dim_jax.evaluate import suite
 from dim_jax.evaluate.measures import ndm
 
 V1 = ndm.PROTOCOLS["ndm-v1"]
+V2 = ndm.PROTOCOLS["ndm-v2"]
 PAPER = ndm.PROTOCOLS["ndm-paper-v1"]
 
 
@@ -30,15 +31,23 @@ def both(correlation, train=45_000, test=10_000):
     }
 
 
+_LONG = dict(steps=500, batch=128, check_every=250)
+_SHORT = dict(steps=100, check_every=50)
+
+
 @pytest.mark.parametrize(
-    ("correlation", "expected", "rows", "changes"),
+    ("settings", "correlation", "expected", "rows", "changes"),
     [
-        (0.5, 1.6740, 20_000, dict(steps=500, batch=128, check_every=250)),
-        pytest.param(0.0, 0.0, 45_000, dict(steps=100, check_every=50), marks=pytest.mark.slow),
+        (V1, 0.5, 1.6740, 20_000, _LONG),
+        pytest.param(V2, 0.5, 1.6740, 20_000, _LONG, marks=pytest.mark.slow),
+        pytest.param(V1, 0.0, 0.0, 45_000, _SHORT, marks=pytest.mark.slow),
+        pytest.param(V2, 0.0, 0.0, 45_000, _SHORT, marks=pytest.mark.slow),
     ],
 )
-def test_total_correlation_of_equicorrelated_gaussians(correlation, expected, rows, changes):
-    value = ndm.total_correlation(short(V1, **changes), both(correlation, rows), 0)
+def test_total_correlation_of_equicorrelated_gaussians(
+    settings, correlation, expected, rows, changes
+):
+    value = ndm.total_correlation(short(settings, **changes), both(correlation, rows), 0)
     assert value == pytest.approx(expected, rel=0.1, abs=0.02)
     assert value < expected + 0.03  # a lower bound, but for the noise of 10,000 rows
 
@@ -69,6 +78,27 @@ def test_the_scale_and_place_of_coordinates_change_nothing_where_standardised():
     assert first == pytest.approx(second, rel=0.02) and first > 0.1
 
 
+@pytest.mark.slow
+def test_only_the_standardised_form_counts_a_collapsed_function_of_another_coordinate():
+    """Four independent coordinates, and a fifth that is a function of the first, times 1e-3."""
+    changes = dict(steps=150, batch=128, check_every=75)
+    rows = {
+        name: equicorrelated(count, 0.0, seed, size=4)
+        for name, count, seed in (("train", 8000, 1), ("test", 2000, 2))
+    }
+
+    def value(settings, scale):
+        function = {name: scale * np.tanh(2 * part[:, :1]) for name, part in rows.items()}
+        more = {name: np.concatenate([rows[name], part], 1) for name, part in function.items()}
+        return ndm.total_correlation(settings, more, 0)
+
+    assert value(short(V1, **changes), 1e-3) > 0.7
+    assert value(short(V2, **changes), 1.0) > 0.7
+    assert value(short(V2, **changes), 1e-3) == pytest.approx(0.0, abs=0.05)
+    published = [value(short(PAPER, steps=100, check_every=50), scale) for scale in (1.0, 1e-3)]
+    assert published[1] < 0.5 * published[0]
+
+
 def test_products_keep_each_coordinate_and_break_the_rows():
     rows = jnp.arange(60.0).reshape(20, 3)
     (columns,) = ndm._columns(jax.random.key(0), rows, rows, 2)
@@ -77,6 +107,10 @@ def test_products_keep_each_coordinate_and_break_the_rows():
         np.testing.assert_array_equal(np.sort(product, axis=0), rows)
         assert len({tuple(np.argsort(column)) for column in product.T}) == 3
     assert (columns[:, 1] != columns[:, 2]).any()
+
+
+def test_the_second_protocol_differs_from_the_first_in_standardising_alone():
+    assert V1.standardise and V1._replace(standardise=False) == V2
 
 
 def test_the_paper_protocol_is_the_published_one():

@@ -80,6 +80,7 @@ def results():
         },
         "rows": rows(),
         "published_source": "Hjelm et al. 2019, Table 1",
+        "published_differs": "They are of mlp-paper-v1.",
         "figures": [{"file": "filters.png", "title": "Filters", "caption": "First layer."}],
     }
 

@@ -101,6 +101,7 @@ def test_results_fit_the_width_and_hold_every_number(out, finished, width):
         if result["published"] is not None:
             assert str(result["published"]) in text
     assert sentence.startswith("y: 55.1 % with an MLP probe")
+    assert table[-1] == "Published: Hjelm et al. 2019, Table 1. They are of mlp-paper-v1."
 
 
 def test_results_put_trained_and_controls_on_one_line(out, finished):

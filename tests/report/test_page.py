@@ -70,7 +70,7 @@ def test_every_number_appears(folder, finished):
     run = finished["run"]
     for words in ("8,000", "32 min 12 s", "2,875", "1,381,952", "14 s", "0.10.2", *run["notes"]):
         assert words in text
-    assert finished["published_source"] in text
+    assert f"Published: {finished['published_source']}. {finished['published_differs']}" in text
     assert run["config_string"] in text
 
 
@@ -170,7 +170,7 @@ def test_everything_is_escaped(folder):
     bad = "<script>alert('x')</script>\"&"
 
     def poison(results):
-        results["published_source"] = bad
+        results["published_source"] = results["published_differs"] = bad
         for key in ("config", "config_string", "device", "dataset"):
             results["run"][key] = bad
         results["run"]["notes"] = [bad]

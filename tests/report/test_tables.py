@@ -163,6 +163,17 @@ def test_verdict_of_a_whole_run(finished):
     )
 
 
+def test_verdict_names_the_published_form_beside_ours():
+    ours = accuracy("trained", "y", 0.7), accuracy("untrained", "y", 0.4)
+    named = dict(eval="mlp_paper", protocol="mlp-paper-v1")
+    judged = accuracy("trained", "y", 0.684, published=69.13, **named)
+    assert say(*ours, judged) == (
+        "y: 70.0 % with an MLP probe, 30.0 points above the untrained encoder; 68.4 % under "
+        "mlp-paper-v1, published: 69.13 %."
+    )
+    assert say(*ours, {**judged, "published": None}).endswith("untrained encoder.")
+
+
 def test_verdict_does_not_hide_a_miss():
     rows = (
         accuracy("trained", "y", 0.282),
