@@ -55,11 +55,11 @@ def opening(
 
 
 def _published_numbers(config: settings.Config) -> str:
-    """Their source and how they were measured otherwise, "" where none are shown."""
-    if not any(published(config).values()):
+    """Their source and how they were measured otherwise, "" where a config has none to show."""
+    if config.published is not None and not any(published(config).values()):
         return ""
-    texts = config.published_source or "without a source", config.published_differs
-    return f"published numbers: {'. '.join(filter(None, texts))}"
+    texts = [text for text in (config.published_source, config.published_differs) if text]
+    return f"published numbers: {'. '.join(texts)}" if texts else ""
 
 
 def _unused(players: Sequence[str]) -> str:

@@ -16,7 +16,10 @@ WITHOUT_PROTOCOL = {"own_classifier"}  # judged in training
 
 @pytest.fixture(scope="module")
 def with_numbers() -> dict[tuple[str, str], list[dict]]:
-    """(config, budget) -> the configs with published numbers, of which at most one word is set."""
+    """(config, budget) -> the configs with published numbers.
+
+    One of each word under the budget paper, one of each data set under the others.
+    """
     chosen: dict[str, tuple[str, ...]] = {}
     parse = common.parse
 
@@ -32,8 +35,9 @@ def with_numbers() -> dict[tuple[str, str], list[dict]]:
             config_files.load(name, "")
             budgets = chosen.pop("budget", ())
             words = [f"{key}={value}" for key, values in chosen.items() for value in values]
+            data = [word for word in words if word.startswith("data=")]
             for budget in budgets:
-                for word in ("", *words):
+                for word in ("", *(words if budget == "paper" else data)):
                     _add(found[name, budget], name, f"{word},budget={budget}")
     return {key: configs for key, configs in found.items() if configs}
 
@@ -59,7 +63,7 @@ def test_tables_of_papers_are_there(with_numbers):
     names = {name for name, budget in with_numbers if budget == "paper"}
     assert {"dim_cifar10", "dim_stl10", "vae", "amdim_stl10", "exemplar", "simclr"} <= names
     assert {"cpc_strided", "dim_strided", "shiftmnist", "gan", "supervised"} <= names
-    assert sum(map(len, with_numbers.values())) > 300
+    assert sum(map(len, with_numbers.values())) > 100
 
 
 def test_numbers_are_of_the_trained_encoder_at_taps_that_are_judged(with_numbers):
