@@ -15,6 +15,7 @@ from dim_jax.evaluate import (
     cache,
     plan,
     reference_representations,
+    results,
     results_files,
     shared_results,
     suite,
@@ -28,6 +29,7 @@ from dim_jax.training import (
     continuation,
     microbatching,
     preprocessing,
+    reach,
     start,
     stopping,
     train_step,
@@ -79,7 +81,15 @@ class Experiment:
 
     def freeze(self, state: train_step.TrainState) -> contracts.Frozen:
         """The method at the parameters of a train state."""
-        return freeze(self.method, state.params, state.state, self.prepared)
+        frozen = freeze(self.method, state.params, state.state, self.prepared)
+        return frozen._replace(unreached=self.unreached)
+
+    @functools.cached_property
+    def unreached(self) -> tuple[str, ...]:
+        """The taps that no loss of the method trains."""
+        initial, shape = self.initial, self.evaluation_data.facts.shape
+        weights = initial.params, initial.state
+        return reach.unreached_taps(self.method, *weights, shape, initial.unreached)
 
     @functools.cached_property
     def start(self) -> tuple[train_step.TrainState, str]:
@@ -196,8 +206,9 @@ def _conclude(experiment: Experiment, source: str, folder: Workdir, console, loo
     facts = run_metadata.facts(
         typed, source, experiment.training_data, experiment.durations, final, loop
     )
+    unjudged = plan.not_judged(typed.evals, experiment.unreached)
     notes = (experiment.evaluation_data.notes, start.notes(typed), experiment.method.notes)
-    facts["notes"] += itertools.chain(*notes)
+    facts["notes"] += itertools.chain(*notes, unjudged)
     with distributed.first_alone() as is_first:
         if not is_first:
             return {}
@@ -232,7 +243,8 @@ def _claim(
             folder.write_json(folder.data, dataset.fingerprint)
     notes = experiment.evaluation_data.notes
     opening = run_metadata.opening(typed, dataset, durations, experiment.initial, notes)
-    return experiment, [*opening, *plan.left_out(typed.evals), *lines]
+    unjudged = (f"note: {line}" for line in plan.not_judged(typed.evals, experiment.unreached))
+    return experiment, [*opening, *unjudged, *plan.left_out(typed.evals), *lines]
 
 
 def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
@@ -328,13 +340,13 @@ def _evaluate(
     facts["peak_mib"] = memory_usage.peaks()
     published = run_metadata.published(config)
     for row in rows:
-        row["published"] = _published_value(published, row)
+        row["published"] = results.published_value(published, row)
     stand = any(row["published"] is not None for row in rows)
     about = (config.published_source, config.published_differs) if stand else (None, None)
     written = folder, console, store, facts, rows, [*figures, *over_training]
-    results = results_files.write(*written, *about)
+    content = results_files.write(*written, *about)
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")
-    return results
+    return content
 
 
 def _shared(config: settings.Config) -> shared_results.Results:
@@ -343,13 +355,6 @@ def _shared(config: settings.Config) -> shared_results.Results:
     blocks = dataclasses.asdict(config)
     described = {name: blocks[name] for name in ("method", "augment")}
     return shared_results.Results(home and home / "controls", described)
-
-
-def _published_value(published: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
-    if row["representation"] != suite.TRAINED or row["labels"] != "all":
-        return None
-    name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"
-    return published.get(row["eval"], {}).get(name)
 
 
 def _representations(

@@ -230,6 +230,7 @@ def export(
         "mean": list(prepared.mean),
         "std": list(prepared.std),
         "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items() if tap in own},
+        "unreached": [tap for tap in trained.unreached if tap in own],
         "data": evaluated.name,
         "bits": evaluated.bits,
         "dtype": evaluated.dtype,

@@ -30,8 +30,8 @@ class Encoder:
         and "crop" (evaluations of the run resized the shorter side to the first and took the
         centre of the second, None = neither), "pixel_range" {"low", "high", "clip"} (the raw
         values of each channel that become 0 and 1 before "mean" and "std" apply, None = 0 and
-        255), "taps" {name: shape of one image's features}, "encoder", "mean", "std", "data",
-        "config", "steps", "commit", "versions".
+        255), "taps" {name: shape of one image's features}, "unreached" (the taps that the training
+        did not reach), "encoder", "mean", "std", "data", "config", "steps", "commit", "versions".
     params, stats: the network's weights and batch statistics.
     """
 

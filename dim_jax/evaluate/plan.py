@@ -1,7 +1,7 @@
 """Planning a run: the evaluations that a config asks for, and those of each representation."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dim_jax import contracts, settings
@@ -47,6 +47,37 @@ def left_out(evals: Evals) -> list[str]:
     entries = [_entry(key, spec) for key, spec in evals.items()]
     reasons = {entry.key: entry.evaluation.left_out(entry.options) for entry in entries}
     return [f"left out: evals.{key}, {reason}" for key, reason in reasons.items() if reason]
+
+
+def judged(entries: Iterable[Entry], unreached: Collection[str]) -> list[Entry]:
+    """The entries without taps that no loss reaches, and without those that read no other tap.
+
+    An evaluation that trains the encoder reaches them itself.
+
+    Args:
+      unreached: of the trained representation (`contracts.Frozen`).
+    """
+    kept = []
+    for entry in entries:
+        taps = tuple(entry.options.get("taps", entry.evaluation.taps))
+        left = tuple(tap for tap in taps if tap not in unreached)
+        if left == taps or entry.evaluation.trains_encoder:
+            kept.append(entry)
+        elif left:
+            kept.append(entry._replace(options=entry.options | {"taps": left}))
+    return kept
+
+
+def not_judged(evals: Evals, unreached: Sequence[str]) -> list[str]:
+    """A sentence on taps that no loss reaches, with the entries that are left out; [] if none."""
+    if not unreached:
+        return []
+    entries = parse(evals)
+    keys = [entry.key for entry in judged(entries, unreached)]
+    them, are = ("it", "it is") if len(unreached) == 1 else ("them", "they are")
+    said = f"{', '.join(unreached)}: no loss of this method reaches {them}, so {are} not judged"
+    dropped = ", ".join(entry.key for entry in entries if entry.key not in keys)
+    return [f"{said}, and these are left out: {dropped}." if dropped else f"{said}."]
 
 
 def _entry(key: str, spec: Mapping[str, Any]) -> Entry:

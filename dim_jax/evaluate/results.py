@@ -64,6 +64,18 @@ def _labels(entry: plan.Entry) -> str:
     return f"{budget}, permuted" if options.get("permuted") else budget
 
 
+def published_value(published: Mapping[str, Mapping[str, float]], row: Row) -> float | None:
+    """The published number of a row of the trained representation with all labels, or None.
+
+    Args:
+      published: {key of the entry: {tap, or tap/metric where that is no accuracy: number}}.
+    """
+    if row["representation"] != plan.TRAINED or row["labels"] != "all":
+        return None
+    name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"
+    return published.get(row["eval"], {}).get(name)
+
+
 def figures(entry: plan.Entry, representation: str, results: Mapping[str, Any]) -> Iterator[Figure]:
     """One figure for each image among the results."""
     for key, image in results.items():

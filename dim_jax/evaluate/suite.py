@@ -89,7 +89,7 @@ def check_representations(
       UserError: an unknown representation, a tap that one does not have, or one that lacks what an
         evaluation asks for.
     """
-    entries = plan.with_labels(plan.parse(evals), data)
+    entries = plan.with_labels(_judged(evals, representations), data)
     plan.check_names(entries, representations)
     for entry in entries:
         for name in entry.representations or ():
@@ -99,6 +99,14 @@ def check_representations(
             continue
         for entry, _ in plan.steps(entries, name, frozen, data):
             entry.evaluation.check_frozen(frozen, data.splits)
+
+
+def _judged(
+    evals: plan.Evals, representations: Mapping[str, contracts.Frozen | None]
+) -> list[plan.Entry]:
+    """The entries of `evals`, without taps that no loss of the method trains."""
+    trained = representations.get(TRAINED)
+    return plan.judged(plan.parse(evals), trained.unreached if trained else ())
 
 
 def _check_method(entry: plan.Entry, name: str, frozen: contracts.Frozen | None) -> None:
@@ -131,7 +139,7 @@ def run(
       evals: {key: {"name": evaluation, **options}}. `taps` and `representations` (names of them)
         are options of every evaluation that reads taps.
       representations: {"trained": .., "untrained": .., "pixels": .., "pca": ..}; one with a single
-        tap is measured on that one.
+        tap is measured on that one. Taps that are `unreached` in "trained" are left out of all.
       log: called with one line for each finished evaluation.
       store: of finished evaluations, which are not run again; none by default.
       shared: results of controls that runs share; none by default.
@@ -143,7 +151,7 @@ def run(
     Raises:
       UserError: as `check` and `check_representations`.
     """
-    entries = plan.with_labels(plan.parse(evals), data, log)
+    entries = plan.with_labels(_judged(evals, representations), data, log)
     order = {entry.key: index for index, entry in enumerate(entries)}
     plan.check_names(entries, representations)
     planned = {

@@ -96,6 +96,10 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
         ),
         "the shapes of outputs by their names",
     ),
+    "unreached": (
+        lambda value: isinstance(value, list) and all(type(each) is str for each in value),
+        "a list of names of outputs",
+    ),
     "resize": _SIDE,
     "crop": _SIDE,
     "bits": (
@@ -110,4 +114,4 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fit": (lambda value: value in _FITS, f"one of {', '.join(_FITS)}"),
     "channels": (lambda value: value is None or _is_count(value), "a number of channels or null"),
 }
-_OPTIONAL = ("resize", "crop", "bits", "dtype", "pixel_range", "fit", "channels")
+_OPTIONAL = ("unreached", "resize", "crop", "bits", "dtype", "pixel_range", "fit", "channels")

@@ -7,13 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from dim_jax import contracts
-from dim_jax.training import signs
+from dim_jax.training import reach, signs
 
 
 def initialise(
     method: contracts.Method, rng: jax.Array, batch: contracts.Batch
-) -> tuple[Mapping[str, Any], contracts.Tree]:
+) -> tuple[Mapping[str, Any], contracts.Tree, tuple[str, ...]]:
     """(params, state) of the method's `init`, checked with the shapes of one step.
+
+    With them the paths of the parameters that no gradient reaches (`reach`).
 
     Raises:
       UserError: the first part of the method's results that breaks the contract.
@@ -26,12 +28,12 @@ def initialise(
         )
     params, state = made
     # The batch is no argument: losses may look at its values, as for labels of too few classes.
-    step = jax.eval_shape(
-        lambda *trees: method.loss(*trees, batch, jax.random.key(0), 0), params, state
-    )
+    traced, step = jax.make_jaxpr(
+        lambda *trees: method.loss(*trees, batch, jax.random.key(0), 0), return_shape=True
+    )(params, state)
     check_step(step, params)
     _check_state(state, step.state)
-    return params, state
+    return params, state, reach.unreached_parameters(traced, step, params)
 
 
 def check_patches(

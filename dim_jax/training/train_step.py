@@ -29,11 +29,12 @@ class TrainState(train_state.TrainState):
     """Flax's train state with `state`, the state of a method that has no gradients.
 
     With gradient accumulation, the gradient of a step is the mean over `accumulate` parts of its
-    batch, computed in sequence.
+    batch, computed in sequence. `unreached` are the paths of the parameters that have no gradient.
     """
 
     state: Any
     accumulate: int = struct.field(pytree_node=False, default=1)
+    unreached: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
@@ -97,13 +98,14 @@ def initial_state(
     rng = jax.random.fold_in(jax.random.key(seed), _INIT)
 
     def create(rng):
-        params, state = method_contract.initialise(method, rng, batch)
+        params, state, unreached = method_contract.initialise(method, rng, batch)
         return TrainState.create(
             apply_fn=method.loss,
             params=params,
             tx=players(params),
             state=state,
             accumulate=accumulate,
+            unreached=unreached,
         ).replace(step=jnp.zeros((), jnp.int32))
 
     return initial_draws.evaluate(create, rng, backend.options_of_one_run(rng))

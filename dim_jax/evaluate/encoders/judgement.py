@@ -59,12 +59,14 @@ class _Judged(NamedTuple):
     """The data set of a task, its encoder, and the untrained one if there is one.
 
     facts: of an exported encoder, for results.json.
+    unreached: its taps that its training did not reach.
     """
 
     data: data.Dataset
     encoder: encoding.Opened
     untrained: encoding.Opened | None
     facts: Mapping[str, Any]
+    unreached: tuple[str, ...] = ()
 
 
 def judge(task: Task) -> dict[str, Any]:
@@ -142,7 +144,9 @@ def _open(task: Task, console: report.Console) -> _Judged:
 
     encoder = opened(source, "--encoder", task.encoder)
     facts: dict[str, Any] = {}
+    unreached: tuple[str, ...] = ()
     if isinstance(source, Encoder):
+        unreached = tuple(source.card.get("unreached", ()))
         other = other or loading.untrained(source, task.seed)
         count = sum(leaf.size for leaf in jax.tree.leaves(source.params))
         facts = {"steps": source.card.get("steps"), "parameters": {"encoder": count}}
@@ -152,7 +156,7 @@ def _open(task: Task, console: report.Console) -> _Judged:
             f"--untrained gives the features {functions.shown(untrained.shapes)} and --encoder "
             f"{functions.shown(encoder.shapes)}; give the same network at random parameters"
         )
-    return _Judged(loaded, encoder, untrained, facts)
+    return _Judged(loaded, encoder, untrained, facts, unreached)
 
 
 def _without_images(option: str, text: str) -> contracts.UserError:
@@ -204,7 +208,13 @@ def _check(evals: chosen.Evals, judged: _Judged, task: Task) -> None:
     frozen = {
         name: contracts.Frozen(stored.Stored(each.shapes)) for name, each in opened.items() if each
     }
+    frozen[plan.TRAINED] = frozen[plan.TRAINED]._replace(unreached=judged.unreached)
     suite.check_representations(evals, frozen | _references(judged, task), judged.data)
+    if not plan.judged(plan.parse(evals), judged.unreached):
+        raise contracts.UserError(
+            f"the evaluations read the taps {', '.join(judged.unreached)}, which no loss of the "
+            "training reached; choose others"
+        )
 
 
 def _references(judged: _Judged, task: Task) -> dict[str, contracts.Frozen]:
@@ -222,10 +232,12 @@ def _references(judged: _Judged, task: Task) -> dict[str, contracts.Frozen]:
 def _evaluate(evals: chosen.Evals, judged: _Judged, task: Task, folder: Workdir, console):
     """Encodes and evaluates; writes results and report."""
     began, loaded = time.perf_counter(), judged.data
-    for line in _opening(task, judged):
+    unjudged = plan.not_judged(evals, judged.unreached)
+    for line in (*_opening(task, judged), *(f"note: {each}" for each in unjudged)):
         console.log(line)
     opened = {plan.TRAINED: judged.encoder, "untrained": judged.untrained}
     frozen = {name: each.encode().frozen() for name, each in opened.items() if each}
+    frozen[plan.TRAINED] = frozen[plan.TRAINED]._replace(unreached=judged.unreached)
     home = user_cache.folder()
     shared = shared_results.Results(home and home / "controls")
     store = cache.Store(folder.evaluations)
@@ -250,7 +262,7 @@ def _evaluate(evals: chosen.Evals, judged: _Judged, task: Task, folder: Workdir,
         "peak_mib": memory_usage.peaks(),
         "commit": environment.commit(),
         "versions": environment.versions(),
-        "notes": [*loaded.notes, *_notes(task, judged)],
+        "notes": [*loaded.notes, *_notes(task, judged), *unjudged],
     }
     return results_files.write(folder, console, store, run, rows, figures)
 
