@@ -28,10 +28,11 @@ PASSED = ("responses", "mean")
 def get_config(argument: str = ""):
     words = common.parse(argument, terms=TERMS, passed=PASSED, budget=common.BUDGETS)
     terms = words["terms"].split("_")
+    judged = "y" if "ce" in terms else "conv"  # without a classifier nothing trains y
     evals = dict(
         embedding=manifold.EMBEDDING,
         classifier=dict(name="own_classifier"),
-        mlp=dict(name="mlp", protocol="mlp-v1", taps=("y",)),
+        mlp=dict(name="mlp", protocol="mlp-v1", taps=(judged,)),
         filters=dict(name="filters"),
     )
     if "ce" not in terms:

@@ -5,24 +5,21 @@
 Words: data=cifar10 | cifar100 | tiny_imagenet | stl10 | mnist | imagenette; budget=paper | long |
 cpu | smoke. The DIM encoder and a classifier with 200 hidden units on its conv map, trained end to
 end on the labels, without augmentation on CIFAR. The published rows do not say on which layer the
-classifier stands; their numbers are printed in the conv column.
+classifier stands; their numbers are printed in the conv column. Beside them stands the accuracy of
+the model's own classifier.
 
 The paper has no row of MNIST and Imagenette. Their encoders judge samples of generators (the
 evaluation `fid`), so MNIST is padded to the 32 pixels that these make.
 
-Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published:
-75.39 on CIFAR-10, 42.27 on CIFAR-100, 36.60 on Tiny ImageNet, 68.7 on STL-10.
+Metric: test accuracy of the model's own classifier. Published: 75.39 on CIFAR-10, 42.27 on
+CIFAR-100, 36.60 on Tiny ImageNet, 68.7 on STL-10. Probes of the frozen conv stand beside it, ours;
+fc and y lie above what the loss reads, so that they are not judged.
 """
 
 from configs import common
 from configs.common import baselines, datasets
 
-PUBLISHED = {
-    "cifar10": dict(conv=75.39),
-    "cifar100": dict(conv=42.27),
-    "tiny_imagenet": dict(conv=36.60),
-    "stl10": dict(conv=68.7),
-}
+PUBLISHED = {"cifar10": 75.39, "cifar100": 42.27, "tiny_imagenet": 36.60, "stl10": 68.7}
 # Ours: of STL-10 the labelled images only; MNIST as generators of 32 pixels make it.
 DATA = {"stl10": dict(train_split="train"), "mnist": dict(image_size=32, fit="pad")}
 # Ours, for minutes on two cores.
@@ -44,12 +41,18 @@ def get_config(argument: str = ""):
     config = baselines.config(
         words,
         method=method,
-        published=PUBLISHED,
+        published={},
+        evals=dict(
+            own_classifier=dict(name="own_classifier"),
+            mlp_permuted=dict(taps=("conv",)),  # the highest tap that is trained
+        ),
         epochs=100,  # ours: it overfits early
         data=DATA.get(words["data"]),
         cpu={"train.epochs": 6} | (CPU_MNIST if of_mnist else {}),
         smoke={"data.train_split": "train[:256]"} if of_stl10 else {},
     )
-    if words["data"] not in PUBLISHED:
+    number = PUBLISHED.get(words["data"])
+    config.published = {} if number is None else dict(own_classifier=dict(test=number))
+    if number is None:
         config.published_source = ""
     return config

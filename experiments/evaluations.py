@@ -33,9 +33,18 @@ def mlp(config: str) -> Evals:
     return {key: spec for key, spec in of(config).items() if key not in _MORE}
 
 
+def controlled(config: str) -> Evals:
+    """`mlp`, with the taps and controls of the MLP as options that a row's `later` can change."""
+    evals = mlp(config)
+    controls = (*_TRAINED, "untrained", "pixels", "pca")
+    evals["mlp"] = {"taps": ("conv", "fc", "y"), "representations": controls, **evals["mlp"]}
+    return evals
+
+
 def trained(config: str) -> Evals:
     """The MLP and the fit to the prior of the trained encoder alone, and the method's measures."""
-    evals = chosen(config, "mlp", "mlp_paper", "uniformity", "generative", "inversion", "retrieval")
+    measures = ("generative", "inversion", "retrieval")
+    evals = chosen(config, "mlp", "mlp_paper", "own_classifier", "uniformity", *measures)
     evals["mlp"] = {"taps": ("conv", "fc", "y"), **evals["mlp"]}
     for key in ("mlp", "uniformity"):
         evals[key]["representations"] = _TRAINED
@@ -56,7 +65,7 @@ def judge(config: str) -> str:
 
 
 def measures(config: str, budget: str) -> Evals:
-    """Table 4's measures of y: the SVM, reconstruction, information and dependence.
+    """Table 4's measures of y: the SVM, reconstruction, information and dependence, with controls.
 
     In the budget "paper" five SVMs, by the paper's hinge and by the official code's squared one,
     and of the trained encoder reconstruction and dependence by the paper's protocols too. The
@@ -69,10 +78,12 @@ def measures(config: str, budget: str) -> Evals:
     if budget == "paper":
         protocols = {loss: f"svm-{loss.replace('_', '-')}-v1" for loss in HINGES}
         svms = {f"svm_{loss}": dict(svms["svm"], protocol=name) for loss, name in protocols.items()}
+    reconstruction = dict(name="msssim", protocol="msssim-v1")
     return {
         **svms,
         "svm_permuted": dict(**svm, taps=("y",), permuted=True, representations=_TRAINED),
-        "msssim": dict(name="msssim", protocol="msssim-v1", representations=encoders),
+        "msssim": dict(**reconstruction, representations=encoders),
+        "msssim_permuted": dict(**reconstruction, permuted=True, representations=_TRAINED),
         "mine": dict(name="mine", protocol="mine-v1", representations=encoders),
         "ndm": dict(name="ndm", protocol="ndm-v1", representations=encoders),
         "ndm_unscaled": dict(name="ndm", protocol="ndm-v2", representations=encoders),

@@ -10,6 +10,7 @@ PROBES = {
     "knn": "k-nearest neighbours",
     "linear": "Linear probe",
     "mlp": "MLP probe",
+    "own_classifier": "The model's own classifier",
     "svm": "Linear SVM",
 }
 _SCORES = (

@@ -60,7 +60,7 @@ _HEADINGS = (
     *("row", "evaluation", "tap", "measured", "published", "difference", "untrained encoder"),
     *("raw pixels", "PCA", "seeds", "steps"),
 )
-_MAIN_TAPS = ("clean", "y", "test")  # of evaluations without published numbers
+_MAIN_TAPS = ("clean", "y", "test", "conv")  # of evaluations without published numbers
 
 
 def method(page: str, results: Mapping[str, dict]) -> str:

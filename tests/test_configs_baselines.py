@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import supervised
 from configs.common import baselines, datasets
 from dim_jax import build, contracts
 
@@ -60,7 +61,11 @@ def test_encoders_that_judge_samples_see_images_as_generators_make_them(config, 
 def test_crops_and_published_numbers_of_every_data_set(config, budget, name, data):
     found = config(name, f"data={data},budget={budget}")
     assert found["augment"]["crop"] == (64 if data == "stl10" else None)
-    assert found["published"]["mlp_paper" if budget == "paper" else "mlp"]
+    if name == "supervised":
+        assert found["published"] == {"own_classifier": {"test": supervised.PUBLISHED[data]}}
+        assert found["evals"]["own_classifier"]["name"] == "own_classifier"
+    else:
+        assert found["published"]["mlp_paper" if budget == "paper" else "mlp"]
 
 
 @pytest.mark.parametrize(

@@ -146,12 +146,13 @@ def _apply(equation: core.JaxprEqn, inputs: list[_Value], combine: _Combine) -> 
     match equation.primitive.name:
         case "scan":
             consts, carried = options["num_consts"], options["num_carry"]
-            return _repeat(options["jaxpr"].jaxpr, inputs, consts, carried, combine)
+            return _repeat(options["jaxpr"].jaxpr, inputs, consts, carried, combine)[0]
         case "while":
             inputs = inputs[options["cond_nconsts"] :]
             carried = len(inputs) - options["body_nconsts"]
             body = options["body_jaxpr"].jaxpr
-            return _repeat(body, inputs, options["body_nconsts"], carried, combine)
+            after, before = _repeat(body, inputs, options["body_nconsts"], carried, combine)
+            return [_union(pair) for pair in zip(after, before, strict=True)]
         case "cond":
             branches = [_walk(each.jaxpr, inputs[1:], combine) for each in options["branches"]]
             return [_union(each) for each in zip(*branches, strict=True)]
@@ -167,8 +168,11 @@ def _apply(equation: core.JaxprEqn, inputs: list[_Value], combine: _Combine) -> 
 
 def _repeat(
     body: core.Jaxpr, inputs: list[_Value], consts: int, carried: int, combine: _Combine
-) -> list[_Value]:
-    """The values of a loop's outputs: what is carried depends on all that earlier rounds saw."""
+) -> tuple[list[_Value], list[_Value]]:
+    """The values of a loop's outputs after a round, and those of what is carried before any round.
+
+    What is carried depends on all that earlier rounds saw.
+    """
     fixed, carry, scanned = (
         inputs[:consts],
         inputs[consts : consts + carried],
@@ -178,5 +182,5 @@ def _repeat(
         results = _walk(body, [*fixed, *carry, *scanned], combine)
         after = [_union(pair) for pair in zip(carry, results, strict=False)]
         if after == carry:
-            return [*carry, *results[carried:]]
+            return results, carry
         carry = after

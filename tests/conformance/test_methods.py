@@ -23,7 +23,7 @@ from dim_jax import augment, build, contracts, data
 from dim_jax.methods import probe
 from dim_jax.nets import products
 from dim_jax.rundir import tree_leaves
-from dim_jax.training import optimizers, preprocessing, train_step
+from dim_jax.training import optimizers, preprocessing, reach, train_step
 
 SEED, BATCH = 3, 16
 
@@ -132,14 +132,24 @@ def batch_of(config) -> contracts.Batch:
     )
 
 
-@pytest.mark.parametrize("name", names(representatives() | COSTLY))
+# The taps that no loss trains: above the layer that a classifier reads, or without a classifier.
+UNREACHED = {"supervised": {"fc", "y"}, "manifold_stack": {"y"}}
+
+
+@pytest.mark.parametrize("name", names(representatives() | COSTLY | UNREACHED.keys()))
 def test_shapes_honour_the_contract(name):
     """Traced, not compiled: losses of players, a state that keeps its structure, all taps."""
     config = configs()[name]
     method, batch = build.make("method", config["method"]), batch_of(config)
     params, state = jax.eval_shape(method.init, jax.random.key(0), batch)
-    step = jax.eval_shape(method.loss, params, state, batch, jax.random.key(0), 0)
+    traced, step = jax.make_jaxpr(method.loss, return_shape=True)(
+        params, state, batch, jax.random.key(0), 0
+    )
     assert set(params) == set(step.losses) == set(config["players"])
+    unreached = reach.unreached_parameters(traced, step, params)
+    shape = batch["images"].shape[2:]
+    not_judged = reach.unreached_taps(method, params, state, shape, unreached)
+    assert set(not_judged) == UNREACHED.get(name, set())
     assert all(loss.shape == () and loss.dtype == jnp.float32 for loss in step.losses.values())
     assert jax.tree.structure(state) == jax.tree.structure(step.state)
     shapes = [
@@ -249,6 +259,18 @@ def test_each_player_moves_under_its_own_loss_only(case):
         assert not differs(plain[player], scaled[player]), player
         for other in others:
             assert differs(plain[other], scaled[other]), (player, other)
+
+
+@each_method
+def test_parameters_that_no_loss_reaches_have_no_gradient(case):
+    """The walk through the traced losses beside the gradients of a step."""
+    gradients = jax.tree_util.tree_leaves_with_path(dict(case.first.opt_state[0]))
+    moved = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, gradient in gradients
+        if np.any(gradient)
+    }
+    assert moved and moved.isdisjoint(case.initial.unreached)
 
 
 @each_method

@@ -53,6 +53,20 @@ def test_more_dimensions_keep_more_of_an_image(enlarged, rng):
     assert few["y/reconstruction_error"] < variance  # better than the mean image
 
 
+def test_a_decoder_of_other_images_gives_the_mean_image(enlarged, rng):
+    """The floor: no better than the mean of the training images, which a closed form has."""
+    splits = enlarged.splits
+    assert "reconstructions" not in (
+        floor := msssim.evaluate(projection(512), splits, rng, protocol="tiny", permuted=True)
+    )
+    kept = msssim.evaluate(projection(512), splits, rng, protocol="tiny")
+    images = {name: splits[name].images / 127.5 - 1 for name in ("train", "test")}
+    of_mean = np.mean((images["test"] - images["train"].mean(axis=0)) ** 2)
+    assert 0.9 * of_mean < floor["y/reconstruction_error"] < 1.5 * of_mean
+    assert kept["y/reconstruction_error"] < 0.5 * floor["y/reconstruction_error"]
+    assert kept["y/ms_ssim"] > floor["y/ms_ssim"] + 0.2
+
+
 def test_suite_runs_it_and_keeps_the_figures_apart(enlarged, rng, monkeypatch):
     monkeypatch.setitem(msssim.PROTOCOLS, "tiny", TINY._replace(min_steps=5))
     evals = {"decoder": {"name": "msssim", "protocol": "tiny"}}

@@ -21,7 +21,7 @@ def read(text: str) -> Evals:
     evals = settings.read_evals(text)
     if settings.are_names(text):
         for entry in plan.parse(evals):
-            if "permuted" in entry.evaluation.defaults:
+            if entry.evaluation.needs_labels and "permuted" in entry.evaluation.defaults:
                 control = {"name": entry.name, "permuted": True}
                 evals[f"{entry.key}_permuted"] = {**control, "representations": (plan.TRAINED,)}
                 break

@@ -99,6 +99,7 @@ def evaluate(
     *,
     protocol: str = "msssim-v1",
     taps: Iterable[str] = _TAPS,
+    permuted: bool = False,
 ) -> dict[str, float | np.ndarray]:
     """Similarity of test images and their reconstructions, and a picture u8[h,w,3] of some.
 
@@ -112,6 +113,9 @@ def evaluate(
 
     Args:
       protocol: a name of `PROTOCOLS`; it holds every setting.
+      permuted: the control: the decoder is trained on the features of other training images, drawn
+        at random, so that it learns about the mean image; without a picture. It is the lowest value
+        of the scale: read the others between it and 1.
 
     Raises:
       UserError: an unknown protocol or tap, or images smaller than 11x11.
@@ -123,19 +127,25 @@ def evaluate(
     shown = drawing.spread(len(splits["test"].images))
     for tap in taps:
         rows = _features(frozen, splits, tap, settings.standardise)
-        fits = train(settings, rows["train"], unit["train"], rng)
+        paired = rows["train"]
+        if permuted:
+            paired = paired[_permutation(rng, len(paired))]
+        fits = train(settings, paired, unit["train"], rng)
         params, stats = jax.tree.map(lambda leaf: leaf[0], (fits.params, fits.state))
         score = functools.partial(_scores, settings, params, stats)
         scores = _in_batches(score, rows["test"], unit["test"])
         results |= {f"{tap}/{name}": float(np.mean(values)) for name, values in scores.items()}
         results[f"{tap}/ms_ssim_scales"] = ssim.scales(splits["test"].images.shape)
+        if permuted:
+            continue
         net = _decoder(settings, splits["test"].images.shape[1:])
         images = jax.jit(functools.partial(net.apply, train=False))(
             params, stats, rows["test"][shown]
         )[0]
         decoded[tap] = np.asarray(jnp.round((images + 1) * 127.5)).astype(np.uint8)
-    originals = {"image": dataset.shown(splits["test"], shown)}
-    results["reconstructions"] = drawing.rows_of_images(originals | decoded)
+    if decoded:
+        originals = {"image": dataset.shown(splits["test"], shown)}
+        results["reconstructions"] = drawing.rows_of_images(originals | decoded)
     return results
 
 
@@ -173,6 +183,11 @@ def train(settings: Protocol, rows: jax.Array, images: np.ndarray, rng: jax.Arra
     for order in itertools.islice(orders, passes):
         fits = fit.one_pass(fits, examples, order, keys, loss=loss, transformation=transformation)
     return fits
+
+
+def _permutation(rng: jax.Array, count: int) -> np.ndarray:
+    words = np.asarray(jax.random.key_data(jax.random.fold_in(rng, 1)))
+    return np.random.default_rng(words).permutation(count)
 
 
 @functools.cache
