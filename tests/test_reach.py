@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dim_jax import build, contracts
+from configs import common
+from dim_jax import build, contracts, experiment
 from dim_jax.training import reach
 
 WEIGHTS = ("gate", "head", "late", "scan", "stem", "unused")
@@ -140,3 +141,34 @@ def test_a_supervised_encoder_above_its_classifier(tap, unreached):
     parameters = reach.unreached_parameters(closed, step, params)
     found = reach.unreached_taps(supervised, params, state, (32, 32, 3), parameters)
     assert found == unreached  # and never "logits"
+
+
+def test_a_run_says_what_it_does_not_judge(tmp_path, capsys):
+    """A classifier on the pixels: y lies beside it, and the logits are above."""
+    evals = {
+        "knn": dict(name="knn", taps=("conv", "y")),
+        "rank": dict(name="rank", taps=("y",)),
+        "classifier": dict(name="own_classifier"),
+    }
+    config = common.config(
+        data=common.data("digits", image_size=None),
+        method=dict(
+            name="supervised",
+            encoder=dict(name="linear", features=2),
+            classifier=dict(name="affine", outputs=10),
+            tap="conv",
+        ),
+        players=dict(encoder=common.adam(1e-3)),
+        train=common.train(batch_size=800, epochs=1.0, steps_per_dispatch=1, save_epochs=1.0),
+        evals=evals,
+    )
+    results = experiment.train_and_evaluate(config.to_dict(), str(tmp_path / "run"), "digits")
+    assert {(row["eval"], row["tap"]) for row in results["rows"]} == {
+        *(("knn", tap) for tap in ("conv", "pixels", "pca")),
+        *(("classifier", tap) for tap in ("test", "train")),
+    }
+    said = (
+        "y: no loss of this method reaches it, so it is not judged, and these are left out: rank."
+    )
+    assert said in results["run"]["notes"]
+    assert f"note: {said}" in capsys.readouterr().out

@@ -99,8 +99,8 @@ def test_an_interrupted_command_continues(folder, capsys, monkeypatch):
     assert "encoder is my_encoders:encode there and my_encoders:maps" in capsys.readouterr().err
 
 
-def test_an_exported_encoder_has_the_rows_of_its_run(folder):
-    """By the folder; of taps that the config chooses, and of controls."""
+def test_an_exported_encoder_has_the_rows_of_its_run(folder, capsys):
+    """By the folder; of taps that the config chooses and its training reached, and of controls."""
     loaded = data.evaluated(data.load("digits"))
     block = settings.Data(name="digits")
     spec = {"name": "linear", "features": 4}
@@ -113,7 +113,10 @@ def test_an_exported_encoder_has_the_rows_of_its_run(folder):
         return net.apply(params, state, prepared.normalise(images), train=False)[0]
 
     trained = contracts.Frozen(
-        represent, params={"encoder": {"encoder": params}}, state={"encoder": state}
+        represent,
+        params={"encoder": {"encoder": params}},
+        state={"encoder": state},
+        unreached=("fc", "logits"),
     )
     facts = dict.fromkeys(("config", "config_string", "training", "steps", "commit", "versions"))
     run_metadata.export(
@@ -139,6 +142,13 @@ def test_an_exported_encoder_has_the_rows_of_its_run(folder):
     )
     run = json.loads((folder / "out" / "results.json").read_text())["run"]
     assert run["parameters"] == {"encoder": 64 * 4 + 4} and run["config"] == "run"
+    assert {tap for *_, tap in rows_of(folder / "out")} == {"y", "pixels", "pca"}
+    said = "fc: no loss of this method reaches it, so it is not judged."
+    assert said in run["notes"] and f"note: {said}" in capsys.readouterr().out
+    evals = json.dumps({"knn": {"name": "knn", "taps": ("fc",)}})
+    task = ("--data", "digits", "--evals", evals, "--workdir", folder / "none")
+    assert call("--encoder", folder / "run", *task) == 2
+    assert "read the taps fc, which no loss of the training reached" in capsys.readouterr().err
 
 
 def test_files_have_the_results_of_the_function_that_wrote_them(folder, capsys):

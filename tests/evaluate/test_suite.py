@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import features, reference_representations, suite
+from dim_jax.evaluate import features, plan, reference_representations, suite
 from dim_jax.evaluate.measures import ndm
 
 EVALS = {
@@ -306,6 +306,39 @@ def test_unknown_tap_of_an_encoder(representations, digits, rng):
         match="the trained representation has no tap 'conf': did you mean 'conv'",
     ):
         suite.run({"knn": {"name": "knn", "taps": ("conf",)}}, representations, digits, rng)
+
+
+def test_taps_that_no_loss_reaches_are_not_judged(representations, digits, rng):
+    """On no representation, and an evaluation that reads no other tap is left out."""
+    trained = representations["trained"]._replace(unreached=("fc", "y"))
+    evals = {
+        "knn": {"name": "knn"},
+        "of_y": {"name": "rank", "taps": ("y",)},
+        "uniformity": {"name": "uniformity"},
+        "neighbours": {"name": "neighbours"},
+        "tuned": {"name": "finetune", "taps": ("fc",), "representations": ()},
+        "filters": {"name": "filters"},
+    }
+    entries = plan.judged(plan.parse(evals), trained.unreached)
+    assert [entry.key for entry in entries] == ["knn", "tuned", "filters"]
+    assert entries[1].options["taps"] == ("fc",)  # it trains the layers itself
+    (said,) = plan.not_judged(evals, trained.unreached)
+    assert said.startswith("fc, y: no loss of this method reaches them, so they are not judged")
+    assert said.endswith("left out: of_y, uniformity, neighbours.")
+    assert plan.not_judged({"knn": evals["knn"]}, ("y",)) == [
+        "y: no loss of this method reaches it, so it is not judged."
+    ]
+    assert plan.not_judged(evals, ()) == []
+    judged = {**representations, "trained": trained}
+    few = {key: evals[key] for key in ("knn", "of_y")}
+    suite.check_representations(few, judged, digits)
+    rows, _ = suite.run(few, judged, digits, rng, lambda line: None)
+    assert {(row["eval"], row["representation"], row["tap"]) for row in rows} == {
+        *(("knn", name, "conv") for name in ("trained", "untrained")),
+        *(("knn", name, name) for name in ("pixels", "pca")),
+    }
+    with pytest.raises(contracts.UserError, match="no tap 'conf'"):
+        suite.run({"knn": {"name": "knn", "taps": ("conf", "y")}}, judged, digits, rng)
 
 
 @pytest.mark.parametrize("name", ["pixels", "pca"])

@@ -104,6 +104,16 @@ def test_published_numbers_of_table_4(budget):
     assert all(row.published is not None for row in rows.values())
 
 
+def test_one_row_of_table_1_has_the_controls_of_all_taps():
+    """That of a method that trains all taps; the supervised row is judged by its classifier."""
+    rows = {row.label: row for row in dim_table1.rows("cpu")}
+    controlled = [label for label, row in rows.items() if "pca" in str(row.evals["mlp"])]
+    assert controlled == ["VAE"]
+    assert all("representations=('trained',)" in text for text in rows["VAE"].later[1:2])
+    assert "own_classifier" in rows["Fully supervised"].evals
+    assert rows["Fully supervised"].seeds == (0,) and rows["AE"].seeds == (0, 1, 2)
+
+
 def test_rows_that_were_measured_are_those_of_the_results():
     """Earlier versions chose the evaluations by a word of the config."""
     for module in (amdim_ablations, dim_table1, dim_table4, dim_table5, dim_figure9):
