@@ -6,7 +6,7 @@ Words: terms=ce_i_h | ce_i | ce | i_h, what is learned by: the cross-entropy of 
 the information of patches and their embedding (i), the entropy of the mean response (h);
 passed=responses | mean, what the affine classifier reads (the poster leaves it open; only where it
 reads the responses is the embedding of `ce` arbitrary, as in the poster's figure);
-budget=paper | cpu | smoke.
+budget=paper | cpu | smoke. Without a classifier nothing trains y, and the MLP reads conv.
 
 Metrics: those of the evaluation "embedding" at layer1. The poster has a figure and no numbers.
 Measured under `cpu`, means of 3 seeds, about 50 ms a step on one core: of ce, ce_i and ce_i_h the

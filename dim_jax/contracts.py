@@ -205,7 +205,8 @@ class Frozen(NamedTuple):
     prepare(images [n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views for `method.loss`, augmented
         as in training with a key; without a key, v times the unchanged images.
     crops(images [n,h,w,c], rng) -> f32[w,n,h',w',c]: the small crops beside the views, or None.
-    unreached: the taps that no loss of the method trains, which evaluations leave out.
+    unreached: the taps that no loss of the method trains, which evaluations leave out
+        (`training.reach`).
     All fields but `represent` are None or empty for representations without a network (raw pixels,
     PCA).
     """
