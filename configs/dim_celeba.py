@@ -2,9 +2,9 @@
 
     python -m dim_jax.main --config configs/dim_celeba.py:local,bound=infonce,budget=cpu
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-budget=paper | cpu | smoke. Other weights: --config.method.alpha=0.5, and beta and gamma alike. The
-data are TFDS celeb_a, which is not downloaded without TensorFlow (the extra `prepare`).
+Words: weights, bound, critic and prior of configs/dim_cifar10.py; budget=paper | cpu | smoke. Other
+weights: --config.method.alpha=0.5, and beta and gamma alike. The data are TFDS celeb_a, which is
+not downloaded without TensorFlow (the extra `prepare`).
 
 Metric: test accuracy of a linear classifier per attribute on the frozen conv, fc and y, mean over
 attributes, beside always saying the commoner value; MS-SSIM of reconstructions and NDM at y.
@@ -19,25 +19,26 @@ from configs.common import datasets, infomax
 CPU = {  # ours, of 162,770 training and 19,962 test images
     **{"data.train_split": "train[:40000]", "data.test_split": "test[:10000]"},
     **{"train.epochs": 4, "train.steps_per_dispatch": 25, "train.save_epochs": 1},
-    **common.under("method", infomax.CPU),
     **common.faster("encoder", "discriminator"),
 }
 SMOKE = {
     **datasets.smoke("celeb_a"),
-    **common.under("method", infomax.SMOKE),
     **common.faster("encoder", "discriminator"),
 }
 
 
 def get_config(argument: str = ""):
     words = infomax.parse(argument)
+    # Official DIM code, configs/convnets.py.
+    encoder = common.encoder("dcgan64", width=64, hidden=1024, features=64)
     method = infomax.dim(
-        # Official DIM code, configs/convnets.py.
-        encoder=common.encoder("dcgan64", width=64, hidden=1024, features=64),
+        encoder=encoder,
         weights=words["weights"],  # alpha, beta, gamma: infomax.WEIGHTS
         bound=words["bound"],
-        critic_width=2048,  # encode-and-dot: Tables 8-9
-        concat_width=512,  # Table 6
+        critic=words["critic"],
+        critic_width=2048,  # dot products: Tables 8-9
+        concat_width=512,  # Tables 6-7
+        prior=words["prior"],
     )
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     config = common.config(
@@ -57,8 +58,14 @@ def get_config(argument: str = ""):
             uniformity=dict(name="prior_fit"),
             neighbours=dict(name="neighbours"),
             filters=dict(name="filters"),
-        ),
+        )
+        | infomax.fit(words["prior"]),
         published={},
         published_source="",
     )
-    return common.budgeted(config, words["budget"], cpu=CPU, smoke=SMOKE)
+    return common.budgeted(
+        config,
+        words["budget"],
+        cpu=CPU | common.under("method", infomax.cpu(words)),
+        smoke=SMOKE | common.under("method", infomax.smoke(words, encoder)),
+    )

@@ -2,11 +2,13 @@
 
     python -m dim_jax.main --config configs/dim_cifar10.py:local,bound=infonce,budget=cpu
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both (Table 5); layer=published | first | second | third (which
-map gives the local features); prior=uniform | gaussian | sigreg | none; budget=paper | long |
-cpu | smoke. `paper` is the published setting, below; `long` is a recipe for an hour or two on two
-cores, `cpu` for half an hour; `smoke` takes seconds.
+Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2 | js_nwj |
+smile | tuba | i_alpha | symmetric | decoupled | wasserstein; critic=by_term | dot | concat
+(by_term: dot for the local term, concat for the global one); prior=uniform | gaussian | ball |
+sphere | sigreg | none; tasks=plain | coord | occlude | both (Table 5); layer=published | first |
+second | third (which map gives the local features); budget=paper | long | cpu | smoke. `paper` is
+the published setting, below; `long` is a recipe for an hour or two on two cores, `cpu` for half an
+hour; `smoke` takes seconds.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 DIM(L) after 1000 epochs: InfoNCE 75.21/75.57/69.13, JSD 73.25/73.62/66.96, DV 72.66/70.60/64.71.
@@ -34,18 +36,10 @@ PUBLISHED_TASKS = {
 # Ours, for two cores: a narrow critic, a higher rate, a hundredth of the epochs.
 CPU = {
     **{"train.epochs": 10, "train.steps_per_dispatch": 50, "train.save_epochs": 1},
-    **common.under("method.method", infomax.CPU),
     **common.faster("encoder", "discriminator"),
 }
-LONG = {
-    **common.LONG,
-    **common.under("method.method", infomax.CPU),
-    **common.longer("encoder", "discriminator"),
-}
-SMOKE = {
-    **common.under("method.method", infomax.SMOKE),
-    **common.faster("encoder", "discriminator"),
-}
+LONG = common.LONG | common.longer("encoder", "discriminator")
+SMOKE = common.faster("encoder", "discriminator")
 
 
 def get_config(argument: str = ""):
@@ -57,24 +51,19 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
 
     published, published_tasks: accuracies of conv, fc and y by (weights, bound), and by task.
     """
-    words = infomax.parse(
-        argument,
-        common.LONG_BUDGETS,
-        tasks=infomax.TASKS,
-        layer=common.LAYERS,
-        prior=tuple(infomax.PRIORS),
-    )
+    words = infomax.parse(argument, common.LONG_BUDGETS, tasks=infomax.TASKS, layer=common.LAYERS)
+    # Official DIM code, configs/convnets.py.
+    encoder = common.encoder("dcgan32", width=64, hidden=1024, features=64, layer=words["layer"])
     method = infomax.dim(
-        # Official DIM code, configs/convnets.py.
-        encoder=common.encoder("dcgan32", width=64, hidden=1024, features=64, layer=words["layer"]),
+        encoder=encoder,
         weights=words["weights"],  # alpha, beta, gamma: infomax.WEIGHTS
         bound=words["bound"],
-        critic_width=2048,  # encode-and-dot: Tables 8-9
-        concat_width=512,  # Table 6
+        critic=words["critic"],
+        critic_width=2048,  # dot products: Tables 8-9
+        concat_width=512,  # Tables 6-7
         tasks=words["tasks"],
         prior=words["prior"],
     )
-    gaussian = words["prior"] in ("gaussian", "sigreg")
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
     config = common.config(
         data=common.data(name),
@@ -88,18 +77,24 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
             save_epochs=10,
         ),
         evals=common.evals(labels_per_class=10, published=common.TAPS)
-        | (common.GAUSSIAN if gaussian else {})
+        | infomax.fit(words["prior"])
         | infomax.occlusion(words["tasks"]),
         **_published(words, published, published_tasks),
     )
-    smoke = SMOKE | datasets.smoke(name)
-    return common.budgeted(config, words["budget"], long=LONG, cpu=CPU, smoke=smoke)
+    own = "method.method"
+    return common.budgeted(
+        config,
+        words["budget"],
+        long=LONG | common.under(own, infomax.long(words)),
+        cpu=CPU | common.under(own, infomax.cpu(words)),
+        smoke=SMOKE | common.under(own, infomax.smoke(words, encoder)) | datasets.smoke(name),
+    )
 
 
 def _published(words: dict, rows: dict, tasks: dict) -> dict:
     """The accuracies that the paper prints for these words, and in which table."""
     accuracies, table = {}, 1
-    if words["layer"] == "published" and words["prior"] == "uniform":
+    if words["layer"] == "published" and infomax.as_published(words):
         if words["tasks"] == "plain":
             accuracies["mlp_paper"] = rows.get((words["weights"], words["bound"]), {})
         elif (words["weights"], words["bound"]) == ("local", "infonce"):

@@ -7,8 +7,8 @@ The 1,281,167 training images of TFDS imagenet2012 (array_record files), the sho
 images. Probes are trained on a fixed random part of the training images. Any other TFDS set or
 folder runs as well: --config.data.name=imagenette/128px-v2 --config.train.epochs=1.
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
+Words: weights, bound, critic, prior and tasks of configs/dim_cifar10.py; budget=paper | cpu |
+smoke.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Not published:
 DIM printed no numbers for ImageNet; network, objective and rates are those of its 64x64 data sets
@@ -19,10 +19,8 @@ was not at hand; on imagenette the config ran in small budgets.
 from configs import common, dim_stl10
 from configs.common import datasets
 
-CPU = dim_stl10.CPU | {
-    **{"train.epochs": 0.1, "train.save_epochs": 0.02, "data.eval_train_images": 50_000}
-}
-SMOKE = dim_stl10.SMOKE | {"data.eval_train_images": 512}
+CPU = {"train.epochs": 0.1, "train.save_epochs": 0.02, "data.eval_train_images": 50_000}
+SMOKE = {"data.eval_train_images": 512}
 
 
 def get_config(argument: str = ""):
@@ -44,5 +42,5 @@ def of(argument: str, name: str):
         road="streaming",
         eval_train_images=100_000,
     )
-    smoke = SMOKE | datasets.smoke(name)
-    return common.budgeted(config, words["budget"], cpu=CPU, smoke=smoke)
+    smoke = dim_stl10.smoke(words) | SMOKE | datasets.smoke(name)
+    return common.budgeted(config, words["budget"], cpu=dim_stl10.cpu(words) | CPU, smoke=smoke)

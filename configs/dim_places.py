@@ -6,8 +6,8 @@ The 1,803,460 training images of TFDS places365_small (array_record files), the 
 to 64 and the centre cut out, read from disk as they are needed; evaluated on the 36,500
 validation images. Probes are trained on a fixed random part of the training images.
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
+Words: weights, bound, critic, prior and tasks of configs/dim_cifar10.py; budget=paper | cpu |
+smoke.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Not published:
 DIM printed no numbers for Places; all settings are those of configs/dim_imagenet.py. Measured:

@@ -6,8 +6,8 @@ Trained on the 105,000 labelled and unlabelled training images, random 64x64 cro
 pixels and flips; evaluated on the centre crops of the 5,000 labelled training and 8,000 test
 images.
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both; budget=paper | cpu | smoke.
+Words: weights, bound, critic, prior and tasks of configs/dim_cifar10.py; budget=paper | cpu |
+smoke.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y, and of the
 encoder fine-tuned with the labels (column SS). Published for DIM(L) with InfoNCE 72.57/70.00/67.08
@@ -35,15 +35,11 @@ PUBLISHED_FINETUNED = {
 # Ours, for two cores: also a third of the encoder's width, and a quarter of the 225 locations.
 CPU = {
     **{"train.epochs": 2, "train.steps_per_dispatch": 20, "train.save_epochs": 0.5},
-    **{"method.method.encoder.width": 32, "method.method.encoder.hidden": 1024},
     "method.method.sampled_locations": 56,
-    **common.under("method.method", infomax.CPU),
     **common.faster("encoder", "discriminator"),
 }
-SMOKE = {
-    **common.under("method.method", infomax.SMOKE),
-    **common.faster("encoder", "discriminator"),
-}
+# Official DIM code, configs/convnets.py, alex64x64.
+ENCODER = common.encoder("alexnet64", width=96, hidden=4096, features=64)
 
 
 def get_config(argument: str = ""):
@@ -55,8 +51,24 @@ def get_config(argument: str = ""):
         finetuned=PUBLISHED_FINETUNED,
         evals=common.evals(labels_per_class=10, published=common.TAPS) | common.finetuned(),
     )
-    smoke = SMOKE | datasets.smoke("stl10")
-    return common.budgeted(config, words["budget"], cpu=CPU, smoke=smoke)
+    return common.budgeted(
+        config,
+        words["budget"],
+        cpu=cpu(words),
+        smoke=smoke(words) | datasets.smoke("stl10"),
+    )
+
+
+def cpu(words: dict[str, str]) -> dict:
+    """The changes of the budget, but for what a data set has by itself."""
+    narrow = {**ENCODER, "width": 32, "hidden": 1024}
+    return CPU | common.under("method.method", infomax.cpu(words, narrow))
+
+
+def smoke(words: dict[str, str]) -> dict:
+    """The changes of the budget, but for the images."""
+    changes = common.under("method.method", infomax.smoke(words, ENCODER))
+    return changes | common.faster("encoder", "discriminator")
 
 
 def parse(argument: str) -> dict[str, str]:
@@ -83,16 +95,18 @@ def published(
     data: more of the block `data`.
     """
     method = infomax.dim(
-        # Official DIM code, configs/convnets.py, alex64x64.
-        encoder=common.encoder("alexnet64", width=96, hidden=4096, features=64),
+        encoder=ENCODER,
         weights=words["weights"],  # alpha, beta, gamma: infomax.WEIGHTS
         bound=words["bound"],
-        critic_width=2048,  # encode-and-dot: Tables 8-9
-        concat_width=512,  # Table 6
+        critic=words["critic"],
+        critic_width=2048,  # dot products: Tables 8-9
+        concat_width=512,  # Tables 6-7
         tasks=words["tasks"],
+        prior=words["prior"],
     )
     adam = common.adam(1e-4, b1=0.5, b2=0.999)  # official DIM code, README and optimizer.py
-    row = (words["weights"], words["bound"]) if words["tasks"] == "plain" else None
+    is_row = words["tasks"] == "plain" and infomax.as_published(words)
+    row = (words["weights"], words["bound"]) if is_row else None
     return common.config(
         **datasets.images(name, **datasets.splits(name), **data),
         method=common.monitored(method, classes=datasets.DATA[name].classes),
@@ -104,7 +118,7 @@ def published(
             steps_per_dispatch=100,
             save_epochs=save_epochs,
         ),
-        evals=evals | infomax.occlusion(words["tasks"]),
+        evals=evals | infomax.fit(words["prior"]) | infomax.occlusion(words["tasks"]),
         published=dict(
             mlp_paper=(accuracies or {}).get(row, {}), finetune=(finetuned or {}).get(row, {})
         ),

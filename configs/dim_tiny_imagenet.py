@@ -7,9 +7,8 @@ validation images) is not in the TFDS catalogue: build it under the name tiny_im
 images into train/CLASS and validation/CLASS and add --config.data.name=folder:PATH
 --config.data.train_split=train --config.data.test_split=validation.
 
-Words: local | global | mixed; bound=infonce | jsd | dv | gan | nwj | rkl | h2 | chi2;
-tasks=plain | coord | occlude | both; budget=paper | cpu | smoke. Network, rates, durations and
-budgets are those of configs/dim_stl10.py.
+Words: weights, bound, critic, prior and tasks of configs/dim_cifar10.py; budget=paper | cpu |
+smoke. Network, rates, durations and budgets are those of configs/dim_stl10.py.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 DIM(L): InfoNCE 34.21/38.09/33.33, JSD 33.54/36.88/31.66, DV 30.35/29.51/28.18. Measured: nothing
@@ -36,5 +35,5 @@ def get_config(argument: str = ""):
         accuracies=PUBLISHED,
         evals=common.evals(labels_per_class=10, published=common.TAPS),
     )
-    smoke = dim_stl10.SMOKE | datasets.smoke("tiny_imagenet")
-    return common.budgeted(config, words["budget"], cpu=dim_stl10.CPU, smoke=smoke)
+    smoke = dim_stl10.smoke(words) | datasets.smoke("tiny_imagenet")
+    return common.budgeted(config, words["budget"], cpu=dim_stl10.cpu(words), smoke=smoke)

@@ -17,7 +17,7 @@ from configs.common import infomax
 SMOKE = {
     **{"train.batch_size": 16, "train.epochs": 2},
     **{"train.steps_per_dispatch": 4, "train.save_epochs": 1},
-    **common.under("method", infomax.SMOKE),
+    **common.under("method", infomax.smoke()),
 }
 
 

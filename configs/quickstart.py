@@ -13,7 +13,7 @@ from configs.common import infomax
 
 SMOKE = {
     "train.epochs": 2,
-    **common.under("method.method", infomax.SMOKE),
+    **common.under("method.method", infomax.smoke()),
     **{
         "method.method.global_critic.widths": (16, 16),
         "method.method.coordinates.widths": (16, 16),

@@ -36,7 +36,7 @@ ROLES = {
     ),
     "embedding": "dim_jax.nets.heads",
     "context": "dim_jax.nets.contexts",
-    "global_critic": "dim_jax.nets.critics",
+    "global_critic": ("dim_jax.nets.critics", "dim_jax.nets.tail_critics"),
     "local_critic": "dim_jax.nets.critics",
     "discriminator": "dim_jax.nets.heads",
     "classifier": "dim_jax.nets.heads",
@@ -73,7 +73,12 @@ def _list_names(role: str, path: str) -> dict[str, Callable[..., Any] | None]:
 
 
 def _takes_scores(function: Callable[..., Any]) -> bool:
-    return hasattr(function, "facts") and function.facts[0].takes == "scores"
+    """Whether a function needs scores and otherwise what a config can hold."""
+    if not hasattr(function, "facts") or not function.facts[0].takes.startswith("scores"):
+        return False
+    _, *options = inspect.signature(function).parameters.values()
+    needed = [each for each in options if each.default is each.empty]
+    return all(settings.arguments.is_numeric(each) for each in needed)
 
 
 def make(role: str, spec: str | Mapping[str, Any] | None, place: str = "") -> Any:

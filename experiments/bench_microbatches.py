@@ -61,7 +61,7 @@ class Case:
     side: int = 32
     width: int = 64
     hidden: int = 1024
-    critic_width: int = infomax.CPU["local_critic.width"]
+    critic_width: int = infomax.CPU_WIDTH
     microbatches: tuple[int, ...] = (1, 4, 16)
 
 

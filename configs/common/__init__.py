@@ -23,6 +23,7 @@ from configs.common.evaluations import GAUSSIAN as GAUSSIAN
 from configs.common.evaluations import TAPS as TAPS
 from configs.common.evaluations import evals as evals
 from configs.common.evaluations import finetuned as finetuned
+from configs.common.evaluations import fit_to as fit_to
 from configs.common.evaluations import of_mlp as of_mlp
 from configs.common.evaluations import sample_quality as sample_quality
 from dim_jax import settings

@@ -27,8 +27,13 @@ SMALLER = {
 PAPER = "_paper"  # the end of the key of an evaluation that a smaller budget has none of
 TAPS = ("conv", "fc", "y")  # the columns of Tables 1 and 2 of Hjelm et al. 2019
 
-# The marginals of y compared with a normal prior, in the place of the uniform one.
-GAUSSIAN = dict(uniformity=dict(name="prior_fit", prior="gaussian"))
+
+def fit_to(prior: str) -> dict:
+    """The marginals of y compared with this prior, in the place of the uniform one."""
+    return dict(uniformity=dict(name="prior_fit", prior=prior))
+
+
+GAUSSIAN = fit_to("gaussian")
 
 
 def evals(*, labels_per_class: int | None, subsets: int = 3, published: Iterable[str] = ()) -> dict:

@@ -23,19 +23,23 @@ from dim_jax.bounds.statistics import Positive, Sum
 
 Tree = Any
 MIB = 2**20
-HELD = 64 * MIB  # bytes of float32 scores of a device that are held at once
+HELD = 64 * MIB  # bytes of float32 numbers of the pairs of a device that are held at once
 BLOCK = 4 * MIB  # bytes of a block's, where there are more
 
 
-def images_per_block(anchors: int, candidates: jax.Array) -> int | None:
+def images_per_block(
+    anchors: int, candidates: jax.Array, *, axes: int = 1, numbers: int = 1
+) -> int | None:
     """The number of images of a block, by size; None if all scores are held at once.
 
     Args:
       candidates: f[m, *l, c]; each location is scored with each of the `anchors` of all devices.
+      axes, numbers: the axes of a candidate and what is held of each pair (`nets.pure.Critic`).
     """
     mesh = _mesh_of(candidates)
     images = len(candidates) // (mesh.size if mesh else 1)
-    bytes_per_image = 4 * anchors * math.prod(candidates.shape[1:-1])
+    locations = math.prod(candidates.shape[1:-axes])
+    bytes_per_image = 4 * anchors * locations * numbers
     if images * bytes_per_image <= HELD:
         return None
     most = max(1, BLOCK // bytes_per_image)

@@ -1,6 +1,6 @@
 """Deep InfoMax (DIM): global and local mutual information maximisation with prior matching.
 
-    maximise alpha * I(y; conv) + beta * mean_l I(y; local_l), and match y to a prior with gamma
+    maximise alpha * I(y; map) + beta * mean_l I(y; local_l), and match y to a prior with gamma
 
 Players: `encoder` (the encoder, its critics and heads) and, with a prior, `discriminator`, unless
 the prior is matched by a statistic. DIM(G) is alpha=1, beta=0, gamma=1; DIM(L) is alpha=0, beta=1,
@@ -33,6 +33,10 @@ _PRIOR, _OCCLUSION, _LOCATIONS, _NEGATIVES, _SOURCES, _DROPOUT, _GLOBALS = range
 
 def _flatten(features: jax.Array) -> jax.Array:
     return features.reshape(len(features), -1)
+
+
+def _keep(features: jax.Array) -> jax.Array:
+    return features
 
 
 def _flatten_map(features: jax.Array) -> jax.Array:
@@ -95,6 +99,8 @@ def make(
         bound that compares the anchors of a candidate is not meaningful then.
       alpha, beta, gamma: weights of the global term, the local term and the prior term. A term
         with weight 0 is omitted, and its critic or discriminator may be None.
+      global_critic: of y and the flattened map `conv`; one of maps (`tail_critics`) gets the map
+        `local` in its place, as in the official code.
       prior: a `priors.Prior`; its squashing is applied only in the prior term. With a `distance`
         the encoder minimises gamma * distance(y), and `discriminator` may be None.
       penalty: weight of the discriminator's gradient penalty (half on prior samples, half on
@@ -109,8 +115,9 @@ def make(
       negatives: number of negatives per positive (`bounds.with_fewer_negatives`); None = all.
       block: number of images whose features are scored at a time, in the forward and again in the
         backward pass (`score_blocks`), for scores that do not fit: value and gradient are the same.
-        0 = all at once; None = all at once up to 64 MiB of scores on a device, blocks of 4 MiB
-        above, where bound and critic have that form and `negatives` is None.
+        0 = all at once; None = all at once up to 64 MiB on a device of scores, or of what the
+        critic stores of each pair, and blocks of 4 MiB above, where bound and critic have that
+        form and `negatives` is None.
       absolute, relative: weights of the coordinate tasks: predict the row and column of a local
         feature from y and this feature; predict the offset of two local features from y and both,
         one of which is the same for the entire image. Like the prior term they need one vector per
@@ -127,7 +134,9 @@ def make(
     """
     critics = {}
     if alpha:
-        critics["global"] = (alpha, global_critic, "conv", _flatten)
+        is_of_maps = global_critic is not None and global_critic.axes > 1
+        read = ("local", _keep) if is_of_maps else ("conv", _flatten)
+        critics["global"] = (alpha, global_critic, *read)
     if beta:
         critics["local"] = (beta, local_critic, "local", _flatten_map)
     tasks = {name: w for name, w in (("absolute", absolute), ("relative", relative)) if w}
@@ -169,7 +178,8 @@ def make(
             anchors = anchors.reshape(-1, anchors.shape[-1])
             images = block
             if block is None and not _missing(bound, critic, negatives):
-                images = score_blocks.images_per_block(len(anchors), candidates)
+                size = dict(axes=critic.axes, numbers=critic.numbers)
+                images = score_blocks.images_per_block(len(anchors), candidates, **size)
             value, found, stats[name] = information(
                 *(name, bound, critic, modules[name], state[name]),
                 *(anchors, candidates, positives),

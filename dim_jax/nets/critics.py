@@ -242,7 +242,7 @@ def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic
 
     On flattened maps it is the global critic (Table 6), on local features the
     concat-and-convolve critic (Table 7), whose 1x1 convolutions are this MLP at every location.
-    Scoring all pairs stores n*m*l*widths[0] numbers. Published: widths (512, 512), no spectral
+    Scoring all pairs stores n*m*l*sum(widths) numbers. Published: widths (512, 512), no spectral
     norm.
 
     With `spectral_norm` every kernel is divided by its largest singular value (that of the first
@@ -256,7 +256,8 @@ def concat(*, widths: Sequence[int], spectral_norm: bool = False) -> pure.Critic
     Source: Hjelm et al. 2019, App. A.2, Tables 6 and 7; official DIM code, first release;
       spectral norm: Miyato et al. 2018.
     """
-    return pure.critic((_LipschitzConcat if spectral_norm else _Concat)(tuple(widths)))
+    module = (_LipschitzConcat if spectral_norm else _Concat)(tuple(widths))
+    return pure.critic(module, numbers=sum(widths))
 
 
 def encode_and_dot(*, width: int, norm_anchors: bool) -> pure.Critic:

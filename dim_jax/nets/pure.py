@@ -9,6 +9,7 @@ import jax
 from dim_jax import contracts
 
 Tree = Any
+_FORMS = ("all_pairs", "pairs", "same_location", "sides", "scores")  # of a critic
 
 
 class Net(NamedTuple):
@@ -40,6 +41,8 @@ class Critic(NamedTuple):
         what depends on one side only, with the batch statistics; trees of f[n,...] and f[m,...]
     scores(params, stats, rows, columns, train) -> (f[n,m,*l], stats): of any of them, so that
         `all_pairs` is scores(sides); a critic without these two is not scored in blocks
+    axes: those of a candidate: 1, a vector f[c] as above; 3, a map f[h,w,c] in its place
+    numbers: those that scoring stores of each pair, for the size of blocks
     """
 
     init: Callable[..., tuple[Tree, Tree]]
@@ -48,6 +51,8 @@ class Critic(NamedTuple):
     same_location: Callable[..., tuple[jax.Array, Tree]]
     sides: Callable[..., tuple[tuple[Tree, Tree], Tree]] | None = None
     scores: Callable[..., tuple[jax.Array, Tree]] | None = None
+    axes: int = 1
+    numbers: int = 1
 
 
 def _initialise(module: nn.Module, method: Callable | None, rng, *inputs) -> tuple[Tree, Tree]:
@@ -157,7 +162,7 @@ def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
     return check
 
 
-def critic(module: nn.Module) -> Critic:
+def critic(module: nn.Module, *, axes: int = 1, numbers: int = 1) -> Critic:
     """The pure functions of a Linen module with methods of the same names, from all_pairs on."""
     cls = type(module)
 
@@ -173,4 +178,5 @@ def critic(module: nn.Module) -> Critic:
 
         return apply
 
-    return Critic(init, *(pure(getattr(cls, name, None)) for name in Critic._fields[1:]))
+    forms = {name: pure(getattr(cls, name, None)) for name in _FORMS}
+    return Critic(init, **forms, axes=axes, numbers=numbers)

@@ -35,12 +35,28 @@ _METRICS = {  # name -> title, description
         "Distance to the Gaussian prior",
         "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
     ),
+    "kolmogorov_ball": (
+        "Distance to the uniform prior in a ball",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
+    "kolmogorov_sphere": (
+        "Distance to the uniform prior on a sphere",
+        "Kolmogorov distance, mean over coordinates; 0 = the prior exactly",
+    ),
     "kolmogorov_uniform_passed": (
         "Coordinates like the uniform prior",
         "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
     ),
     "kolmogorov_gaussian_passed": (
         "Coordinates like the Gaussian prior",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
+    "kolmogorov_ball_passed": (
+        "Coordinates like the prior in a ball",
+        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+    ),
+    "kolmogorov_sphere_passed": (
+        "Coordinates like the prior on a sphere",
         "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
     ),
     "normality_passed": (
@@ -243,6 +259,7 @@ _LARGER_IS_BETTER = {
     *("precision", "recall", "inception_score"),
     *("accuracy", "balanced_accuracy", "purity@4", "purity@4_sigmoid", "retrieval"),
     *("kolmogorov_uniform_passed", "kolmogorov_gaussian_passed", "normality_passed"),
+    *("kolmogorov_ball_passed", "kolmogorov_sphere_passed"),
     *("mine", "nats", "bound"),
     *("surrogate_accuracy", "ms_ssim", "ssim_dim_compat", "code_recovery", "elbo"),
     *("importance_weighted_bound", "entropy_fraction", "information", "used", "positions"),
@@ -250,7 +267,8 @@ _LARGER_IS_BETTER = {
 }
 _SMALLER_IS_BETTER = {
     *("fid", "kid"),
-    *("kolmogorov_uniform", "kolmogorov_gaussian", "ndm", "ndm_of_draws", "ndm_after_sigmoid"),
+    *("kolmogorov_uniform", "kolmogorov_gaussian", "kolmogorov_ball", "kolmogorov_sphere"),
+    *("ndm", "ndm_of_draws", "ndm_after_sigmoid"),
     *("mean_loss", "variation", "reconstruction_error", "code_error", "image_error"),
     "energy_distance",
 }

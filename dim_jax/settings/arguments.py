@@ -46,17 +46,16 @@ RANGES: Mapping[str, Check] = {
     **dict.fromkeys(_POSITIVES.split(), POSITIVE),
     **dict.fromkeys(_RATES.split(), _BELOW_ONE),
     **dict.fromkeys(_FROM_ZERO.split(), at_least(0)),
+    "tail_and_dot.pools": at_least(0),  # 0: none
     "eighths": Check(
         lambda value: is_integer(value) and 1 <= value <= 4, "set it to an integer from 1 to 4"
     ),
     **dict.fromkeys(("candidates", "group", "knots", "prototypes"), at_least(2)),
-    "targets": Check(
-        lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
+    **dict.fromkeys(
+        ("targets", "log_baseline"),
+        Check(lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"),
     ),
     **dict.fromkeys(("interpolated.alpha", "sigreg.weight"), _SHARE),
-    "interpolated.log_baseline": Check(
-        lambda value: is_number(value) and math.isfinite(value), "set it to a finite number"
-    ),
     "smile.tau": Check(  # infinite: Donsker-Varadhan
         lambda value: is_number(value) and value > 0, "set it to more than 0"
     ),

@@ -20,8 +20,29 @@ from dim_jax.evaluate.figures import drawing
 _TAPS = ("y",)
 _TESTED = 500
 _FEWEST = 20  # images, for the normal approximation of the kurtosis
-# The prior's distribution function of one coordinate, applied to the features.
-_CUMULATIVE = {"uniform": special.expit, "gaussian": special.ndtr}
+
+
+def _of_ball(rows: np.ndarray) -> np.ndarray:
+    return _beta(rows / np.sqrt(1 + np.sum(rows**2, axis=1, keepdims=True)), 1)
+
+
+def _of_sphere(rows: np.ndarray) -> np.ndarray:
+    return _beta(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), -1)
+
+
+def _beta(inside: np.ndarray, more: int) -> np.ndarray:
+    """The law of (1 + x) / 2 for a coordinate x: Beta(a, a) with a = (d + more) / 2."""
+    shape = (inside.shape[1] + more) / 2
+    return special.betainc(shape, shape, (1 + inside) / 2)
+
+
+# The prior's distribution function of one coordinate, of the features squashed as in training.
+_CUMULATIVE = {
+    "uniform": special.expit,
+    "gaussian": special.ndtr,
+    "ball": _of_ball,
+    "sphere": _of_sphere,
+}
 
 
 def evaluate(
@@ -29,7 +50,7 @@ def evaluate(
     splits: Mapping[str, dataset.Split],
     rng: jax.Array,
     *,
-    prior: Literal["uniform", "gaussian"] = "uniform",
+    prior: Literal["uniform", "gaussian", "ball", "sphere"] = "uniform",
     taps: Iterable[str] = _TAPS,
 ) -> dict[str, float]:
     """Distance of the test marginals to the prior, coordinate by coordinate, in [0, 1].
@@ -38,7 +59,8 @@ def evaluate(
 
     Args:
       prior: "uniform" compares sigmoid(y) with the uniform distribution on [0, 1], "gaussian" y
-        with the standard normal one.
+        with the standard normal one, "ball" y / sqrt(1 + |y|^2) and "sphere" y / |y| with a
+        coordinate of the uniform one in the unit ball and on the unit sphere (`losses.priors`).
 
     Returns:
       "<tap>/kolmogorov_<prior>": the mean distance over coordinates, of all test images; smaller
@@ -52,13 +74,19 @@ def evaluate(
           Without it for fewer than 20 images.
 
     Raises:
-      UserError: an unknown prior or tap.
+      UserError: an unknown prior or tap; a sphere of one coordinate.
     """
     del rng
     if prior not in _CUMULATIVE:
         raise contracts.unknown("prior", prior, _CUMULATIVE)
     encoded = features.extract(frozen, splits["test"], taps)
     results = {}
+    for tap, rows in encoded.items():
+        if prior == "sphere" and rows.shape[1] < 2:
+            raise contracts.UserError(
+                f"{tap} has one coordinate and the prior 'sphere' has two or more; set prior to "
+                "'uniform', 'gaussian' or 'ball', or evaluate another tap"
+            )
     for tap, rows in encoded.items():
         tested = rows[drawing.spread(len(rows), _TESTED)]
         results[f"{tap}/kolmogorov_{prior}"] = float(np.mean(distances(rows, prior)))
