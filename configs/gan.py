@@ -4,7 +4,7 @@
 
 Words: method=ns_gan_cp | wgan_gp | ls_gan | proxy; data=mnist | cifar10 | imagenette |
 tiny_imagenet | celeb_a | lsun; penalty=paper | released; nets=auto | resnet | dcgan;
-budget=paper | cpu | smoke.
+evaluated=last | average (of the generator's parameters over steps); budget=paper | cpu | smoke.
 
 ns_gan_cp is the non-saturating GAN with a contractive penalty on data: 10 times half the mean
 squared slope, as the paper of the penalty has it, or 10 times all of it, as its released code.

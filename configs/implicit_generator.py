@@ -4,7 +4,7 @@
 
 Words: order=simultaneous | turns; targets=overlapping | apart; penalty=paper | released;
 data=mnist | cifar10 | imagenette | tiny_imagenet | celeb_a | lsun; nets=auto | resnet | dcgan;
-budget=paper | cpu | smoke.
+evaluated=last | average (of the generator's parameters over steps); budget=paper | cpu | smoke.
 
 An encoder maps real images to N(1, 1) and generated ones to N(-1, 1), each with a discriminator in
 one dimension; the generator moves the mean of its encodings to 1. The two have 0.317 of their mass

@@ -270,7 +270,12 @@ def test_a_task_needs_its_head(config):
 
 
 WORDS = pytest.mark.parametrize(
-    "words", ["tasks=both", "layer=first", "bound=nwj", "bound=chi2,global", "prior=sigreg"]
+    "words",
+    [
+        *("tasks=both", "layer=first", "bound=nwj", "bound=chi2,global", "prior=sigreg"),
+        *("mixed,critic=dot,bound=jsd", "mixed,critic=concat,bound=smile", "prior=sphere"),
+        *("mixed,bound=wasserstein", "global,bound=tuba,critic=dot,layer=first", "bound=i_alpha"),
+    ],
 )
 
 
@@ -291,7 +296,65 @@ def test_words_of_the_cifar_config(words, config):
     assert ("absolute" in params["encoder"]) == (words == "tasks=both")
     assert ("discriminator" in params) == (words != "prior=sigreg")
     compared = config("dim_cifar10", words)["evals"]["uniformity"].get("prior", "uniform")
-    assert compared == ("gaussian" if words == "prior=sigreg" else "uniform")
+    assert compared == {"prior=sigreg": "gaussian", "prior=sphere": "sphere"}.get(words, "uniform")
+
+
+def test_critics_of_words(config):
+    """Sizes of Tables 6 to 9 and of the released code; layers above the chosen map."""
+
+    def critics(words, name="dim_cifar10"):
+        method = config(name, words)["method"]["method"]
+        return method["global_critic"], method["local_critic"]
+
+    concat, dot = dict(name="concat", widths=(512, 512)), dict(name="encode_and_dot", width=2048)
+    tail = dict(name="tail_and_dot", kernels=(4, 4), strides=(2, 2), pools=(0, 0), width=2048)
+    tail |= dict(channels=(128, 256), hidden=(1024,))
+    assert critics("") == (concat, dot | dict(norm_anchors=True))
+    assert critics("critic=dot") == (tail, dot | dict(norm_anchors=True))
+    assert critics("critic=concat") == (concat, concat)
+    assert critics("bound=wasserstein") == 2 * (concat | dict(spectral_norm=True),)
+    above, _ = critics("critic=dot,layer=first")
+    assert above["channels"] == (64, 128, 256) and above["kernels"] == (4, 4, 4)
+    large, _ = critics("critic=dot,budget=cpu", "dim_stl10")
+    assert (large["channels"], large["pools"]) == ((128, 128, 64), (0, 0, 3))
+    assert large["hidden"] == (1024, 1024)
+    with pytest.raises(contracts.UserError, match=r"=wasserstein with critic=dot: .*=concat"):
+        config("dim_cifar10", "bound=wasserstein,critic=dot")
+    for words, published in {"critic=concat": False, "global,bound=jsd,critic=dot": True}.items():
+        assert bool(config("dim_cifar10", words)["published"].get("mlp")) == published
+
+
+def test_a_global_critic_of_maps_scores_the_local_map(config):
+    """By loops over its scores of the tap `local`; and the same step in blocks of 2 images."""
+    spec = config("dim_cifar10", "global,critic=dot,prior=none,budget=smoke")["method"]["method"]
+    dense, blocks = (build.make("method", {**spec, "block": size}) for size in (0, 2))
+    encoder = build.make("encoder", spec["encoder"])
+    critic = build.make("global_critic", spec["global_critic"])
+    images = jax.random.normal(jax.random.key(1), (6, 32, 32, 3))
+    small = dict(images=images[None], labels=jnp.zeros(6, int), index=jnp.arange(6))
+
+    @jax.jit
+    def everything(rng):
+        params, state = dense.init(rng, small)
+        modules = params["encoder"]
+        taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=True)
+        given = (modules["global"], state["global"], taps["y"], taps["local"])
+        scores, _ = critic.all_pairs(*given, train=True)
+        steps = [
+            train_step.player_gradients(method.loss, params, state, small, RNG, 0)
+            for method in (dense, blocks)
+        ]
+        return scores, steps
+
+    scores, ((gradient, step), (other, in_blocks)) = everything(RNG)
+    assert scores.shape == (6, 6)
+    expected = infonce(np.asarray(scores, np.float64)[..., None])
+    assert step.metrics["global/bound"] == pytest.approx(expected, rel=1e-4)
+    assert step.losses["encoder"] == pytest.approx(-expected, rel=1e-4)
+    assert in_blocks.metrics["global/bound"] == pytest.approx(expected, rel=1e-4)
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
+        assert jnp.isfinite(ours).all() and jnp.any(ours != 0)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(ours).max())
 
 
 @pytest.mark.slow

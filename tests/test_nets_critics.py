@@ -13,9 +13,10 @@ RNG = jax.random.key(0)
 
 def compiled(critic: pure.Critic) -> pure.Critic:
     """The same functions, jitted."""
-    return pure.Critic(
-        jax.jit(critic.init), *(jax.jit(form, static_argnames="train") for form in critic[1:])
-    )
+    forms = {name: form for name, form in critic._asdict().items() if callable(form)}
+    init = jax.jit(forms.pop("init"))
+    jitted = {name: jax.jit(form, static_argnames="train") for name, form in forms.items()}
+    return critic._replace(init=init, **jitted)
 
 
 CRITICS = {

@@ -97,6 +97,12 @@ def test_blocks_by_size_of_the_scores_of_a_device():
     assert size(1009, 8) == 16  # a prime number
     assert size(2**15, 8) == 1
     assert size(1024, 1) is None and size(512, 8, anchors=1024) == 16
+    local = jax.ShapeDtypeStruct((64, 64, 128), jnp.float32)
+    concat = critics.concat(widths=(512, 512))
+    assert score_blocks.images_per_block(64, local, numbers=concat.numbers) == 1  # 1 GiB of units
+    assert score_blocks.images_per_block(64, local, numbers=8) is None
+    maps = jax.ShapeDtypeStruct((4096, 8, 8, 128), jnp.float32)
+    assert score_blocks.images_per_block(4096, maps, axes=3) is None  # of each map one score
     split = NamedSharding(train_step.mesh(), PartitionSpec("data"))
     found = []
     jax.jit(lambda x: found.append(score_blocks.images_per_block(1024, x))).lower(

@@ -11,6 +11,8 @@ DATA = ("mnist", "cifar10", "imagenette", "tiny_imagenet", "celeb_a", "lsun")
 NETS = ("resnet", "dcgan")
 # Weights of the contractive penalty differ by a factor of 2 between the paper and its code.
 CONVENTIONS = {"paper": "half", "released": "full"}
+# Of the average of the generator's parameters: Yazici et al. 2019 at 200,000 steps; then ours.
+_DECAYS = {"paper": 0.9999, "cpu": 0.999, "smoke": 0.9}
 _BATCH = 64  # Gulrajani et al. 2017, released code
 # Hjelm et al. 2019, Table 11, Tiny ImageNet; the row of WGAN-GP is from memory.
 PUBLISHED = {
@@ -21,7 +23,7 @@ PUBLISHED = {
 
 
 def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
-    """The words of a generator's config: its `choices`, data, networks and budget.
+    """The words of a generator's config: its `choices`, data, networks, what is evaluated, budget.
 
     Networks are by default the published ones, in the smaller budgets those of DCGAN.
     """
@@ -31,6 +33,7 @@ def parse(argument: str, **choices: tuple[str, ...]) -> dict[str, str]:
         penalty=tuple(CONVENTIONS),
         data=DATA,
         nets=("auto", *NETS),
+        evaluated=("last", "average"),
         budget=common.BUDGETS,
     )
     if words["nets"] == "auto":
@@ -116,7 +119,7 @@ def config(
             **{"method.encoder.width": 4, "method.encoder.hidden": 32},
             **{"method.generator.base": 16, "method.generator.widths": widths},
         }
-    return common.budgeted(
+    made = common.budgeted(
         block,
         words["budget"],
         # Ours, for two cores.
@@ -126,6 +129,10 @@ def config(
         | {"method.dimensions": 64},
         smoke=cpu | small | smoke | narrow | {"method.dimensions": 8},
     )
+    if words["evaluated"] == "average":
+        decay = _DECAYS[words["budget"]]
+        made.method.generator = dict(name="averaged", decay=decay, generator=made.method.generator)
+    return made
 
 
 def evals() -> dict[str, dict]:

@@ -68,7 +68,7 @@ def make(
         taps, _ = encoder.apply(modules["encoder"], state["encoder"], images, train=False)
         modules["decoder"], state["decoder"] = decoder.init(rngs[1], taps["y"])
         decoded, _ = decoder.apply(modules["decoder"], state["decoder"], taps["y"], train=False)
-        heads.check_images(decoded, images, "decoder")
+        pure.check_images(decoded, images, "decoder")
         if stochastic:
             modules["deviation"], _ = _log_deviation_layer(taps).init(rngs[2], taps["fc"])
         params = {"encoder": modules}

@@ -75,7 +75,7 @@ def make(
         codes = prior.squash(taps["y"])
         modules["generator"], state["generator"] = generator.init(rngs[1], codes)
         generated, _ = generator.apply(modules["generator"], state["generator"], codes, train=False)
-        heads.check_images(generated, images, "generator")
+        pure.check_images(generated, images, "generator")
         if stochastic:
             modules["spread"], _ = _log_deviation_layer(taps).init(rngs[2], taps["fc"])
         joint, stats = discriminator.init(rngs[3], images, codes)

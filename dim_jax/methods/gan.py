@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from dim_jax import contracts
 from dim_jax.bounds import divergences
 from dim_jax.losses import generation, priors
-from dim_jax.nets import heads, pure
+from dim_jax.nets import pure
 
 Regulariser = Literal["none", "contractive", "lipschitz"]
 
@@ -160,7 +160,7 @@ def init_generator(
     codes = jnp.zeros((len(images), dimensions))
     params, stats = generator.init(rng, codes)
     generated, _ = generator.apply(params, stats, codes, train=False)
-    heads.check_images(generated, images, "generator")
+    pure.check_images(generated, images, "generator")
     return params, stats
 
 

@@ -250,20 +250,6 @@ def embedding(*, norm: str) -> Callable[[int], pure.Net]:
     return lambda features: pure.net(_Embedding(features, norm))
 
 
-def check_images(generated: jax.Array, images: jax.Array, role: str) -> None:
-    """Raises UserError if the output of a decoder or generator is not of the size of the images.
-
-    Args:
-      role: the name of the network among the method's arguments.
-    """
-    if generated.shape != images.shape:
-        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (generated, images))
-        raise contracts.UserError(
-            f"the {role} makes images of {got} and the data has {wanted}; set the argument shape "
-            f"of the method's {role} to {images.shape[1:]}"
-        )
-
-
 def decoder(*, base: int, widths: Sequence[int], shape: tuple[int, int, int]) -> pure.Net:
     """Decoder f[n,...] -> images f[n,h,w,c] in [-1, 1]; each of `widths` doubles the map.
 

@@ -162,6 +162,20 @@ def square_images(name: str, side: int) -> Callable[[jax.Array], None]:
     return check
 
 
+def check_images(generated: jax.Array, images: jax.Array, role: str) -> None:
+    """Raises UserError if the output of a decoder or generator is not of the size of the images.
+
+    Args:
+      role: the name of the network among the method's arguments.
+    """
+    if generated.shape != images.shape:
+        got, wanted = ("x".join(map(str, x.shape[1:])) for x in (generated, images))
+        raise contracts.UserError(
+            f"the {role} makes images of {got} and the data has {wanted}; set the argument shape "
+            f"of the method's {role} to {images.shape[1:]}"
+        )
+
+
 def critic(module: nn.Module, *, axes: int = 1, numbers: int = 1) -> Critic:
     """The pure functions of a Linen module with methods of the same names, from all_pairs on."""
     cls = type(module)

@@ -7,6 +7,7 @@ from scipy import special, stats
 from dim_jax import contracts
 from dim_jax.data import dataset
 from dim_jax.evaluate.measures import prior_fit
+from dim_jax.losses import priors
 
 
 def evaluate(rows, rng, **options):
@@ -95,3 +96,31 @@ def test_the_share_of_normal_columns_that_pass():
 def test_unknown_prior(rng):
     with pytest.raises(contracts.UserError, match="did you mean 'uniform'"):
         evaluate(np.zeros((3, 1)), rng, prior="unifrom")
+
+
+def test_marginals_in_a_ball_and_on_a_sphere_are_those_of_closed_forms(rng):
+    """Arcsine law on a circle, uniform on a sphere of three coordinates, semicircle in a disc."""
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    circle = rows[:, :2] / np.linalg.norm(rows[:, :2], axis=1, keepdims=True)
+    globe = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    disc = rows[:, :2] / np.sqrt(1 + np.sum(rows[:, :2] ** 2, axis=1, keepdims=True))
+    semicircle = 0.5 + (disc * np.sqrt(1 - disc**2) + np.arcsin(disc)) / np.pi
+    for prior, given, heights in (
+        ("sphere", rows[:, :2], 0.5 + np.arcsin(circle) / np.pi),
+        ("sphere", rows, (1 + globe) / 2),
+        ("ball", rows[:, :2], semicircle),
+    ):
+        expected = [stats.kstest(column, "uniform").statistic for column in heights.T]
+        np.testing.assert_allclose(prior_fit.distances(given, prior), expected, rtol=1e-9)
+    with pytest.raises(contracts.UserError, match="one coordinate and the prior 'sphere'"):
+        evaluate(rows[:, :1], rng, prior="sphere")
+
+
+@pytest.mark.parametrize("prior", ["ball", "sphere"])
+def test_draws_from_ball_and_sphere_pass(prior):
+    drawn = getattr(priors, prior)().sample(jax.random.key(0), (500, 64))
+    # The inverse of the squashing: y / sqrt(1 - |y|^2) in the ball, any length on the sphere.
+    lengths = np.linalg.norm(drawn, axis=1, keepdims=True)
+    rows = 3 * drawn if prior == "sphere" else drawn / np.sqrt(1 - lengths**2)
+    assert np.mean(prior_fit.p_values(np.asarray(rows), prior) > 0.01) >= 0.95
+    assert np.mean(prior_fit.p_values(np.asarray(rows) + 0.1 * 3, prior) > 0.01) < 0.2
