@@ -24,7 +24,7 @@ MEASURES = (
 
 def rows(budget: str) -> list[table.Row]:
     """The grid of weights under one budget."""
-    config = f"configs/dim_celeba.py:mixed,bound=jsd,budget={budget}"
+    config = f"configs/dim_celeba.py:mixed,bound=jsd,critic=concat,budget={budget}"
     return weights.rows(config, budget, DIFFERS[budget])
 
 

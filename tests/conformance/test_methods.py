@@ -54,9 +54,21 @@ def wrapped(spec):
     return spec
 
 
+# The critics of DIM that no config has by itself, as words of configs/dim_cifar10.py.
+CRITICS = {
+    "critic=dot": "mixed,critic=dot,bound=jsd,budget=smoke",
+    "critic=concat": "mixed,critic=concat,budget=smoke",
+}
+
+
 @functools.cache
 def configs() -> dict[str, dict]:
     return {name: config_files.load(name) for name in config_files.NAMES}
+
+
+def config_of(name) -> dict:
+    """That of a file, or of words in `CRITICS`."""
+    return configs()[name] if name in configs() else config_files.load("dim_cifar10", CRITICS[name])
 
 
 # They compile longest, and their methods' tests compare losses and gradients with loops.
@@ -117,7 +129,7 @@ def cases(fast, among=config_files.NAMES):
 
 
 compiled = [name for name in kinds() if name not in LIKE_SIMCLR]
-each_method, each_on_devices = cases(representatives(), compiled), cases((), kinds())
+each_method, each_on_devices = cases(representatives(), compiled), cases((), [*kinds(), *CRITICS])
 # Beside the monitoring probe, which is the same for all.
 several_players = [name for name in compiled if len({*configs()[name]["players"]} - {"probe"}) > 1]
 each_of_several_players = cases((), [*several_players, MONITORED])
@@ -178,7 +190,7 @@ class Case:
     """One config's method with one batch; each of its two programs is compiled once."""
 
     def __init__(self, name):
-        self.config = configs()[name]
+        self.config = config_of(name)
         self.method = build.make("method", self.config["method"])
         self.batch = batch_of(self.config)
         self.initial = train_step.initial_state(
@@ -358,9 +370,9 @@ def test_eight_devices_equal_one(case):
     jax.tree.map(same_but_for_rounding, one, eight)
 
 
-# Arrays that devices gather in a step: of DIM the anchors and the bias of their scores, of CPC the
-# predictions and two numbers of each for three offsets, of the others one side of each matrix.
-GATHERS = {"dim": 2, "amdim": 4, "cpc": 9, "cmc": 2}
+# Arrays that devices gather in a step: of DIM the anchors of two terms and the bias of one, of CPC
+# the predictions and two numbers of each for three offsets, of the others one side of each matrix.
+GATHERS = {"dim": 3, "amdim": 4, "cpc": 9, "cmc": 2}
 OF_TAPS = 3  # after the steps of a dispatch, for the signs of learning
 TEMPORARY_MIB = 16  # of each device; the smoke configs take 0.4 to 5
 

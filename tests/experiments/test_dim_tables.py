@@ -74,6 +74,9 @@ def test_published_numbers_stand_beside_the_rows_they_belong_to(monkeypatch, pyt
     for prior in ("none", "gaussian", "sigreg"):
         assert published(f"local,bound=jsd,prior={prior}")[0] == {}
     assert published("local,bound=infonce,layer=first")[0] == {}
+    assert published("local,bound=infonce,critic=concat")[0] == {}
+    for critic in ("by_term", "dot"):
+        assert published(f"global,bound=jsd,critic={critic}")[0]["mlp_paper"]["y"] == 43.17
     found, source = published("local,bound=infonce,tasks=occlude")
     assert found == {"mlp_paper": dict(conv=76.77, fc=74.45, y=72.87)}
     assert source.endswith("Table 5")
@@ -112,6 +115,15 @@ def test_one_row_of_table_1_has_the_controls_of_all_taps():
     assert all("representations=('trained',)" in text for text in rows["VAE"].later[1:2])
     assert "own_classifier" in rows["Fully supervised"].evals
     assert rows["Fully supervised"].seeds == (0,) and rows["AE"].seeds == (0, 1, 2)
+
+
+def test_critics_of_the_rows_are_the_published_ones():
+    """Table 4 and the ablations have concat, Table 1 dot products."""
+    for module in (dim_table4, dim_figure10, dim_figure11):
+        rows = [row.config for row in module.rows("paper") if "configs/dim_" in row.config]
+        assert rows and all("critic=concat" in config for config in rows)
+    configs = {row.label: row.config for row in dim_table1.rows("long")}
+    assert "global,critic=dot,bound=jsd" in configs["DIM(G)"]
 
 
 def test_rows_that_were_measured_are_those_of_the_results():
