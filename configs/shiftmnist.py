@@ -4,9 +4,11 @@
 
 Words: model=cnn | cnn_l2 | linear | linear_l2 | max_i | max_i_h, the rows of Klindt et al. 2020,
 Table 1; pixel=location | value, how the pixel tells the class (which of them the table has is not
-published, location is likelier: both linear rows reach 100 %); split=test | validation, where
-`validation` trains on the first 50,000 training images and tests on the other 10,000, on which the
-strengths of the terms and of L2 were chosen; budget=paper | cpu | smoke.
+published, location is likelier: both linear rows reach 100 %); place=column | spread, of the pixels
+of `location`: next to each other, as a rebuild of the original experiment has them, or along the
+border, where pooling does not blur them; split=test | validation, where `validation` trains on the
+first 50,000 training images and tests on the other 10,000, on which rates and strengths were
+chosen; budget=paper | cpu | smoke.
 
 Metric: accuracy of the method's classifier on the test images with the pixel ("test") and
 without it ("clean"). Published, in percent: test 100 for all but max_i, 97.7, and max_i_h, 98;
@@ -21,6 +23,7 @@ from configs.common import datasets, manifold
 
 MODELS = ("cnn", "cnn_l2", "linear", "linear_l2", "max_i", "max_i_h")
 PIXELS = ("location", "value")
+PLACES = ("column", "spread")
 PUBLISHED = {  # train and test with the pixel, test without it; the fifth row's label is inferred
     "cnn": dict(train=100.0, test=100.0, clean=43.6),
     "cnn_l2": dict(train=100.0, test=100.0, clean=79.1),
@@ -60,6 +63,7 @@ def get_config(argument: str = ""):
         argument,
         model=MODELS,
         pixel=PIXELS,
+        place=PLACES,
         split=("test", "validation"),
         budget=common.BUDGETS,
     )
@@ -69,8 +73,9 @@ def get_config(argument: str = ""):
     splits = dict(train_split="train[:50000]", test_split="train[50000:]")
     if of_test:
         splits = dict(train_split="train", test_split="test")
+    shortcut = dict(shortcut=words["pixel"], shortcut_place=words["place"])
     config = common.config(
-        data=common.data("mnist", scaling="unit", shortcut=words["pixel"], **splits),
+        data=common.data("mnist", scaling="unit", **shortcut, **splits),
         method=_method(model),
         players=dict(encoder=adam | dict(name="adam_l2", l2=L2[kind]) if l2 == "l2" else adam),
         train=common.train(batch_size=128, epochs=20, steps_per_dispatch=100, save_epochs=20),

@@ -114,7 +114,7 @@ def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
     loaded = channel_statistics.measure(_load(block, seed), block.scaling)
     if block.image_size is not None:
         loaded = loaded._replace(facts=loaded.facts._replace(fit=block.fit))
-    return shortcut.add(loaded, block.shortcut)
+    return shortcut.add(loaded, block)
 
 
 def _load(block: settings.Data, seed: int) -> Dataset:

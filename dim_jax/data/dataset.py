@@ -18,6 +18,7 @@ class Split(NamedTuple):
     names: of the files. attributes: 0 or 1, u8[n,a], in the order of `Facts.attributes`;
     None also if one of them is unknown. pixel_range: as in `Facts`; without one images are u8.
     display: the range of pictures, which leaves out extreme values; None = that of u8.
+    told: the classes i32[n] that shortcut pixels give, where they are not the labels.
 
     Images and labels of a streamed split are `lazy.Images` and `lazy.Labels`, decoded when indexed;
     for evaluations, labels and attributes are arrays again (see `evaluated`).
@@ -29,6 +30,7 @@ class Split(NamedTuple):
     attributes: np.ndarray | None = None
     pixel_range: ranges.PixelRange | None = None
     display: ranges.PixelRange | None = None
+    told: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
@@ -57,7 +59,9 @@ def select(split: Split, rows: np.ndarray) -> Split:
     labels = lazy.Labels(images) if unread else split.labels[rows]
     names = None if split.names is None else tuple(split.names[row] for row in rows)
     attributes = None if split.attributes is None else split.attributes[rows]
-    return split._replace(images=images, labels=labels, names=names, attributes=attributes)
+    told = None if split.told is None else split.told[rows]
+    split = split._replace(images=images, labels=labels, names=names)
+    return split._replace(attributes=attributes, told=told)
 
 
 def shown(split: Split, rows: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class Stream(enum.Enum):
     FINETUNE_ORDER = ("finetune", 5)
     JUDGED_IMAGES = ("fid", 6)
     JUDGED_NOISE = ("fid", 7)
+    MISLEADING_CLASSES = ("shortcut", 8)
 
     @property
     def number(self) -> int:

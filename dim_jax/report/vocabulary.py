@@ -144,6 +144,10 @@ _METRICS = {  # name -> title, description
         "The released DIM code's MS-SSIM",
         "Single-scale with a nearly flat window; the one to compare with DIM's table",
     ),
+    "follows_pixel": (
+        "Images classified by the pixel",
+        "Share of test images with the pixel of another class that are taken for that class",
+    ),
     "attributes_judged": (
         "Attributes judged",
         "Those that have both values in the training and the test images used",
@@ -270,11 +274,11 @@ _SMALLER_IS_BETTER = {
     *("kolmogorov_uniform", "kolmogorov_gaussian", "kolmogorov_ball", "kolmogorov_sphere"),
     *("ndm", "ndm_of_draws", "ndm_after_sigmoid"),
     *("mean_loss", "variation", "reconstruction_error", "code_error", "image_error"),
-    "energy_distance",
+    *("energy_distance", "follows_pixel"),
 }
 _SHARES = (
     *("accuracy", "purity", "retrieval", "surrogate_accuracy", "entropy_fraction", "used"),
-    *("high_quality", "score_overlap", "effective_rank_share"),
+    *("high_quality", "score_overlap", "effective_rank_share", "follows_pixel"),
 )
 
 

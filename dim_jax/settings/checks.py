@@ -50,6 +50,9 @@ POSITIVE = Check(lambda value: is_number(value) and 0 < value < math.inf, "set i
 FRACTION = Check(
     lambda value: is_number(value) and 0 < value < 1, "set it to more than 0 and less than 1"
 )
+PORTION = Check(
+    lambda value: is_number(value) and 0 < value <= 1, "set it to more than 0 and at most 1"
+)
 SHARE = Check(
     lambda value: is_number(value) and 0 <= value <= 1,
     "set it to the share of the images to change, from 0 to 1",

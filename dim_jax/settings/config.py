@@ -10,6 +10,7 @@ from dim_jax.settings.checks import (
     BOOLEAN,
     FRACTION,
     LARGEST_SIDE,
+    PORTION,
     POSITIVE,
     TEXT,
     at_least,
@@ -132,8 +133,16 @@ class Data(Block):
     shortcut: str | None = setting(
         None,
         one_of("location", "value"),
-        "`location` or `value`: a pixel gives the class away (shiftMNIST); the split `clean` has "
-        "the test images without it.",
+        "`location` or `value`: a pixel gives the class away (shiftMNIST). The split `clean` has "
+        "the test images without it, `misled` with that of another class.",
+    )
+    shortcut_place: str = setting(
+        "column",
+        one_of("column", "spread"),
+        "Of `location`: pixels next to each other in a column, or spread along the border.",
+    )
+    shortcut_strength: float = setting(
+        1.0, PORTION, "Brightness of the pixel, of `value` the largest; 1 is white."
     )
     eval_train_images: int | None = setting(
         None,

@@ -1,8 +1,9 @@
 """Accuracy of a method's own classifier, which is trained together with the encoder.
 
-For methods that represent their `logits`. Where the data has a split "clean", test images without
-the shortcut that training images have (`data.shortcut`), the accuracy on those shows what it has
-learned beside the shortcut.
+For methods that represent their `logits`. Where training images have a pixel that tells the class
+(`data.shortcut`), the split "clean", test images without it, shows what the classifier has learned
+beside the pixel, and "misled", test images with the pixel of another class, which of both it
+believes.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from dim_jax.evaluate import features
 from dim_jax.evaluate.evaluation import Evaluation
 
 _LOGITS = "logits"
-_SPLITS = ("test", "clean", "train")
+_SPLITS = ("test", "clean", "misled", "train")
 
 
 def evaluate(
@@ -24,11 +25,12 @@ def evaluate(
     splits: Mapping[str, dataset.Split],
     rng: jax.Array,
 ) -> dict[str, float]:
-    """Accuracy on each of the splits test, clean and train that there are.
+    """Accuracy on each of the splits test, clean, misled and train that there are.
 
     Returns:
       "<split>/accuracy": the fraction of its images whose largest logit is that of their label,
-        in evaluation mode.
+        in evaluation mode. "misled/follows_pixel": the fraction whose largest logit is that of the
+        class that their pixel tells (`Split.told`); smaller is better.
 
     Raises:
       UserError: a method without a classifier.
@@ -37,8 +39,11 @@ def evaluate(
     check_frozen(frozen, splits)
     results = {}
     for name in (name for name in _SPLITS if name in splits):
-        logits = features.extract(frozen, splits[name], (_LOGITS,))[_LOGITS]
-        results[f"{name}/accuracy"] = float(np.mean(logits.argmax(axis=1) == splits[name].labels))
+        split = splits[name]
+        answers = features.extract(frozen, split, (_LOGITS,))[_LOGITS].argmax(axis=1)
+        results[f"{name}/accuracy"] = float(np.mean(answers == split.labels))
+        if split.told is not None:
+            results[f"{name}/follows_pixel"] = float(np.mean(answers == split.told))
     return results
 
 
