@@ -43,6 +43,7 @@ MEASURES = {  # shown besides accuracies; every run's report has all of them
     "views_table_cpu": (
         *("effective_rank", "lidar", "alignment", "uniformity", "images_per_second"),
     ),
+    "manifold_shiftmnist_cpu": ("follows_pixel",),
     "manifold_embedding_cpu": (
         *("entropy_fraction", "information", "information_ceiling", "used", "positions", "order"),
     ),
@@ -72,6 +73,7 @@ def experiment(name: str, content: dict) -> str:
         claims(content),
         rankings(content),
         figure(name),
+        missing(content),
         differences(content),
         runs(content),
     ]
@@ -259,6 +261,12 @@ def figure(name: str) -> str:
     if name not in FIGURES:
         return ""
     return f"![{FIGURES[name]}](/_generated/figures/{name}.png)"
+
+
+def missing(content: dict) -> str:
+    """The rows and seeds that have no results yet, where a result file lists them."""
+    labels = ", ".join(f"*{label}*" for label in content.get("missing", ()))
+    return f"**Not run yet**: {labels}." if labels else ""
 
 
 def differences(content: dict) -> str:

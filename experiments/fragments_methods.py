@@ -48,6 +48,7 @@ PAGES = {  # of docs/results: the result file, its page and title
     "exemplar_representations_cpu": ("exemplar", "Representations of Exemplar-CNN"),
     "manifold_embedding_cpu": ("manifold", "Filters of the image-manifold layer"),
     "manifold_shiftmnist_cpu": ("shiftmnist", "shiftMNIST, 10,000 training images"),
+    "manifold_shiftmnist_column_cpu": ("shiftmnist", "shiftMNIST, earlier rates"),
     "manifold_shiftmnist_paper": ("shiftmnist", "shiftMNIST, all training images"),
     "manifold_shiftmnist_choice_cpu": ("shiftmnist", "Choice of strengths on shiftMNIST"),
     "quickstart_seeds": ("quickstart", "Quick start"),

@@ -40,6 +40,16 @@ def test_accuracy_of_each_split(digits, rng):
     zeros = np.mean(digits.splits["test"].labels == 0)  # the pixel is always black there
     found = own_classifier.evaluate(frozen, splits, rng)
     assert found["clean/accuracy"] == pytest.approx(zeros)
+    labels = digits.splits["test"].labels
+    shown = np.where(np.arange(len(labels)) < 100, labels, 3).astype(np.int32)
+    images = np.zeros_like(digits.splits["test"].images)
+    images[:, 0, 0, 0] = shown
+    told = np.where(np.arange(len(labels)) % 2, shown, (shown + 1) % 10)  # by every other pixel
+    splits["misled"] = dataset.Split(images, labels, told=told)
+    found = own_classifier.evaluate(frozen, splits, rng)
+    assert found["misled/accuracy"] == pytest.approx(np.mean(shown == labels))
+    assert found["misled/follows_pixel"] == pytest.approx(np.mean(told == shown))
+    assert "test/follows_pixel" not in found
 
 
 def test_rows_say_which_split_they_are_of(digits, rng):

@@ -1,6 +1,9 @@
 """The claims of the table of shiftMNIST, and the choice of its strengths."""
 
-from experiments import manifold_shiftmnist, manifold_shiftmnist_choice
+import json
+
+from configs import shiftmnist
+from experiments import fragments, manifold_shiftmnist, manifold_shiftmnist_choice, table
 
 
 def row(label, **accuracies):
@@ -26,6 +29,9 @@ def test_falls_are_in_points():
     rows[1] = row("2-layer CNN (max I + H), location", test=[0.96], clean=[0.8])
     verdicts = manifold_shiftmnist.decide({"rows": rows})
     assert [v["verdict"] for v in verdicts] == ["hit", "miss", "miss"]
+    for each in rows:
+        each["label"] = each["label"].replace("location", "spread, grey")
+    assert {v["pixel"] for v in manifold_shiftmnist.decide({"rows": rows})} == {"spread, grey"}
 
 
 def test_the_strongest_candidate_that_costs_little_is_chosen():
@@ -37,13 +43,63 @@ def test_the_strongest_candidate_that_costs_little_is_chosen():
     }
 
 
-def test_candidates_never_see_images_without_the_pixel():
+def test_the_best_rate_is_chosen_and_of_equal_ones_the_smallest():
+    values = {"cnn rate 0.001": 0.99, "cnn rate 0.003": 1.0, "cnn rate 0.01": 1.0}
+    rows = [row(label, test=[value], clean=[0.5]) for label, value in values.items()]
+    assert manifold_shiftmnist_choice.chosen({"rows": rows}) == {"cnn rate": "cnn rate 0.003"}
+
+
+def test_candidates_never_see_test_images():
     rows = manifold_shiftmnist_choice.rows("cpu")
     assert all("split=validation" in each.config for each in rows)
-    models = [each.config.partition("model=")[2].partition(",")[0] for each in rows]
-    assert {model: models.count(model) for model in models} == {
-        "cnn_l2": 4,
-        "linear_l2": 4,
-        "max_i": 4,
-        "max_i_h": 4,
-    }
+    groups = [each.label.rpartition(" ")[0] for each in rows]
+    rates = {"cnn rate": 3, "linear rate": 3, "max_i_h rate": 3}
+    strengths = {"cnn_l2": 4, "linear_l2": 4, "max_i": 4, "max_i_h": 4}
+    assert {group: groups.count(group) for group in groups} == rates | strengths
+
+
+def test_rates_of_the_config_are_those_chosen_where_all_candidates_have_results():
+    path = table.RESULTS / "manifold_shiftmnist_choice_cpu.json"
+    content = json.loads(path.read_text())
+    chosen = manifold_shiftmnist_choice.chosen(content)
+    groups = [row["label"].rpartition(" ")[0] for row in content["rows"]]
+    kinds = {"cnn": "cnn", "linear": "linear", "max_i_h": "max"}
+    judged = [model for model in kinds if groups.count(f"{model} rate") == 3]
+    for model in judged:
+        rate = float(chosen[f"{model} rate"].rpartition(" ")[2])
+        assert shiftmnist.RATES[kinds[model]] == rate, model
+    assert "linear" in judged
+
+
+def test_rows_differ_as_their_labels_say():
+    rows = {row.label: row for row in manifold_shiftmnist.rows("cpu")}
+    assert len(rows) == 33
+    assert len({(row.config, row.overrides) for row in rows.values()}) == 33
+    for row in rows.values():
+        words = row.config.partition(":")[2]
+        made = shiftmnist.get_config(words).data
+        grey = row.label.endswith("grey")
+        assert ("--config.data.shortcut_strength=0.5" in row.overrides) == grey
+        reading = row.label.removesuffix(", grey").rpartition(", ")[2]
+        spread = "spread" if reading == "spread" else "column"
+        assert made.shortcut_place == spread and made.shortcut_strength == 1.0
+        assert made.shortcut == ("value" if reading == "value" else "location")
+
+
+def test_what_has_not_been_run_is_listed():
+    rows = [table.Row("a", "", seeds=(0, 1, 2)), table.Row("b", ""), table.Row("c", "")]
+    content = {"rows": [dict(label="a", seeds=[0]), dict(label="b", seeds=[0])]}
+    left = manifold_shiftmnist.missing(content, rows)
+    assert left == ["a (seeds 1, 2)", "c"]
+    assert fragments.missing({"missing": left}) == "**Not run yet**: *a (seeds 1, 2)*, *c*."
+    assert fragments.missing({}) == fragments.missing({"missing": []}) == ""
+
+
+def test_claims_are_about_rows_that_there_are():
+    rows = manifold_shiftmnist.rows("cpu")
+    directions = manifold_shiftmnist.directions(rows)
+    labels = {row.label for row in rows}
+    assert {d.larger for d in directions} | {d.smaller for d in directions} <= labels
+    assert len({d.claim for d in directions}) == len(directions)
+    grey = [d.claim for d in directions if "grey" in d.claim]
+    assert len(directions) == 3 * 11 + len(grey) and len(grey) == 3 * 5
