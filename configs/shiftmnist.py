@@ -10,12 +10,13 @@ border, where pooling does not blur them; split=test | validation, where `valida
 first 50,000 training images and tests on the other 10,000, on which rates and strengths were
 chosen; budget=paper | cpu | smoke.
 
-Metric: accuracy of the method's classifier on the test images with the pixel ("test") and
-without it ("clean"). Published, in percent: test 100 for all but max_i, 97.7, and max_i_h, 98;
-clean 43.6, 79.1, 72.9, 89.4, 80.3, 93.6 in the order of the words.
-Networks, optimizer and durations are ours: none is published. Measured under budget=cpu:
-experiments/results/manifold_shiftmnist_cpu.json. Of `paper` the linear models were run, and the CNN
-by location with one seed: manifold_shiftmnist_paper.json.
+Metric: accuracy of the method's classifier on the test images with the pixel ("test"), without it
+("clean") and with the pixel of another class ("misled"). Published, in percent: test 100 for all but
+max_i, 97.7, and max_i_h, 98; clean 43.6, 79.1, 72.9, 89.4, 80.3, 93.6 in the order of the words.
+Networks, optimizer and durations are ours: none is published. Measured under budget=cpu with one
+seed: experiments/results/manifold_shiftmnist_cpu.json; with five, at a rate of 6e-3 of the CNN and
+without `misled`: manifold_shiftmnist_column_cpu.json. Of `paper` the linear models were run, and the
+CNN by location with one seed and that rate: manifold_shiftmnist_paper.json.
 """
 
 from configs import common
@@ -33,16 +34,17 @@ PUBLISHED = {  # train and test with the pixel, test without it; the fifth row's
     "max_i_h": dict(train=99.1, test=98.0, clean=93.6),
 }
 # Times all parameters, added to the gradient; these and the weights below are the choice of
-# experiments/manifold_shiftmnist_choice.py under budget=cpu.
+# experiments/manifold_shiftmnist_choice.py under budget=cpu, made with a rate of 6e-3 of the CNN.
 L2 = {"cnn": 1e-2, "linear": 1e-2}
-# Ours. Those of the CNN and the linear model, and the CNN's kernels, are such that they use the
-# pixel within 16 epochs: for these plain models the accuracy without it was looked at.
-RATES = {"cnn": 6e-3, "linear": 1e-2, "max": 3e-3}
+# The choice of the same experiment for the CNN, of 1e-3 and 3e-3 so far, and for the linear model;
+# that of the manifold layers is ours, and its candidates have not been run.
+RATES = {"cnn": 3e-3, "linear": 1e-2, "max": 3e-3}
 WEIGHTS = {
     "max_i": dict(information=(1.0, 1.0), entropy=(0.0, 0.0)),
     "max_i_h": dict(information=(1.0, 1.0), entropy=(1.0, 1.0)),
 }
-# Ours, as all that follows. The network in smaller budgets, by its kind: `cpu`, `smoke`.
+# Ours, as all that follows; for the CNN's kernels the accuracy without the pixel was looked at. The
+# network in smaller budgets, by its kind: `cpu`, `smoke`.
 NARROW = {
     "cnn": (dict(width=8), dict(width=4, hidden=32)),
     "linear": ({}, {}),
