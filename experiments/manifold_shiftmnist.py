@@ -149,9 +149,9 @@ def missing(content: dict, rows: Sequence[table.Row]) -> list[str]:
     ]
 
 
-def finish(content: dict, rows: Sequence[table.Row]) -> dict:
-    """Decides the claims, and writes them and what has not been run beside the rows."""
-    content |= {"falls": decide(content), "missing": missing(content, rows)}
+def finish(content: dict, rows: Sequence[table.Row], **more) -> dict:
+    """Writes what has not been run, and more, beside the rows of a result file."""
+    content |= {**more, "missing": missing(content, rows)}
     path = table.RESULTS / f"{content['experiment']}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     return content
@@ -161,7 +161,7 @@ def main() -> None:
     """Runs the table, decides its claims, and writes them beside its rows."""
     content = table.main("manifold_shiftmnist", rows, DIFFERS, directions)
     budget = content["experiment"].rpartition("_")[2]
-    for verdict in finish(content, rows(budget))["falls"]:
+    for verdict in finish(content, rows(budget), falls=decide(content))["falls"]:
         print("{pixel}: {claim}: {points} ({verdict})".format(**verdict))
 
 

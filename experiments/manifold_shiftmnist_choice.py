@@ -86,6 +86,13 @@ def _choose(model: str, candidates: list[tuple[float, str]]) -> str:
     return [label for value, label in candidates if value >= best - TOLERATED][-1]
 
 
-if __name__ == "__main__":
-    for model, label in chosen(table.main("manifold_shiftmnist_choice", rows, DIFFERS)).items():
+def main() -> None:
+    """Runs the candidates and prints which of them are chosen."""
+    content = table.main("manifold_shiftmnist_choice", rows, DIFFERS)
+    manifold_shiftmnist.finish(content, rows(content["experiment"].rpartition("_")[2]))
+    for model, label in chosen(content).items():
         print(f"{model}: {label}")
+
+
+if __name__ == "__main__":
+    main()
