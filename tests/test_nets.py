@@ -205,6 +205,11 @@ def test_initialisation_is_that_of_the_originals():
     shortcut = layers.noisy_identity(RNG, (64, 256))
     np.testing.assert_array_equal(np.diag(shortcut), 1)
     assert np.abs(shortcut - np.eye(64, 256)).max() <= 0.01
+    # Fewer outputs than inputs: the default of a linear map, which drops none of them.
+    narrow = np.asarray(layers.noisy_identity(RNG, (256, 64)))
+    assert np.abs(narrow).max() == pytest.approx(1 / 16, rel=0.01)
+    assert np.std(narrow) == pytest.approx(1 / 16 / np.sqrt(3), rel=0.02)
+    assert np.std(narrow[64:]) == pytest.approx(np.std(narrow[:64]), rel=0.05)
 
 
 def test_batch_norm_averages_like_the_originals():

@@ -111,7 +111,9 @@ def dim(
       critic: of `CRITICS`. Local term: encode-and-dot, Tables 8-9, or concat-and-convolve, Table 7.
         Global term: the released dot product of a copy of the encoder's last layers (of the
         encoders in `_LAYERS`), or concat, Table 6. With the bound "wasserstein" both are concat.
-      critic_width: of the dot products; 2048: Tables 8-9, models/dim.py.
+      critic_width: of the dot products; 2048: Tables 8-9, models/dim.py. Layer norm of the anchors
+        (`local_critic.norm_anchors`): official DIM code, April 2019; Table 8 and the first release
+        have none.
       concat_width: of the two layers of the concat critics, 512: Tables 6-7; of the prediction of
         coordinates, 512: section 4.3 (from memory).
       tasks: of `TASKS`, the extra tasks of Table 5.

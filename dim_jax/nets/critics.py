@@ -264,12 +264,17 @@ def encode_and_dot(*, width: int, norm_anchors: bool) -> pure.Critic:
     """A residual two-layer network to `width` features for each side, then a dot product.
 
     Each branch: linear without bias, batch norm, ReLU, linear, plus a linear shortcut that is
-    initialised to a noisy identity, then layer norm. `norm_anchors` adds that of the anchors: the
-    newest official code normalises both sides, the paper's tables only the local one. No
-    temperature and no scaling: scores of the untrained critic have a standard deviation of about
-    sqrt(width). Published: width 2048.
+    initialised to a noisy identity (`layers.noisy_identity`), then layer norm. No temperature and
+    no scaling: scores of the untrained critic have a standard deviation of about sqrt(width), the
+    more above it (20 % at 256, of 64 and 128 features) the more features of both sides the
+    identities copy to the same places. Published: width 2048.
+
+    Args:
+      norm_anchors: layer norm of the anchors too; candidates always have one.
 
     Source: Hjelm et al. 2019, App. A.2, Tables 8 and 9; official DIM code, mi_networks.py.
+    Differs: with `norm_anchors`, from Table 8 and the first release, January 2019, whose anchors
+      are not normalised; the release of April 2019 normalises both sides.
     """
     return pure.critic(_EncodeAndDot(width, norm_anchors))
 

@@ -32,10 +32,15 @@ def _uniform_within(limit: float):
 
 
 def noisy_identity(rng: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """Uniform within +-0.01 with ones on the diagonal: an almost identical copy of the input.
+    """A kernel f[c, features] that almost copies its input, or where it cannot, a random one.
 
-    Source: official DIM code, mi_networks.py.
+    With as many features as inputs or more: uniform within +-0.01 with ones on the diagonal. With
+    fewer, a diagonal would copy the first inputs and drop the others: `fan_in_uniform`.
+
+    Source: official DIM code, mi_networks.py; official AMDIM code, model.py.
     """
+    if shape[1] < shape[0]:
+        return fan_in_uniform(rng, shape, dtype)
     noise = jax.random.uniform(rng, shape, dtype, -0.01, 0.01)
     return jnp.where(jnp.eye(*shape, dtype=bool), jnp.ones((), dtype), noise)
 

@@ -16,7 +16,10 @@ from dim_jax.nets import layers, pure
 
 
 class _Space(NamedTuple):
-    """A colour space: the conversion from RGB, its channels, and their centres and half-ranges."""
+    """A colour space: the conversion from RGB, its channels, and their centres and half-ranges.
+
+    The constants of a space belong to its conversion: those of "ycbcr" to Y from 16 to 235.
+    """
 
     convert: object
     channels: tuple[str, ...]
@@ -29,9 +32,10 @@ SPACES = {
     "lab": _Space(
         augment.rgb_to_lab, ("L", "a", "b"), (50.0, 6.025, -6.6895), (50.0, 92.208, 101.1675)
     ),
-    # The same for the digital ranges, Y 16 to 235, Cb and Cr 16 to 240: ours.
+    # Official code, train_CMC.py: the means of the channels, and half their ranges.
     "ycbcr": _Space(
-        augment.rgb_to_ycbcr, ("Y", "Cb", "Cr"), (125.5, 128.0, 128.0), (109.5, 112.0, 112.0)
+        *(augment.rgb_to_ycbcr, ("Y", "Cb", "Cr")),
+        *((116.151, 121.080, 132.342), (109.5, 111.855, 111.964)),
     ),
 }
 _CONCATENATED = ("local", "conv", "fc", "y")
