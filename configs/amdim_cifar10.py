@@ -50,7 +50,7 @@ def of(argument: str, name: str, published: dict):
         side=32,
         size=SIZES[words["size"]],
         augment=AUGMENT,
-        resized=None,
+        augmentations=10,
         epochs=300,
         falls=(250 / 300, 280 / 300),
         short_epochs=2,  # 780 steps: three or four minutes on two cores

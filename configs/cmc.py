@@ -25,6 +25,8 @@ budget but smoke was run to its end.
 
 from typing import Any, NamedTuple
 
+from ml_collections.config_dict import placeholder
+
 from configs import common
 from configs.common import datasets
 
@@ -38,15 +40,18 @@ class Network(NamedTuple):
     temperature: float
     crop: int | None = None
     image_size: int | None = None
+    eval_size: int | None = None
 
 
 NETWORKS = {
     # Half of DIM's encoders of 32 and 64 pixels: ours. Temperatures 0.07 and for STL-10 0.1:
     # official code, README; 0.1 on CIFAR-10: ours.
     "cifar10": Network("dcgan32", 32, 512, 0.1),
-    "stl10": Network("alexnet64", 48, 2048, 0.1, crop=64),
-    # Official code, models/alexnet.py; images brought to 256 pixels first: the usual preparation.
-    "imagenet": Network("alexnet224", 48, 2048, 0.07, crop=224, image_size=256),
+    # Evaluated on 64 pixels of images brought to 70: AMDIM's preparation.
+    "stl10": Network("alexnet64", 48, 2048, 0.1, crop=64, eval_size=70),
+    # Official code, models/alexnet.py. Evaluated on 224 pixels of images brought to 256: the usual
+    # preparation. Boxes are cut from 384, ours: the shorter side of most files.
+    "imagenet": Network("alexnet224", 48, 2048, 0.07, crop=224, image_size=384, eval_size=256),
 }
 VIEWS = {
     ("lab", "two"): ("L", "ab"),
@@ -84,7 +89,11 @@ def get_config(argument: str = ""):
         # Area 0.2 to 1 with AlexNets: official code, README. Before the channels are split.
         augment=common.augment(crop=network.crop, resized_crop=(0.2, 1.0), flip=True),
         # Encoders of colour views take pixels in [0, 1].
-        data=common.data(dataset.name, image_size=network.image_size, scaling="unit", **data),
+        data=common.data(
+            *(dataset.name,),
+            **dict(image_size=network.image_size, eval_size=network.eval_size, scaling="unit"),
+            **data,
+        ),
         method=common.monitored(_method(words, views), classes=dataset.classes),
         players=dict(
             # README: the rate falls at 120, 160 and 200 of 240 epochs.
@@ -168,4 +177,5 @@ def _evals(views: tuple[str, ...]) -> dict:
     chosen = common.of_mlp()
     del chosen["filters"]  # no convolution sees three channels
     chosen["mlp"]["taps"] = ("conv", "fc", "y", *(f"y_{view}" for view in views))
+    chosen["mlp"]["augmentations"] = placeholder(int)
     return chosen | dict(retrieval=dict(name="retrieval"))

@@ -250,13 +250,14 @@ def _claim(
 def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
     """The data that a config trains on, and the data that it evaluates and exports.
 
-    The second has the centres of images of which crops are trained on. Where seed patches are
-    trained on it has the complete images, and the patches as its split "seeds".
+    The second has the centres of images of which crops are trained on, of size `data.eval_size`.
+    Where seed patches are trained on it has the complete images, and the patches as its split
+    "seeds".
     """
     block, crop = config.data, config.augment.crop
     images = data.add_notes(data.load_configured(block))
     if block.seeds is None:
-        return images, data.evaluated(images, crop, block.eval_train_images)
+        return images, data.load_evaluated(images, block, crop)
     context = block.context or 0
     if context and crop is None:
         raise contracts.UserError(
@@ -265,7 +266,7 @@ def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
         )
     sizes = dict(seeds=block.seeds, patch=block.patch, context=context)
     patches = data.seeded(images, **sizes, seed=config.seed)
-    evaluated = data.evaluated(images, None, block.eval_train_images)
+    evaluated = data.load_evaluated(images, block, None)
     splits = {**evaluated.splits, "seeds": patches.splits["train"]}
     return patches, evaluated._replace(splits=splits, notes=evaluated.notes + patches.notes)
 

@@ -42,8 +42,9 @@ def test_images_have_the_size_of_the_encoder(config, name, side, kind):
     assert found["augment"]["crop"] in (None, side)
     assert (found["augment"]["crop"] or size or 32) == side
     assert inner(found)["encoder"]["name"] == f"amdim{side}"
-    if kind == "full" and side > 32:
-        assert size == {64: 70, 128: 146}[side]
+    if side > 32:  # random boxes of larger images, centres of smaller ones
+        sizes = {64: (None, 70), 128: (256, 146)}[side] if kind == "full" else (side, None)
+        assert (size, found["data"]["eval_size"]) == sizes
 
 
 def test_published_recipes(config):
@@ -51,9 +52,9 @@ def test_published_recipes(config):
         config(f"amdim_{name}", "") for name in ("cifar10", "stl10", "imagenet")
     )
     assert cifar["augment"]["translate"] == 4 and cifar["augment"]["translate_rate"] == 0.8
-    for found, hue in ((cifar, 0.2), (stl, 0.2), (imagenet, 0.1)):
+    for found, hue, grey in ((cifar, 0.2, 0.25), (stl, 0.2, 0.25), (imagenet, 0.1, 0.2)):
         assert found["augment"]["jitter"] == (0.4, 0.4, 0.4, hue)
-        assert (found["augment"]["jitter_rate"], found["augment"]["grey"]) == (0.8, 0.25)
+        assert (found["augment"]["jitter_rate"], found["augment"]["grey"]) == (0.8, grey)
         assert found["data"]["scaling"] == "standardized"
         assert found["train"]["batch_size"] == 480
         assert (inner(found)["penalty"], inner(found)["clip"]) == (0.05, 20.0)
@@ -61,6 +62,16 @@ def test_published_recipes(config):
     for found in (stl, imagenet):
         assert found["augment"]["resized_crop"] == (0.3, 1.0)
         assert found["augment"]["aspect"] == (0.7, 1.4)
+
+
+def test_classifiers_see_augmented_images_as_published(config):
+    for name, count in zip(CONFIGS, (10, 10, 30, 4), strict=True):
+        for key in ("linear", "mlp"):
+            published = config(name, "budget=paper")["evals"][key]
+            assert published["augmentations"] == count
+            assert published["representations"] == ("trained", "untrained")
+            short = config(name, "budget=cpu")["evals"][key]
+            assert short["augmentations"] is None and "pca" in short["representations"]
 
 
 def test_sizes_and_ablations(config):

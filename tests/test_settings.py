@@ -32,7 +32,7 @@ VALUES = {
     **{"data.shortcut_place": "spread", "data.shortcut_strength": 0.65},
     **{"data.seeds": 55, "data.patch": 22, "data.context": 11, "data.bits": 14},
     **{"data.fit": "pad", "data.channels": 5, "data.image_column": "img"},
-    **{"data.label_column": "fine_label"},
+    **{"data.label_column": "fine_label", "data.eval_size": 44},
     **{"augment.patches": 3, "augment.shear": 0.12, "augment.one_channel": 0.28},
     **{"augment.views": 4, "augment.affine": (0.2, 0.7, 1.4, 20.0)},
     **{"augment.resized_crop": (0.3, 0.9), "augment.aspect": (0.6, 1.7), "augment.crop": 24},

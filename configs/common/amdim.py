@@ -25,15 +25,15 @@ CPU = {"train.batch_size": 128, "train.steps_per_dispatch": 30}
 SMOKE = {"train.batch_size": 64, "method.method.classifier.hidden": 32}
 
 
-def boxes(side: int, hue: float) -> dict[str, Any]:
+def boxes(side: int, hue: float, grey: float) -> dict[str, Any]:
     """The changes of STL-10 and ImageNet: random boxes, colours, grey (official code, datasets.py).
 
-    Differs: the boxes are cut from images that are resized already, and bilinearly resized.
+    Differs: the boxes are bilinearly resized, there bicubically.
     """
     return dict(
         **dict(views=2, flip=True, flip_shared=True),
         **dict(crop=side, resized_crop=(0.3, 1.0), aspect=(0.7, 1.4)),
-        **dict(jitter=(0.4, 0.4, 0.4, hue), jitter_rate=0.8, grey=0.25),
+        **dict(jitter=(0.4, 0.4, 0.4, hue), jitter_rate=0.8, grey=grey),
     )
 
 
@@ -62,7 +62,9 @@ def config(
     side: int,
     size: tuple[int, int, int],
     augment: dict[str, Any],
-    resized: int | None,
+    image_size: int | None = None,
+    eval_size: int | None = None,
+    augmentations: int,
     epochs: int,
     falls: tuple[float, float],
     short_epochs: float,
@@ -77,7 +79,10 @@ def config(
       side: of the images that the encoder sees.
       size: its ndf, n_rkhs and n_depth.
       augment: the published changes of the images.
-      resized: the shorter side that images are brought to, of which evaluations see the centre.
+      image_size: the shorter side of the images that random boxes are cut from, None as stored.
+      eval_size: that of the images whose centre evaluations see, None the same.
+      augmentations: of the training images that classifiers see in `paper`; published are new ones
+        in each epoch.
       epochs, falls: the published duration, and where in it the rate falls, as parts of it.
       short_epochs: of budget=cpu.
       published: accuracies of y by the evaluations "linear" and "mlp", by (size, what is changed,
@@ -87,8 +92,8 @@ def config(
     """
     classes = datasets.DATA[name].classes
     stable = words["stabilise"] == "on"
-    if words["augment"] in ("no_crop", "none") and resized:
-        resized = side  # the complete image, in training as well
+    if words["augment"] in ("no_crop", "none") and "crop" in augment:
+        image_size, eval_size = side, None  # the complete image, in training as well
     method = dict(
         name="amdim",
         encoder=dict(name=f"amdim{side}", **_size(*size), norm="none"),
@@ -114,7 +119,7 @@ def config(
         # Means and deviations per channel: official code, datasets.py; STL-10's differ by 0.02.
         data=common.data(
             datasets.DATA[name].name,
-            image_size=resized,
+            **dict(image_size=image_size, eval_size=eval_size),
             scaling="standardized",
             **datasets.splits(name),
             **data,
@@ -127,7 +132,7 @@ def config(
             steps_per_dispatch=100,
             save_epochs=max(epochs / 20, 1.0),
         ),
-        evals=_evals(side, classes),
+        evals=_evals(side, classes, augmentations if words["budget"] == "paper" else None),
         published={key: dict(y=value) for key, value in accuracies.items()},
         published_source="Bachman et al. 2019" if accuracies else "",
         published_differs=_DIFFERS if accuracies else "",
@@ -192,13 +197,16 @@ def _monitored(method: dict, classes: int) -> dict[str, Any]:
     return method
 
 
-def _evals(side: int, classes: int) -> dict[str, dict]:
+def _evals(side: int, classes: int, augmentations: int | None) -> dict[str, dict]:
     """The published linear and MLP classifier of y, with the control, retrieval and figures.
 
-    Of 128 pixels none is made of the pixels themselves.
+    Of 128 pixels none is made of the pixels themselves, and pixels are not augmented.
     """
-    pixels = () if side == 128 else ("pixels",)
-    y = dict(taps=("y",), representations=("trained", "untrained", *pixels, "pca"))
+    encoders, pixels = ("trained", "untrained"), () if side == 128 else ("pixels",)
+    y = dict(taps=("y",), representations=(*encoders, *pixels, "pca"))
+    y |= dict(augmentations=placeholder(int))
+    if augmentations is not None:
+        y |= dict(augmentations=augmentations, representations=encoders)
     protocol = "amdim-imagenet-{}-v1" if classes == 1000 else "amdim-{}-v1"
     usual = common.evals(labels_per_class=None)
     return dict(

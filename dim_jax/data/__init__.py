@@ -4,6 +4,7 @@ All become a `dataset.Dataset`; `resident` and `streaming` turn it into batches.
 `contracts`, `settings` and `processes.user_cache`; no networks, methods or training.
 """
 
+import dataclasses
 import importlib
 import os
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dim_jax import contracts, settings
-from dim_jax.data.dataset import Dataset, Split, centre, evaluated, is_streamed, select
+from dim_jax.data.dataset import Dataset, Split, centre, check_crop, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
 from dim_jax.data.fingerprint import difference, without_test
 from dim_jax.data.image_checks import add_notes
@@ -52,6 +53,7 @@ __all__ = [
     "load",
     "load_all",
     "load_configured",
+    "load_evaluated",
     "normalise",
     "scaling",
     "seeded",
@@ -115,6 +117,49 @@ def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
     if block.image_size is not None:
         loaded = loaded._replace(facts=loaded.facts._replace(fit=block.fit))
     return shortcut.add(loaded, block)
+
+
+def load_evaluated(trained: Dataset, block: settings.Data, crop: int | None) -> Dataset:
+    """The data that evaluations see, of a data set that is trained on.
+
+    They are the centres of size `crop`, `evaluated` on at most `block.eval_train_images`. With
+    `block.eval_size` the images are decoded again, at that size and on the same road; the range and
+    the statistics of pixels are those of the images that are trained on.
+
+    Raises:
+      UserError: a size for evaluations without a crop, or with shortcut pixels; a crop larger than
+        the images.
+    """
+    if block.eval_size is None:
+        return evaluated(trained, crop, block.eval_train_images)
+    if crop is None and block.seeds is None:
+        raise contracts.UserError(
+            f"data.eval_size is {block.eval_size} and augment.crop is None, so that evaluations "
+            "would see images of another size than the training; set augment.crop to the side "
+            "that the encoder sees, or data.eval_size to None"
+        )
+    if block.shortcut is not None:
+        raise contracts.UserError(
+            f"data.eval_size is {block.eval_size} and data.shortcut marks single pixels, which "
+            "another size would blur; set one of them to None"
+        )
+    if crop is not None:
+        check_crop(trained, crop)
+    road = "streaming" if is_streamed(trained.splits["train"]) else "resident"
+    if block.name in _EMBEDDED:
+        road = "auto"
+    sized = _load(dataclasses.replace(block, image_size=block.eval_size, road=road), seed=0)
+    splits = {
+        role: split._replace(
+            pixel_range=trained.splits[role].pixel_range,
+            display=trained.splits[role].display,
+            uncut=trained.splits[role].images,
+        )
+        for role, split in sized.splits.items()
+    }
+    facts = trained.facts._replace(shape=sized.facts.shape, fit=block.fit)
+    resized = trained._replace(facts=facts, splits=splits)
+    return evaluated(resized, crop, block.eval_train_images)
 
 
 def _load(block: settings.Data, seed: int) -> Dataset:

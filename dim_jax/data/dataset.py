@@ -19,6 +19,7 @@ class Split(NamedTuple):
     None also if one of them is unknown. pixel_range: as in `Facts`; without one images are u8.
     display: the range of pictures, which leaves out extreme values; None = that of u8.
     told: the classes i32[n] that shortcut pixels give, where they are not the labels.
+    uncut: the images [n,h',w',c] that training cuts its crops from, None = the images.
 
     Images and labels of a streamed split are `lazy.Images` and `lazy.Labels`, decoded when indexed;
     for evaluations, labels and attributes are arrays again (see `evaluated`).
@@ -31,6 +32,7 @@ class Split(NamedTuple):
     pixel_range: ranges.PixelRange | None = None
     display: ranges.PixelRange | None = None
     told: np.ndarray | None = None
+    uncut: np.ndarray | lazy.Images | None = None
 
 
 class Dataset(NamedTuple):
@@ -54,14 +56,24 @@ def is_streamed(split: Split) -> bool:
 
 def select(split: Split, rows: np.ndarray) -> Split:
     """The examples at some positions; streamed images stay on disk."""
-    images = split.images.select(rows) if is_streamed(split) else split.images[rows]
+    images = _chosen(split.images, rows)
+    uncut = None if split.uncut is None else _chosen(split.uncut, rows)
     unread = isinstance(split.labels, lazy.Labels)
     labels = lazy.Labels(images) if unread else split.labels[rows]
     names = None if split.names is None else tuple(split.names[row] for row in rows)
     attributes = None if split.attributes is None else split.attributes[rows]
     told = None if split.told is None else split.told[rows]
-    split = split._replace(images=images, labels=labels, names=names)
-    return split._replace(attributes=attributes, told=told)
+    chosen = dict(images=images, labels=labels, names=names, attributes=attributes)
+    return split._replace(**chosen, told=told, uncut=uncut)
+
+
+def _chosen(images: np.ndarray | lazy.Images, rows: np.ndarray) -> np.ndarray | lazy.Images:
+    return images.select(rows) if isinstance(images, lazy.Images) else images[rows]
+
+
+def uncut(split: Split) -> Split:
+    """The split with the images from which training cuts its crops, for views as in training."""
+    return split if split.uncut is None else split._replace(images=split.uncut, uncut=None)
 
 
 def shown(split: Split, rows: np.ndarray) -> np.ndarray:
@@ -80,24 +92,36 @@ def in_unit(split: Split) -> Split:
 def centre(dataset: Dataset, size: int | None) -> Dataset:
     """The same data set with the centre [size, size] of every image; None keeps the images.
 
+    The complete images are `Split.uncut`, unless it has others.
+
     Raises:
       UserError: a size that is not positive, or images smaller than that.
     """
     if size is None:
         return dataset
+    check_crop(dataset, size)
     height, width, channels = dataset.facts.shape
-    if not 0 < size <= min(height, width):
-        raise contracts.UserError(
-            f"the images of {dataset.facts.name} are {height}x{width} pixels and augment.crop is "
-            f"{size}; use a crop from 1 to {min(height, width)} or another data.image_size"
-        )
     top, left = (height - size) // 2, (width - size) // 2
     splits = {
-        name: split._replace(images=split.images[:, top : top + size, left : left + size])
+        name: split._replace(
+            images=split.images[:, top : top + size, left : left + size],
+            uncut=split.images if split.uncut is None else split.uncut,
+        )
         for name, split in dataset.splits.items()
     }
     cropped = dataset.facts._replace(shape=(size, size, channels), uncropped=dataset.facts.shape)
     return dataset._replace(facts=cropped, splits=splits)
+
+
+def check_crop(dataset: Dataset, size: int) -> None:
+    """Raises UserError for a crop that is not positive, or larger than the images."""
+    height, width, _ = dataset.facts.shape
+    if not 0 < size <= min(height, width):
+        raise contracts.UserError(
+            f"the images of {dataset.facts.name} are {height}x{width} pixels and augment.crop is "
+            f"{size}; use a crop from 1 to {min(height, width)}, or another data.image_size (of "
+            "evaluations: data.eval_size)"
+        )
 
 
 def evaluated(dataset: Dataset, crop: int | None = None, limit: int | None = None) -> Dataset:

@@ -94,7 +94,8 @@ def shapes(
     known = getattr(frozen.represent, "shapes", None)
     if known is not None:
         return known
-    images = jax.ShapeDtypeStruct((2, *split.images.shape[1:]), split.images.dtype)
+    drawn = split if views is None else dataset.uncut(split)
+    images = jax.ShapeDtypeStruct((2, *drawn.images.shape[1:]), drawn.images.dtype)
     encode = _encoder(frozen, views, jax.random.key(0))
     return {name: tap.shape[1:] for name, tap in jax.eval_shape(encode, images, 0).items()}
 
@@ -115,7 +116,7 @@ def extract(
         None: 512, or on a CPU 128, whose maps stay in its caches; the draws of views follow from
         the batches, so that these are of 512.
       views: None = of the images as they are; k = the mean of the features of k copies of each
-        image, changed at random as in training, by `rng`.
+        image, changed at random as in training, by `rng`; crops are cut from the same images.
 
     Raises:
       UserError: a tap that the representation does not have; views of one that has none; features
@@ -190,7 +191,7 @@ def _encode(
             raise contracts.unknown("tap", tap, sizes)
     if (stored := getattr(frozen.represent, "stored", None)) is not None:
         return stored(split, taps)
-    count = len(split.images)
+    split, count = split if views is None else dataset.uncut(split), len(split.images)
     features = {tap: np.empty((count, math.prod(sizes[tap])), np.float32) for tap in taps}
 
     def store(start: int, size: int, encoded) -> None:

@@ -13,6 +13,7 @@ from dim_jax.evaluate.probes import labelled
 Evals = Mapping[str, Mapping[str, Any]]
 
 TRAINED = "trained"
+DRAWS = ("views", "augmentations")  # options that change images at random, as in training
 _KEY = re.compile(r"[\w-]+")
 
 
@@ -174,7 +175,8 @@ def _includes(entry: Entry, name: str, frozen: contracts.Frozen, single: bool) -
     if entry.representations is not None:
         return name in entry.representations
     # Of pixels and their PCA there is no mean over the views that are drawn in training.
-    if entry.options.get("views") is not None and frozen.prepare is None:
+    drawn = any(entry.options.get(option) is not None for option in DRAWS)
+    if drawn and frozen.prepare is None:
         return False
     scope = entry.evaluation.representations
     return name == TRAINED or scope == "all" or (scope == "encoders" and not single)

@@ -1,6 +1,7 @@
 """From the results of an evaluation to the rows of results.json, figures and a line of output."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -50,12 +51,17 @@ def rows(
 
 
 def _labels(entry: plan.Entry) -> str:
-    """Such as "all", "10 per class", "all, permuted", "all, mean of 16 views"."""
+    """Such as "all", "10 per class", "all, permuted", "all, mean of 16 views".
+
+    "all, 30 augmentations": one of them in each pass over the training images.
+    """
     options = entry.options
     per_class, views = options.get("labels_per_class"), options.get("views")
     budget = "all" if per_class is None else f"{per_class} per class"
     if views is not None:
         budget += ", one random view" if views == 1 else f", mean of {views} views"
+    if (copies := options.get("augmentations")) is not None:
+        budget += f", {copies} augmentation" + ("s" if copies > 1 else "")
     # In the place of a protocol's number; elsewhere they are the sizes of a sum.
     if options.get("images") is not None and entry.evaluation.defaults["images"] is None:
         budget += f", {options['images']:,} images"
@@ -70,7 +76,8 @@ def published_value(published: Mapping[str, Mapping[str, float]], row: Row) -> f
     Args:
       published: {key of the entry: {tap, or tap/metric where that is no accuracy: number}}.
     """
-    if row["representation"] != plan.TRAINED or row["labels"] != "all":
+    all_labels = re.fullmatch(r"all(, \d+ augmentations?)?", row["labels"])
+    if row["representation"] != plan.TRAINED or not all_labels:
         return None
     name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"
     return published.get(row["eval"], {}).get(name)

@@ -112,7 +112,7 @@ def _code() -> str:
 
 def _digest(split: dataset.Split) -> str:
     digest = hashlib.sha256()
-    for array in (split.images, split.labels, split.attributes, split.told):
+    for array in (split.images, split.labels, split.attributes, split.told, split.uncut):
         if array is not None:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array))

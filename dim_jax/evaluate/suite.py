@@ -94,6 +94,7 @@ def check_representations(
     for entry in entries:
         for name in entry.representations or ():
             _check_method(entry, name, representations[name])
+            _check_draws(entry, name, representations[name])
     for name, frozen in representations.items():
         if frozen is None:
             continue
@@ -117,6 +118,17 @@ def _check_method(entry: plan.Entry, name: str, frozen: contracts.Frozen | None)
         raise contracts.UserError(
             f"evals.{entry.key}.representations has '{name}': {error}"
         ) from error
+
+
+def _check_draws(entry: plan.Entry, name: str, frozen: contracts.Frozen | None) -> None:
+    """Raises UserError for a representation without random changes, if options ask for some."""
+    asked = [option for option in plan.DRAWS if entry.options.get(option) is not None]
+    if asked and (frozen is None or frozen.prepare is None):
+        raise contracts.UserError(
+            f"evals.{entry.key}.{asked[0]} is {entry.options[asked[0]]} and evals.{entry.key}."
+            f"representations has '{name}', which is not trained on changed images; leave it out, "
+            f"or set {asked[0]} to None"
+        )
 
 
 def run(
@@ -283,6 +295,8 @@ def _requests(steps: list[_Step]) -> Iterator[tuple[dataset.Split, tuple[str, ..
         if not entry.evaluation.trains_encoder:
             for split in splits.values():
                 yield split, taps, entry.options.get("views")
+            if entry.options.get("augmentations") is not None:
+                yield splits["train"], taps, 1
 
 
 def _evaluate(step: _Step, frozen: features.FeatureCache, classes, rng: jax.Array):

@@ -24,9 +24,9 @@ _BELOW_ONE = Check(
 )
 _SHARE = Check(lambda value: is_number(value) and 0 <= value <= 1, "set it to a number from 0 to 1")
 _COUNTS = """
-    base blocks channels classes couplings depth dimensions directions draws every examples
-    features fitted hidden images iterations judged kernels labels_per_class locations n_depth
-    n_rkhs ndf negatives offsets outputs points pools sampled_globals
+    augmentations base blocks channels classes couplings depth dimensions directions draws every
+    examples features fitted hidden images iterations judged kernels labels_per_class locations
+    n_depth n_rkhs ndf negatives offsets outputs points pools sampled_globals
     sampled_locations shape side strides subsets transformations views width widths
 """
 _WEIGHTS = """

@@ -57,6 +57,13 @@ class Data(Block):
         "share one.",
         type="int, pixels",
     )
+    eval_size: int | None = setting(
+        None,
+        at_least(1, LARGEST_SIDE),
+        "Side of the images in evaluations, made as `fit` says; of these `augment.crop` is the "
+        "centre. None: `image_size`.",
+        type="int, pixels",
+    )
     fit: str = setting(
         "resize",
         one_of("resize", "crop", "pad"),

@@ -5,12 +5,13 @@ import io
 import json
 import tarfile
 
+import cv2
 import numpy as np
 import pytest
 import training
 from PIL import Image
 
-from dim_jax import data
+from dim_jax import data, settings
 from dim_jax.data import streaming
 from dim_jax.rundir import checkpoint
 
@@ -137,6 +138,23 @@ def test_images_labels_and_classes(kind, road, names, examples):
         read = loaded.splits[split]
         np.testing.assert_array_equal(np.asarray(read.images), images)
         np.testing.assert_array_equal(np.asarray(read.labels[:]), labels)
+
+
+@pytest.mark.parametrize("road", ["resident", "streaming"])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_evaluations_see_centres_of_their_size(kind, road, names, examples):
+    block = settings.Data.of(dict(names(kind), road=road, eval_size=6))
+    trained = data.load_configured(block)
+    assert trained.facts.shape == (SIDE, SIDE, 3)
+    judged = data.load_evaluated(trained, block, crop=4)
+    assert judged.facts.shape == (4, 4, 3) and judged.facts.uncropped == (6, 6, 3)
+    for split, (images, labels) in examples.items():
+        seen = judged.splits[split]
+        sized = [cv2.resize(image, (6, 6), interpolation=cv2.INTER_AREA) for image in images]
+        np.testing.assert_array_equal(np.asarray(seen.images), np.stack(sized)[:, 1:5, 1:5])
+        np.testing.assert_array_equal(seen.labels, labels)
+        np.testing.assert_array_equal(np.asarray(seen.uncut), images)
+        assert data.is_streamed(seen) == (road == "streaming")
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -217,6 +217,34 @@ def test_views_of_unchanged_images_change_no_accuracy(network, digits, rng, prob
     assert found == plain
 
 
+@pytest.mark.parametrize("per_class", [None, 5])
+def test_augmentations_are_copies_of_the_training_images_alone(network, digits, rng, per_class):
+    def darker(images, key):
+        return (images * jax.random.uniform(key, (len(images), 1, 1, 1))).astype(np.uint8)
+
+    options = dict(labels_per_class=per_class, subsets=2)
+    plain = recorded(network(darker), digits.splits, rng, **options)
+    task = recorded(network(darker), digits.splits, rng, augmentations=3, **options)
+    size = len(plain.train.labels)
+    assert task.copies == 3 and len(task.train.features) == 3 * size
+    np.testing.assert_array_equal(task.train.labels, np.tile(plain.train.labels, 3))
+    np.testing.assert_array_equal(task.test.features, plain.test.features)
+    copies = np.split(np.asarray(task.train.features), 3)
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(copies[one] - copies[other]).max(axis=1).min() > 0
+    if per_class is not None:
+        np.testing.assert_array_equal(task.subsets, plain.subsets)
+
+
+@pytest.mark.parametrize("probe", [knn, svm])
+def test_augmentations_are_of_probes_that_are_fitted_in_passes(probe):
+    with pytest.raises(contracts.UserError, match="augmentations is 3 for a probe"):
+        probe.EVALUATION.check_options({"augmentations": 3}, None)
+    mlp.EVALUATION.check_options({"augmentations": 3}, None)
+    with pytest.raises(contracts.UserError, match="augmentations is 3 and views is 2"):
+        mlp.EVALUATION.check_options({"augmentations": 3, "views": 2}, None)
+
+
 def test_views_are_of_training_and_of_test_images_by_keys_of_their_own(network, digits, rng):
     def noisy(images, key):
         return jax.random.randint(key, images.shape, 0, 256).astype(np.uint8)

@@ -41,6 +41,26 @@ def test_nothing_but_a_linear_map(digits, rng):
     assert abs(found[0] - 0.5) < 0.06
 
 
+def test_each_pass_sees_the_next_copy(digits, monkeypatch):
+    """Equal copies change nothing; the positions of a pass are those of its copy."""
+    short = SETTINGS._replace(epochs=5, min_steps=0)
+    plain, seen = task(digits), []
+    one_pass = networks.fit.one_pass
+    size = len(plain.train.labels)
+
+    def watched(fits, examples, order, keys, **options):
+        seen.append({*(np.unique(order) // size)})
+        return one_pass(fits, examples, order, keys, **options)
+
+    monkeypatch.setattr(networks.fit, "one_pass", watched)
+    copies = labelled.Examples(
+        jnp.tile(plain.train.features, (3, 1)), np.tile(plain.train.labels, 3)
+    )
+    found = linear.accuracies(short, plain._replace(train=copies, copies=3))
+    assert seen == [{0}, {1}, {2}, {0}, {1}]
+    assert found[0] == linear.accuracies(short, plain)[0]
+
+
 def test_permuted_labels_stay_at_chance(digits):
     shuffled = np.random.default_rng(0).permutation(digits.splits["train"].labels)
     assert abs(linear.accuracies(SETTINGS, task(digits, shuffled))[0] - 0.1) < 0.06

@@ -198,6 +198,8 @@ def test_views_are_of_networks_and_labels_say_so(network, digits, rng):
     evals = {"one": {**evals["one"], "representations": ("pixels",)}}
     with pytest.raises(contracts.UserError, match="was not trained on changed images"):
         suite.run(evals, judged, digits, rng, lambda line: None)
+    with pytest.raises(contracts.UserError, match="'pixels', which is not trained on changed"):
+        suite.check_representations(evals, judged, digits)
     with pytest.raises(contracts.UserError, match="views is -1"):
         suite.check({"one": {"name": "knn", "views": -1}})
 

@@ -39,6 +39,19 @@ def test_rows_are_the_images_and_their_views(digits, rng, drawn):
         assert row.dtype == np.uint8 and row.shape == (10, 8, 8, 1)
 
 
+def test_crops_are_cut_from_the_images_as_training_has_them(digits, rng, drawn):
+    """Evaluations see centres of other images; none of these is in the picture."""
+    del drawn
+    splits = {
+        name: split._replace(images=0 * split.images[:, 2:6, 2:6], uncut=split.images)
+        for name, split in digits.splits.items()
+    }
+    rows = training_views.evaluate(trained(crop=8), splits, rng, draws=1)["views"]
+    images = digits.splits["train"].images
+    np.testing.assert_array_equal(rows["image"], images[drawing.spread(len(images))])
+    np.testing.assert_array_equal(rows["draw 1"], rows["image"])
+
+
 def test_a_flip_gives_the_image_or_its_mirror_bit_for_bit(digits, rng, drawn):
     del drawn
     rows = training_views.evaluate(trained(flip=True), digits.splits, rng, draws=4)["views"]

@@ -15,7 +15,7 @@ _FIGURES = {
     "views": (
         "Views that are trained on",
         "Training images, and below each what a step may see of it. Views of one draw are of one "
-        "step. Where crops are trained on, these are cut from the centre of the image.",
+        "step.",
     )
 }
 
@@ -41,7 +41,7 @@ def evaluate(
         raise contracts.UserError(
             f"draws is {draws} in the evaluation 'training_views'; set it to 1 or more"
         )
-    train = splits["train"]
+    train = dataset.uncut(splits["train"])
     rows = drawing.spread(len(train.images))
     picked = jnp.asarray(train.images[rows])
     kinds = {"view": jax.jit(frozen.prepare)}

@@ -75,7 +75,7 @@ def first(split: dataset.Split, images: int, name: str) -> dataset.Split:
             f"the evaluation '{name}' compares images and has {count} of "
             f"{len(split.images)} test images; set its option images to 2 or more, or remove it"
         )
-    return split._replace(images=split.images[:count], labels=split.labels[:count])
+    return dataset.select(split, np.arange(count))
 
 
 def draw(

@@ -46,7 +46,7 @@ def evaluate(
       UserError: a method that compares no examples; fewer than 2 candidates, or fewer test images.
     """
     check_method(frozen.method)
-    test = splits["test"].images
+    test = dataset.uncut(splits["test"]).images
     if not 2 <= candidates <= len(test):
         raise contracts.UserError(
             f"candidates is {candidates} in the evaluation 'retrieval' and there are {len(test)} "

@@ -6,6 +6,7 @@ and
     EVALUATION = labelled.probe(accuracies, PROTOCOLS, "mlp-v1")
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -45,13 +46,18 @@ class Labels(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One classification task: accuracies are asked of it, in [0, 1]; `subsets` as in `Labels`."""
+    """One classification task: accuracies are asked of it, in [0, 1]; `subsets` as in `Labels`.
+
+    copies: of the training examples; each copy has all of them in the same order, and `subsets` are
+    positions in one.
+    """
 
     train: Examples
     test: Examples
     classes: int
     subsets: np.ndarray | None
     seed: int
+    copies: int = 1
 
     def portions(self) -> Iterator[Examples]:
         """The training examples to fit on: all of them once, or those of each label subset."""
@@ -63,7 +69,11 @@ class Task(NamedTuple):
 
 
 def probe(
-    accuracies: Callable[[Any, Task], np.ndarray], protocols: Protocols, default: str
+    accuracies: Callable[[Any, Task], np.ndarray],
+    protocols: Protocols,
+    default: str,
+    *,
+    in_passes: bool = False,
 ) -> Evaluation:
     """The evaluation of a probe on frozen features.
 
@@ -72,6 +82,8 @@ def probe(
       protocols: of the probe; `standardise` of their settings says whether the features are shifted
         and scaled to the labelled training images' mean 0 and deviation 1.
       default: the protocol's name where the config gives none.
+      in_passes: the probe is fitted in passes over the examples, so that each may see another copy
+        of them.
     """
 
     def evaluate(
@@ -85,6 +97,7 @@ def probe(
         subsets: int = 3,
         permuted: bool = False,
         views: int | None = None,
+        augmentations: int | None = None,
     ) -> dict[str, float]:
         """Test accuracy of the probe on each tap, a fraction of the test images; larger is better.
 
@@ -98,13 +111,17 @@ def probe(
           permuted: training labels permuted at random, before any draw: it must stay near chance.
           views: None = features of the images as they are; k = their mean over k copies of each
             image, changed at random as in training: of training and of test images.
+          augmentations: None = fit on features of the images as they are; k = of k copies of each
+            training image, changed at random as in training, one in each pass over the examples and
+            the first again after the last. Test images stay as they are. It encodes the training
+            images k times, and holds k times their features.
 
         Returns:
           as `summary`, for each "<tap>/accuracy".
 
         Raises:
-          UserError: an unknown protocol or tap, missing labels, or too few of them; views of a
-            representation without a network.
+          UserError: an unknown protocol or tap, missing labels, or too few of them; views or
+            augmentations of a representation without a network.
         """
         settings = protocols.find(protocol)
         check_labels(splits)
@@ -112,8 +129,9 @@ def probe(
         labels, members = _chosen(drawn(splits, rng, labels_per_class, subsets, permuted))
         results = {}
         for tap in taps:
-            rows = _features(frozen, splits, tap, settings.standardise, views, rng, members)
-            task = _task(rows, splits, labels)
+            drawn_rows = dict(views=views, augmentations=augmentations, rng=rng)
+            rows = _features(frozen, splits, tap, settings.standardise, members, **drawn_rows)
+            task = _task(rows, splits, labels, augmentations or 1)
             results |= summary(f"{tap}/accuracy", accuracies(settings, task))
         return results
 
@@ -124,13 +142,32 @@ def probe(
         needs_labels=True,
         protocols=protocols,
         draws_fits_only=True,
+        check_options=functools.partial(_check_options, in_passes),
     )
 
 
-def _task(rows: dict[str, jax.Array], splits, labels: Labels) -> Task:
-    train = Examples(rows["train"], labels.train)
+def _check_options(in_passes: bool, options: Mapping[str, Any], data) -> None:
+    """Raises UserError for augmentations that the probe or another option does not go with."""
+    del data
+    count, views = (options.get(name) for name in ("augmentations", "views"))
+    if count is None:
+        return
+    if not in_passes:
+        raise contracts.UserError(
+            f"augmentations is {count} for a probe that is fitted on all examples at once; set it "
+            "to None, or use the evaluation linear or mlp"
+        )
+    if views is not None:
+        raise contracts.UserError(
+            f"augmentations is {count} and views is {views}, which averages over copies of images "
+            "instead of fitting on them; set one of them to None"
+        )
+
+
+def _task(rows: dict[str, jax.Array], splits, labels: Labels, copies: int) -> Task:
+    train = Examples(rows["train"], np.tile(labels.train, copies))
     test = Examples(rows["test"], splits["test"].labels)
-    return Task(train, test, labels.classes, labels.subsets, labels.seed)
+    return Task(train, test, labels.classes, labels.subsets, labels.seed, copies)
 
 
 def drawn(
@@ -166,20 +203,36 @@ def _chosen(labels: Labels) -> tuple[Labels, np.ndarray | None]:
 
 
 def _features(
-    frozen, splits, tap: str, standardise: bool, views: int | None, rng: jax.Array, members
+    frozen,
+    splits,
+    tap: str,
+    standardise: bool,
+    members,
+    *,
+    views: int | None,
+    augmentations: int | None,
+    rng: jax.Array,
 ) -> dict[str, jax.Array]:
     """One tap of both splits on the device, standardised by the training images if asked for.
 
-    Of the training images those at the positions `members`, None = all.
+    Of the training images those at the positions `members`, None = all; of augmented ones all
+    copies, one after the other.
     """
     key = jax.random.fold_in(rng, Stream.LABELLED_VIEWS.number)
-    rows = {}
-    for index, name in enumerate(("train", "test")):
+
+    def encoded(name: str, views: int | None, index: int) -> np.ndarray:
         drawn = dict(views=views, rng=jax.random.fold_in(key, index))
-        rows[name] = features.extract(frozen, splits[name], (tap,), **drawn)[tap]
-    every = rows["train"]
+        return features.extract(frozen, splits[name], (tap,), **drawn)[tap]
+
+    if augmentations is None:
+        copies = [encoded("train", views, 0)]
+    else:
+        copies = [encoded("train", 1, 2 + number) for number in range(augmentations)]
+    every = copies[0] if len(copies) == 1 else np.concatenate(copies)
+    rows = {"train": every, "test": encoded("test", views, 1)}
     if members is not None:
-        rows["train"] = every[members]
+        chosen = [each[members] for each in copies]
+        rows["train"] = chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
     if not standardise:
         return {name: jnp.asarray(part) for name, part in rows.items()}
     shift, scale = statistics(every)

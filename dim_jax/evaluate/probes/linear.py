@@ -74,7 +74,7 @@ def network(
     return networks.Network(functools.partial(_init, sizes), _loss(clip, penalty), _logits)
 
 
-EVALUATION = labelled.probe(accuracies, PROTOCOLS, "linear-v1")
+EVALUATION = labelled.probe(accuracies, PROTOCOLS, "linear-v1", in_passes=True)
 evaluate = EVALUATION.evaluate
 
 

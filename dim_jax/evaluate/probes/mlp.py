@@ -115,7 +115,7 @@ def accuracies(settings: Protocol, task: labelled.Task) -> np.ndarray:
     return networks.accuracies(settings, task, network)
 
 
-EVALUATION = labelled.probe(accuracies, PROTOCOLS, "mlp-v1")
+EVALUATION = labelled.probe(accuracies, PROTOCOLS, "mlp-v1", in_passes=True)
 evaluate = EVALUATION.evaluate
 
 

@@ -17,7 +17,8 @@ from dim_jax.evaluate import fit
 from dim_jax.evaluate.probes import labelled
 
 # Bachman et al. 2019 and the official AMDIM code (task_classifiers.py, costs.py), on CIFAR and
-# STL-10. Differs: features of images that are not changed at random, and no warm-up.
+# STL-10. Differs: no warm-up; images are changed at random, as there, with the option
+# `augmentations`.
 AMDIM = dict(
     standardise=False,
     learning_rate=2e-4,
@@ -54,9 +55,9 @@ def accuracies(settings: Any, task: labelled.Task, network: Network) -> np.ndarr
       network: its `loss` and `logits` are the same objects for equal settings, so that equal fits
         are compiled once.
     """
-    members = task.subsets
+    members, size = task.subsets, len(task.train.labels) // task.copies
     if members is None:
-        members = np.arange(len(task.train.labels), dtype=np.int32)
+        members = np.arange(size, dtype=np.int32)
     examples = (task.train.features, jnp.asarray(task.train.labels))
     per_pass, passes = fit.duration(settings, members.shape[-1])
     transformation = optimizer(settings, per_pass, passes)
@@ -70,7 +71,7 @@ def accuracies(settings: Any, task: labelled.Task, network: Network) -> np.ndarr
         fits = fit.one_pass(
             fits,
             examples,
-            order,
+            order + size * (index % task.copies),
             jax.vmap(jax.random.fold_in, (0, None))(keys, index),
             loss=network.loss,
             transformation=transformation,
