@@ -13,8 +13,8 @@ import jax
 from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
 from dim_jax.evaluate import (
     cache,
+    other_data,
     plan,
-    reference_representations,
     results,
     results_files,
     shared_results,
@@ -42,13 +42,14 @@ class Experiment:
     """A config and all that it builds before training.
 
     training_data: the split "train" is trained on. evaluation_data: of evaluations and the export.
-    initial: the train state at step 0.
+    judged: it, and the other data sets that evaluations name. initial: the train state at step 0.
     """
 
     config: settings.Config
     method: contracts.Method
     training_data: data.Dataset
     evaluation_data: data.Dataset
+    judged: other_data.DataSets
     prepared: preprocessing.Preprocessing
     durations: trainer.Plan
     initial: train_step.TrainState
@@ -65,18 +66,19 @@ class Experiment:
         trained = method._replace(loss=products.computed_in(method.loss, config.compute_dtype))
         trained = microbatching.divide(trained, config.train, jax.device_count())
         training_data, evaluation_data = load_data(config)
-        suite.check(config.evals, evaluation_data)
+        judged = other_data.DataSets(config.data, evaluation_data)
+        judged.check(config.evals)
         prepared = preprocessing.Preprocessing.of(config, training_data.facts)
         split = training_data.splits["train"]
         durations = trainer.plan(config.train, len(split.images), jax.device_count())
         trained = averages.trained_for(trained, durations.total_steps)
         initial = trainer.initial_state(trained, config, split, prepared, durations)
         experiment = cls(
-            *(config, method, training_data, evaluation_data, prepared, durations, initial)
+            *(config, method, training_data, evaluation_data, judged, prepared),
+            *(durations, initial),
         )
         untrained = experiment.freeze(initial)
-        representations = _representations(evaluation_data, untrained)
-        suite.check_representations(config.evals, representations, evaluation_data)
+        judged.check_representations(config.evals, untrained, untrained)
         return experiment
 
     def freeze(self, state: train_step.TrainState) -> contracts.Frozen:
@@ -244,7 +246,8 @@ def _claim(
     notes = experiment.evaluation_data.notes
     opening = run_metadata.opening(typed, dataset, durations, experiment.initial, notes)
     unjudged = (f"note: {line}" for line in plan.not_judged(typed.evals, experiment.unreached))
-    return experiment, [*opening, *unjudged, *plan.left_out(typed.evals), *lines]
+    evaluations = [*experiment.judged.describe(), *unjudged, *plan.left_out(typed.evals)]
+    return experiment, [*opening, *evaluations, *lines]
 
 
 def load_data(config: settings.Config) -> tuple[data.Dataset, data.Dataset]:
@@ -319,19 +322,18 @@ def _evaluate(
     ends: stopping.Ends,
 ) -> dict[str, Any]:
     """Evaluates the trained representation beside its references; writes results and report."""
-    config, dataset = experiment.config, experiment.evaluation_data
+    config = experiment.config
     folder.check_exists()
     trained = experiment.freeze(final)
     untrained = experiment.freeze(experiment.initial)
     _export(experiment, folder.encoder, trained, facts)
     began = time.perf_counter()
-    train, width = dataset.splits["train"], _width(trained, dataset)
-    pca = reference_representations.pca(train.images, width, train.pixel_range)
     store, shared = cache.Store(folder.evaluations, facts["training"]), _shared(config)
-    rows, figures = suite.run(
-        *(config.evals, _representations(dataset, untrained, trained, pca), dataset),
-        *(jax.random.key(config.seed), console.log, store, ends.check, shared),
+    rows, figures, notes = experiment.judged.run(
+        *(config.evals, trained, untrained, jax.random.key(config.seed)),
+        *(console.log, store, ends.check, shared),
     )
+    facts["notes"] += notes
     if shared.reused:
         reused = ", ".join(shared.reused)
         facts["notes"] += [f"{shared_results.REUSED}: {reused}."]
@@ -358,21 +360,6 @@ def _shared(config: settings.Config) -> shared_results.Results:
     return shared_results.Results(home and home / "controls", described)
 
 
-def _representations(
-    dataset: data.Dataset,
-    untrained: contracts.Frozen,
-    trained: contracts.Frozen | None = None,
-    pca: contracts.Frozen | None = None,
-) -> dict[str, contracts.Frozen | None]:
-    """All representations; before training the untrained encoder stands for the trained one."""
-    return {
-        suite.TRAINED: trained or untrained,
-        "untrained": untrained,
-        "pixels": reference_representations.pixels(dataset.facts.pixel_range),
-        "pca": pca,
-    }
-
-
 def freeze(
     method: contracts.Method, params, state, prepared: preprocessing.Preprocessing
 ) -> contracts.Frozen:
@@ -395,8 +382,3 @@ def freeze(
         prepare=prepare,
         crops=prepared.crops and (lambda images, rng: prepared.training_crops(rng, images)),
     )
-
-
-def _width(frozen: contracts.Frozen, dataset: data.Dataset) -> int:
-    one = jax.ShapeDtypeStruct((1, *dataset.facts.shape), dataset.facts.dtype)
-    return jax.eval_shape(frozen.represent, one)["y"].shape[-1]

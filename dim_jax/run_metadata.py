@@ -194,8 +194,16 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
 
 
 def published(config: settings.Config) -> Mapping[str, Any]:
-    """{evaluation: {tap: number}} of the config, {} if its data are not those of the numbers."""
-    return (config.published or {}) if config.is_of_published_data() else {}
+    """{evaluation: {tap: number}} of the config, without those of other data than its numbers are.
+
+    These are all if the images that it trains on are others, and those of one evaluation if this
+    judges on others.
+    """
+    if not config.is_of_published_data():
+        return {}
+    numbers, judged = config.published or {}, settings.evaluated_on(config.evals)
+    named = judged if config.published_on is None else config.published_on
+    return {key: taps for key, taps in numbers.items() if judged.get(key) == named.get(key)}
 
 
 def export(

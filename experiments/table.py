@@ -277,6 +277,8 @@ def _cell(measured: Sequence[dict]) -> dict:
             key: first[key]
             for key in ("eval", "protocol", "labels", "representation", "tap", "metric")
         },
+        # Of an evaluation on another data set than the run's.
+        **({"dataset": first["dataset"]} if first.get("dataset") else {}),
         "value": value,
         "values": values,
         "std_over_seeds": statistics.stdev(values) if len(values) > 1 else None,

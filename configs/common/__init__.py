@@ -57,11 +57,26 @@ def parse(argument: str | None, **choices: tuple[str, ...]) -> dict[str, str]:
 def config(**blocks) -> ml_collections.ConfigDict:
     """A config of these blocks, with the defaults of `dim_jax.settings` for all other settings.
 
-    Published numbers are those of the data set that the config names, not of one set by hand.
+    Published numbers are those of the data sets that the config names, not of ones set by hand.
     """
     defaults = dict(augment=augment(), encoder=_block(settings.Encoder))
-    blocks = defaults | dict(published_data=blocks["data"]["name"]) | blocks
+    named = dict(published_data=blocks["data"]["name"])
+    named |= dict(published_on=settings.evaluated_on(blocks["evals"]))
+    blocks = defaults | named | blocks
     return _block(settings.Config, **blocks)
+
+
+def judge_on(
+    config: ml_collections.ConfigDict, key: str, data: dict, published: dict, **evaluation: Any
+) -> None:
+    """Adds `evals.KEY`, an evaluation on another data set, with its published numbers by tap.
+
+    data: the settings of its images, with their `name`.
+    """
+    config.evals[key] = ml_collections.ConfigDict(dict(evaluation, data=data))
+    config.published_on = settings.evaluated_on(config.evals.to_dict())
+    if published:
+        config.published[key] = published
 
 
 def augment(**changes) -> ml_collections.ConfigDict:

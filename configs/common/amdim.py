@@ -113,7 +113,7 @@ def config(
         ),
         every=1,
     )
-    accuracies = published.get((words["size"], *_changed(words)), {})
+    accuracies = published.get((words["size"], *changed(words)), {})
     block = common.config(
         augment=common.augment(**_augment(augment, words["augment"])),
         # Means and deviations per channel: official code, datasets.py; STL-10's differ by 0.02.
@@ -166,11 +166,11 @@ def _short(
     return changes
 
 
-def _changed(words: dict[str, str]) -> tuple[str, str]:
+def changed(words: dict[str, str]) -> tuple[str, str]:
     """The word that differs from the published setting: ("", "") if none, ("-", "-") if several."""
     normal = dict(augment="full", terms="multiscale", stabilise="on")
-    changed = [(key, words[key]) for key, value in normal.items() if words[key] != value]
-    return changed[0] if len(changed) == 1 else ("-", "-") if changed else ("", "")
+    others = [(key, words[key]) for key, value in normal.items() if words[key] != value]
+    return others[0] if len(others) == 1 else ("-", "-") if others else ("", "")
 
 
 def _augment(full: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dim_jax import contracts, settings
-from dim_jax.commandline import config_file
+from dim_jax.commandline import added_options, config_file
 from dim_jax.processes import distributed
 
 _USAGE = "for example: python -m dim_jax.main --config configs/quickstart.py"
@@ -65,6 +65,8 @@ def parse(argv: Sequence[str]) -> Command:
         with config.unlocked():
             config.evals = ml_collections.ConfigDict(settings.read_evals(evals)).lock()
     arguments, unset = _without_nones(arguments)
+    for key in (*unset, *_overridden(arguments)):
+        added_options.add(config, key)
     for key in (*unset, *_overridden(arguments)):
         _check_key(config, key)
     _retype(config, arguments)

@@ -33,16 +33,18 @@ class Cell(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A measure in all columns. Numbers of different protocols, labels or splits share no line.
+    """A measure in all columns. Numbers of other protocols, labels, splits or data share no line.
 
-    cells: one for each column, None where it has no value. best: the columns with the best mean;
-    empty where none is better than another.
+    dataset: the one that the evaluation names; "" = that of each run. cells: one for each column,
+    None where it has no value. best: the columns with the best mean; empty where none is better
+    than another.
     """
 
     evaluation: str
     protocol: str
     labels: str
     split: str
+    dataset: str
     metric: str
     tap: str
     representation: str
@@ -51,7 +53,7 @@ class Line(NamedTuple):
 
     @property
     def heading(self) -> tuple[str, str]:
-        """The evaluation, and its name in the config, protocol, labels and split, as text."""
+        """The evaluation, and its name in the config, protocol, labels, split and data, as text."""
         title = vocabulary.evaluation_title(self.evaluation)
         is_told = self.evaluation == title or self.protocol.startswith(f"{self.evaluation}-")
         setting = (
@@ -59,6 +61,7 @@ class Line(NamedTuple):
             self.protocol,
             "" if self.labels == "all" else vocabulary.labels_title(self.labels),
             "" if self.split == "test" else f"{self.split} split",
+            f"on {self.dataset}" if self.dataset else "",
         )
         return title, " · ".join(part for part in setting if part)
 
@@ -92,7 +95,8 @@ def lines(columns: Sequence[Sequence[Iterable[Mapping[str, Any]]]], *, mark: boo
 
     Args:
       columns: for each column, the rows of every finished run in it.
-      mark: whether the best values are marked.
+      mark: whether the best values are marked on the data of the runs; on data that evaluations
+        name they are.
     """
     by_key: dict[tuple[str, ...], list[list[Mapping[str, Any]]]] = {}
     for index, column in enumerate(columns):
@@ -100,8 +104,7 @@ def lines(columns: Sequence[Sequence[Iterable[Mapping[str, Any]]]], *, mark: boo
             for key, row in {_key(row): row for row in map(tables.as_accuracy, rows)}.items():
                 by_key.setdefault(key, [[] for _ in columns])[index].append(row)
     lines = [Line(*key, tuple(map(_cell, cells))) for key, cells in by_key.items()]
-    if mark:
-        lines = [line._replace(best=_best(line)) for line in lines]
+    lines = [line._replace(best=_best(line)) if mark or line.dataset else line for line in lines]
     places = {head: place for place, head in enumerate(dict.fromkeys(map(_section, lines)))}
     return sorted(lines, key=lambda line: (_rank(line), places[_section(line)], line.is_control))
 
@@ -112,14 +115,15 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
         row.get("protocol") or "",
         row.get("labels") or "all",
         row.get("split") or "test",
+        row.get("dataset") or "",
         row["metric"],
         row.get("tap") or "",
         row["representation"],
     )
 
 
-def _section(line: Line) -> tuple[str, str, str, str]:
-    return line.evaluation, line.protocol, line.labels, line.split
+def _section(line: Line) -> tuple[str, ...]:
+    return line.evaluation, line.protocol, line.labels, line.split, line.dataset
 
 
 def _rank(line: Line) -> int:

@@ -16,7 +16,7 @@ def notes(columns: Sequence[Column], lines: Sequence[Line]) -> Iterator[str]:
     """All sentences on some columns and the lines of their results."""
     sentences = (
         _on_repetition(columns),
-        on_data(columns),
+        _on_data(columns, lines),
         _on_common_lines(columns, lines),
         _on_protocols(lines),
         _on_unfinished(columns),
@@ -45,6 +45,14 @@ def on_data(columns: Sequence[Column]) -> str | None:
         )
     words = "; ".join(f"{text} ({_list(names)})" for text, names in texts.items())
     return f"The data differ, so that numbers of a line are not comparable: {words}."
+
+
+def _on_data(columns: Sequence[Column], lines: Sequence[Line]) -> str | None:
+    """`on_data`, with the lines that it does not concern."""
+    sentence = on_data(columns)
+    if sentence and any(line.dataset for line in lines):
+        return f"{sentence} Lines on a data set that their evaluation names are."
+    return sentence
 
 
 def _data_text(run: Run) -> str:

@@ -48,12 +48,14 @@ __all__ = [
     "describe_classes",
     "difference",
     "evaluated",
+    "is_embedded",
     "is_encoded",
     "is_streamed",
     "load",
     "load_all",
     "load_configured",
     "load_evaluated",
+    "load_like",
     "normalise",
     "scaling",
     "seeded",
@@ -114,9 +116,7 @@ def load_configured(block: settings.Data, seed: int = 0) -> Dataset:
     from dim_jax.data import channel_statistics, shortcut
 
     loaded = channel_statistics.measure(_load(block, seed), block.scaling)
-    if block.image_size is not None:
-        loaded = loaded._replace(facts=loaded.facts._replace(fit=block.fit))
-    return shortcut.add(loaded, block)
+    return shortcut.add(_with_fit(loaded, block), block)
 
 
 def load_evaluated(trained: Dataset, block: settings.Data, crop: int | None) -> Dataset:
@@ -146,7 +146,7 @@ def load_evaluated(trained: Dataset, block: settings.Data, crop: int | None) -> 
     if crop is not None:
         check_crop(trained, crop)
     road = "streaming" if is_streamed(trained.splits["train"]) else "resident"
-    if block.name in _EMBEDDED:
+    if is_embedded(block.name):
         road = "auto"
     sized = _load(dataclasses.replace(block, image_size=block.eval_size, road=road), seed=0)
     splits = {
@@ -162,11 +162,30 @@ def load_evaluated(trained: Dataset, block: settings.Data, crop: int | None) -> 
     return evaluated(resized, crop, block.eval_train_images)
 
 
+def load_like(block: settings.Data, like: Dataset) -> Dataset:
+    """A data set whose images have the channels and the range of pixels of those of another one.
+
+    `block.scaling` and `block.shortcut` are not read.
+
+    Raises:
+      UserError: as `load`; images of another type, or with channels that are not converted.
+    """
+    from dim_jax.data import likeness
+
+    return _with_fit(likeness.give(_load(block, seed=0), like), block)
+
+
+def _with_fit(loaded: Dataset, block: settings.Data) -> Dataset:
+    if block.image_size is None:
+        return loaded
+    return loaded._replace(facts=loaded.facts._replace(fit=block.fit))
+
+
 def _load(block: settings.Data, seed: int) -> Dataset:
     from dim_jax.data import roads
 
     _check_used(block)
-    if block.name in _EMBEDDED:
+    if is_embedded(block.name):
         if block.road == "streaming":
             raise contracts.UserError(
                 f"data.road is streaming and the {block.name} are part of the package, in memory "
@@ -192,6 +211,11 @@ def _check_used(block: settings.Data) -> None:
 def is_encoded(name: str) -> bool:
     """Whether a source is of encoded images, whose channels and bits can be set."""
     return _source(name) is not None and name.partition(":")[0] in _ENCODED
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a data set is part of the package, in memory whatever `data.road` is."""
+    return name in _EMBEDDED
 
 
 def _source(name: str) -> str | None:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dim_jax import contracts, data
-from dim_jax.data import folder_layout, lazy, sources
+from dim_jax.data import colours, folder_layout, lazy, sources
 from dim_jax.encoder import embedding
 from dim_jax.rundir import paths
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 class Examples(NamedTuple):
@@ -52,7 +50,7 @@ class Inputs:
                 kept = [row not in self.broken for row in rows.tolist()]
                 images, rows = images[kept], rows[kept]
             if self.grey:
-                images = as_grey(images)
+                images = colours.as_grey(images)
             yield Examples(images, rows)
 
 
@@ -151,13 +149,8 @@ def _channels(card: Mapping[str, Any]) -> int | None:
     return count if card.get("channels") is None and is_raw else card.get("channels")
 
 
-def as_grey(images: np.ndarray) -> np.ndarray:
-    """Grey images u8[n,h,w,1] of red, green, blue ones."""
-    return np.rint(images @ _LUMA).astype(np.uint8)[..., None]
-
-
 def is_made_grey(card: Mapping[str, Any], facts: data.Facts) -> bool:
-    """Whether an encoder of grey images gets coloured ones, `as_grey`.
+    """Whether an encoder of grey images gets coloured ones, `colours.as_grey`.
 
     Raises:
       UserError: images of another size.

@@ -37,6 +37,7 @@ class Evaluation:
     draws_fits_only: its random numbers start and order fits, unless its options draw labels or
         views, so that controls may have those of another seed.
     reads_images: it reads the images besides their features.
+    own_classes: it reads the classifier of the classes that the method was trained on.
     of_splits: its results are named "<split>/<metric>", not "<tap>/<metric>".
     check_splits(splits), check_method(method), check_frozen(frozen, splits): raise UserError on
         images, a method or a representation that it cannot be used on, before training.
@@ -57,6 +58,7 @@ class Evaluation:
     figures: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     draws_fits_only: bool = False
     reads_images: bool = False
+    own_classes: bool = False
     of_splits: bool = False
     check_splits: Callable[[Splits], None] = _accept
     check_method: Callable[[contracts.Method], None] = _accept

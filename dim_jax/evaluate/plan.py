@@ -1,5 +1,6 @@
 """Planning a run: the evaluations that a config asks for, and those of each representation."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,13 @@ Evals = Mapping[str, Mapping[str, Any]]
 
 TRAINED = "trained"
 DRAWS = ("views", "augmentations")  # options that change images at random, as in training
+# Settings of the block `data` that say which images of another data set are read, and in what form.
+DATA_SETTINGS = (
+    *("name", "data_dir", "image_size", "fit", "channels", "bits", "image_column", "label_column"),
+    *("train_split", "test_split", "test_fraction", "eval_train_images"),
+)
 _KEY = re.compile(r"[\w-]+")
+_COMMON = ("data", "representations")  # options of every evaluation
 
 
 class Entry(NamedTuple):
@@ -24,6 +31,8 @@ class Entry(NamedTuple):
     name: of the evaluation.
     options: of `Evaluation.evaluate`, those that the config sets.
     representations: the names of those it is to run on; None = as the evaluation says.
+    data: the settings of another data set than the run's that it judges on, among them `name`; None
+      = that of the run.
     """
 
     key: str
@@ -31,6 +40,7 @@ class Entry(NamedTuple):
     evaluation: Evaluation
     options: dict[str, Any]
     representations: tuple[str, ...] | None
+    data: dict[str, Any] | None = None
 
 
 def parse(evals: Evals) -> list[Entry]:
@@ -81,6 +91,18 @@ def not_judged(evals: Evals, unreached: Sequence[str]) -> list[str]:
     return [f"{said}, and these are left out: {dropped}." if dropped else f"{said}."]
 
 
+def by_data(evals: Evals) -> list[tuple[dict[str, Any] | None, dict[str, Mapping[str, Any]]]]:
+    """The parts of `evals` that judge on one data set, each with the settings of that.
+
+    The first part is of the run's data set (None); entries that are not run are in no other one.
+    """
+    others = {entry.key: entry.data for entry in parse(evals) if entry.data is not None}
+    parts = [(None, {key: spec for key, spec in evals.items() if key not in others})]
+    for data in {json.dumps(each, sort_keys=True): each for each in others.values()}.values():
+        parts.append((data, {key: evals[key] for key in others if others[key] == data}))
+    return parts
+
+
 def _entry(key: str, spec: Mapping[str, Any]) -> Entry:
     if not _KEY.fullmatch(key):
         raise contracts.UserError(
@@ -97,15 +119,45 @@ def _entry(key: str, spec: Mapping[str, Any]) -> Entry:
     evaluation = discovery.load(name)
     representations = options.pop("representations", None)
     _check_texts(f"evals.{key}.representations", representations)
+    data = _data(f"evals.{key}.data", options.pop("data", None))
     for option, value in options.items():
         if option not in evaluation.defaults:
-            hint = contracts.suggestion(option, [*evaluation.defaults, "representations"])
+            hint = contracts.suggestion(option, [*evaluation.defaults, *_COMMON])
             raise contracts.UserError(f"the evaluation '{name}' has no option '{option}': {hint}")
         evaluation.check_option(f"evals.{key}.{option}", name, option, value)
     if "protocol" in options:
         evaluation.protocols.find(options["protocol"])
     chosen = None if representations is None else tuple(representations)
-    return Entry(key, name, evaluation, options, chosen)
+    return Entry(key, name, evaluation, options, chosen, data)
+
+
+def _data(place: str, value: Any) -> dict[str, Any] | None:
+    """The settings of another data set, given its name or those: {"name": ..., "test_split": ...}.
+
+    Raises:
+      UserError: a setting that is not read here, or one without a valid value; no name.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping):
+        raise contracts.UserError(
+            f"{place} is {value!r}; set it to the name of a data set, such as 'stl10', or to a "
+            "block of settings with a name"
+        )
+    settable = settings.Data.settings()
+    chosen = {name: each for name, each in value.items() if each is not None}
+    for name, each in chosen.items():
+        if name not in DATA_SETTINGS:
+            hint = contracts.suggestion(name, DATA_SETTINGS)
+            raise contracts.UserError(f"{place} has no setting '{name}': {hint}")
+        settable[name]._replace(key=f"{place}.{name}").verify(each)
+    if "name" not in chosen:
+        raise contracts.UserError(
+            f"{place} names no data set; set {place}.name to one, such as stl10, or {place} to None"
+        )
+    return chosen
 
 
 def _check_key(key: str, name: str) -> None:

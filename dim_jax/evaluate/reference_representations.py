@@ -9,6 +9,7 @@ import numpy as np
 import threadpoolctl
 
 from dim_jax import contracts
+from dim_jax.data import dataset
 from dim_jax.data.pixel_range import PixelRange, to_unit
 from dim_jax.evaluate import gram
 
@@ -37,6 +38,24 @@ def pca(
       dim: that of the representation to be compared with, usually y.
     """
     return contracts.Frozen(_Components(train_images, dim, pixel_range))
+
+
+def beside(
+    trained: contracts.Frozen, untrained: contracts.Frozen, data: dataset.Dataset
+) -> dict[str, contracts.Frozen]:
+    """An encoder and the representations beside it, for the images of a data set.
+
+    Of PCA there are as many components as y has coordinates.
+    """
+    one = jax.ShapeDtypeStruct((1, *data.facts.shape), data.facts.dtype)
+    width = jax.eval_shape(trained.represent, one)["y"].shape[-1]
+    train = data.splits["train"]
+    return {
+        "trained": trained,
+        "untrained": untrained,
+        "pixels": pixels(data.facts.pixel_range),
+        "pca": pca(train.images, width, train.pixel_range),
+    }
 
 
 class _Components:

@@ -27,7 +27,10 @@ def rows(
     results: Mapping[str, Any],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> Iterator[Row]:
-    """One row for each scalar among the results; `shapes` is that of one example by tap."""
+    """One row for each scalar among the results; `shapes` is that of one example by tap.
+
+    "dataset" is None where it is that of the run.
+    """
     protocol = entry.evaluation.defaults.get("protocol")
     labels = _labels(entry)
     for key, value in results.items():
@@ -46,6 +49,7 @@ def rows(
             "std": results.get(f"{key}_std"),
             "fits": results.get(f"{key}_fits", 1),
             "split": tap if entry.evaluation.of_splits else "test",
+            "dataset": entry.data and entry.data["name"],
             "published": None,
         }
 
@@ -91,6 +95,8 @@ def figures(entry: plan.Entry, representation: str, results: Mapping[str, Any]) 
         file, (title, caption) = f"{key}.png", entry.evaluation.figures[key]
         if representation != plan.TRAINED:  # several representations, several files
             file, title = f"{representation}_{file}", f"{title}: {representation}"
+        if entry.data is not None:
+            file, title = f"{entry.key}_{file}", f"{title}, on {entry.data['name']}"
         yield Figure(file, title, caption, image)
 
 

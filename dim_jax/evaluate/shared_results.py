@@ -87,14 +87,22 @@ class Results:
 
 
 def entry(
-    key: str, name: str, evaluation: Evaluation, options: Mapping[str, Any], taps: tuple[str, ...]
+    key: str,
+    name: str,
+    evaluation: Evaluation,
+    options: Mapping[str, Any],
+    taps: tuple[str, ...],
+    data: Mapping[str, Any] | None = None,
 ) -> list[Any]:
-    """All that the results of an evaluation follow from besides the representation."""
+    """All that the results of an evaluation follow from besides the representation.
+
+    `data`: of `plan.Entry`, which the rows name.
+    """
     settings = None
     if evaluation.protocols is not None:
         protocol = options.get("protocol", evaluation.defaults["protocol"])
         settings = repr(evaluation.protocols.find(protocol))
-    return [key, name, dict(options), taps, settings]
+    return [key, name, dict(options), taps, settings, data]
 
 
 def _name(depends: Mapping[str, Any]) -> str:

@@ -270,7 +270,7 @@ def _contents(steps, keys, name, frozen, data, shared) -> list[dict[str, Any] | 
             "rng": np.asarray(jax.random.key_data(key)).tolist(),
             "entry": shared_results.entry(
                 *(step.entry.key, step.entry.name, step.entry.evaluation),
-                *(step.entry.options, step.taps),
+                *(step.entry.options, step.taps, step.entry.data),
             ),
         }
         for step, key in zip(steps, keys, strict=True)
@@ -285,7 +285,7 @@ def _reads(step: _Step) -> dict[str, str]:
 
 def _identity(step: _Step, representation: str, depends: Mapping[str, Any]):
     """The name under which a step is stored, and all that its results follow from."""
-    options = [step.entry.name, step.entry.options, step.taps]
+    options = [step.entry.name, step.entry.options, step.taps, step.entry.data]
     return f"{step.entry.key}-{representation}", {**depends, "options": options}
 
 

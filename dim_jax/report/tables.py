@@ -1,10 +1,11 @@
 """The rows of results.json as tables, for the console and the report page.
 
 A row is one number: an evaluation under a protocol, on one tap of one representation. Accuracies
-are grouped into tables (one group per evaluation, protocol, label budget and split), all other
-metrics into measures. A `control` is a representation without an encoder (raw pixels, PCA): its
-only tap has the name of the representation, and it is compared with every tap of the encoders. The
-metric "majority", the accuracy of always predicting the more frequent value, becomes a control too.
+are grouped into tables (one group per evaluation, protocol, label budget, split and data set), all
+other metrics into measures. The data set is "" where it is that of the run. A `control` is a
+representation without an encoder (raw pixels, PCA): its only tap has the name of the
+representation, and it is compared with every tap of the encoders. The metric "majority", the
+accuracy of always predicting the more frequent value, becomes a control too.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ MAJORITY = "majority"
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The accuracies of one evaluation under one protocol, label budget and split.
+    """The accuracies of one evaluation under one protocol, label budget, split and data set.
 
     metric: the kind of accuracy, "accuracy" or "balanced_accuracy".
     """
@@ -33,13 +34,15 @@ class Group:
     protocol: str
     labels: str
     split: str
+    dataset: str
     metric: str
     rows: tuple[Row, ...]
 
     @property
     def title(self) -> str:
-        """The title of the evaluation."""
-        return vocabulary.evaluation_title(self.evaluation) + _ACCURACIES[self.metric]
+        """The title of the evaluation, with another data set than the run's."""
+        title = vocabulary.evaluation_title(self.evaluation) + _ACCURACIES[self.metric]
+        return f"{title}, on {self.dataset}" if self.dataset else title
 
     @property
     def setting(self) -> str:
@@ -120,15 +123,17 @@ class Measure:
 
     evaluation: str
     setting: str
+    dataset: str
     tap: str
     metric: str
     values: Mapping[str, float | None]
 
     @property
     def title(self) -> str:
-        """The title of the metric, with its tap."""
+        """The title of the metric, with its tap, and with another data set than the run's."""
         title = vocabulary.metric_title(self.metric)
-        return f"{title}, {self.tap}" if self.tap else title
+        title = f"{title}, {self.tap}" if self.tap else title
+        return f"{title}, on {self.dataset}" if self.dataset else title
 
     @property
     def meaning(self) -> str:
@@ -150,11 +155,11 @@ def is_accuracy(metric: str) -> bool:
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
-    """The accuracies by evaluation, protocol, labels, split and kind.
+    """The accuracies by evaluation, protocol, labels, split, data set and kind.
 
     Groups with all labels come before those with few, and permuted labels come last.
     """
-    by_key: dict[tuple[str, str, str, str, str], list[Row]] = {}
+    by_key: dict[tuple[str, ...], list[Row]] = {}
     for row in map(as_accuracy, rows):
         if is_accuracy(row["metric"]):
             key = (
@@ -162,6 +167,7 @@ def groups(rows: Iterable[Row]) -> list[Group]:
                 row.get("protocol") or "",
                 row.get("labels") or "all",
                 row.get("split") or "test",
+                row.get("dataset") or "",
                 row["metric"],
             )
             group = by_key.setdefault(key, [])
@@ -173,7 +179,7 @@ def groups(rows: Iterable[Row]) -> list[Group]:
 
 def measures(rows: Iterable[Row]) -> list[Measure]:
     """The metrics that are not accuracies, in the order of the rows."""
-    by_key: dict[tuple[str, str, str, str], dict[str, float | None]] = {}
+    by_key: dict[tuple[str, ...], dict[str, float | None]] = {}
     for row in rows:
         if not is_accuracy(as_accuracy(row)["metric"]):
             labels = row.get("labels") or "all"
@@ -182,7 +188,8 @@ def measures(rows: Iterable[Row]) -> list[Measure]:
                 "" if labels == "all" else vocabulary.labels_title(labels),
             )
             setting = " · ".join(part for part in parts if part)
-            key = (row["eval"], setting, row.get("tap") or "", row["metric"])
+            dataset = row.get("dataset") or ""
+            key = (row["eval"], setting, dataset, row.get("tap") or "", row["metric"])
             values = by_key.setdefault(key, {})
             values[row["representation"]] = row["value"]
             if row.get("published") is not None:

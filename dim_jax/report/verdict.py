@@ -16,7 +16,8 @@ def sentence(results: Mapping[str, Any]) -> str:
     """The main number of a run and its distances to the controls, as plain text.
 
     The main number is the accuracy of the trained encoder at y (without a y: at its last tap)
-    in the MLP probe with all labels (without one: in the first evaluation).
+    in the MLP probe with all labels (without one: in the first evaluation), on the run's data
+    rather than on others.
     """
     groups = tables.groups(results.get("rows", ()))
     group = _choose_group(groups)
@@ -26,7 +27,8 @@ def sentence(results: Mapping[str, Any]) -> str:
     row = group.row("trained", tap)
     phrase = vocabulary.evaluation_phrase(group.evaluation)
     few = f" on {vocabulary.labels_title(group.labels)}" if group.few_labels else ""
-    parts = [f"{tap}: {tables.percent(row['value'])} % with {phrase}{few}"]
+    on = f" on {group.dataset}" if group.dataset else ""
+    parts = [f"{tap}: {tables.percent(row['value'])} % with {phrase}{few}{on}"]
     distances = _distances(group, tap, row["value"])
     if distances:
         parts.append(_join(distances))
@@ -53,6 +55,7 @@ def _choose_group(groups: Sequence[tables.Group]) -> tables.Group | None:
     return min(
         candidates,
         key=lambda group: (
+            bool(group.dataset),
             group.few_labels,
             group.evaluation != "mlp",
             group.metric != "accuracy",

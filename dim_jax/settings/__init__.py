@@ -29,7 +29,7 @@ from dim_jax.settings.definition import (
     unknown,
 )
 from dim_jax.settings.encoder import Encoder
-from dim_jax.settings.evaluations import are_names, read_evals
+from dim_jax.settings.evaluations import are_names, evaluated_on, read_evals
 
 __all__ = [
     "MAGNITUDES",
@@ -47,6 +47,7 @@ __all__ = [
     "all_settings",
     "are_names",
     "arguments",
+    "evaluated_on",
     "flatten",
     "read_evals",
     "scope",

@@ -28,6 +28,7 @@ from dim_jax.settings.definition import (
     setting,
 )
 from dim_jax.settings.encoder import Encoder
+from dim_jax.settings.evaluations import evaluated_on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -300,6 +301,13 @@ class Config(Block):
         "data they are not shown.",
         scope="evaluation",
     )
+    published_on: Mapping[str, Any] | None = setting(
+        None,
+        BLOCK,
+        "The data sets that published numbers of evaluations with `data` belong to, `{evaluation: "
+        "name}`, by default the config's. Beside others they are not shown.",
+        scope="evaluation",
+    )
     published_source: str = setting(
         "", TEXT, "Source of the published numbers.", scope="evaluation"
     )
@@ -382,6 +390,7 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     for block in BLOCKS:
         filled[block.block] = _filled(block, config.get(block.block, {}))
     filled["published_data"] = filled["published_data"] or filled["data"].get("name")
+    filled["published_on"] = filled["published_on"] or evaluated_on(filled.get("evals", {}))
     filled["evals"] = {
         key: {**spec, "name": RENAMED_EVALUATIONS.get(spec.get("name"), spec.get("name"))}
         for key, spec in filled.get("evals", {}).items()

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from dim_jax.settings.definition import UserError
@@ -43,6 +44,23 @@ def read_evals(text: str) -> dict[str, dict[str, Any]]:
 def are_names(text: str) -> bool:
     """Whether the value of `--evals` is names with commas, and no file has it as its path."""
     return bool(_NAMES.fullmatch(text)) and not pathlib.Path(text).is_file()
+
+
+def evaluated_on(evals: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """The names of the data sets on which evaluations with the option `data` judge, by their keys.
+
+    Of images in a folder or a file, without the place where that lies.
+    """
+    named = {key: spec["data"] for key, spec in evals.items() if spec.get("data")}
+    return {
+        key: _without_place(other if isinstance(other, str) else other.get("name"))
+        for key, other in named.items()
+    }
+
+
+def _without_place(name: str | None) -> str | None:
+    prefix, colon, path = (name or "").partition(":")
+    return f"{prefix}:{path.rpartition('/')[2]}" if colon else name
 
 
 def _tuples(value: Any) -> Any:

@@ -266,7 +266,9 @@ def test_titles_of_labels_with_views():
         "2 of 3": "2 of 3",
     }
     assert {labels: vocabulary.labels_title(labels) for labels in titles} == titles
-    group = tables.Group("mlp", "mlp-v1", "all, mean of 2 views, permuted", "test", "accuracy", ())
+    group = tables.Group(
+        "mlp", "mlp-v1", "all, mean of 2 views, permuted", "test", "", "accuracy", ()
+    )
     assert group.permuted and not group.few_labels
 
 

@@ -41,6 +41,11 @@ def check(evals: Evals, encoder: str, *, has_images: bool) -> None:
     if not evals:
         raise contracts.UserError("--evals has no evaluation; give names, such as linear,knn,svm")
     for entry in plan.parse(evals):
+        if entry.data is not None:
+            raise contracts.UserError(
+                f"evals.{entry.key}.data is {entry.data['name']}, and one command evaluates on one "
+                "data set; leave it out, and give --data another one"
+            )
         if needs_method(entry.evaluation):
             raise contracts.UserError(
                 f"the evaluation '{entry.name}' needs the method or the network of a run, and of "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import Dataset, Split
+from dim_jax.data import Dataset, Split, colours
 from dim_jax.encoder import inputs, progress
 from dim_jax.encoder.loading import Encoder
 from dim_jax.evaluate import features
@@ -47,7 +47,7 @@ def open_images(
     shapes = {tap: tuple(shape) for tap, shape in encoder.card["taps"].items()}
 
     def encode(images):
-        return encoder.encode(inputs.as_grey(images) if grey else images)
+        return encoder.encode(colours.as_grey(images) if grey else images)
 
     return Opened(shapes, lambda: _encoded(encode, shapes, loaded, batch, log))
 

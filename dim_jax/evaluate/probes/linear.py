@@ -57,6 +57,7 @@ PROTOCOLS = Protocols(
         # y ends in batch norm, so that it is standardised nearly. On a GPU or TPU.
         "amdim-linear-v1": Protocol(**networks.AMDIM),
         "amdim-imagenet-linear-v1": Protocol(**networks.AMDIM_IMAGENET),
+        "amdim-places-linear-v1": Protocol(**networks.AMDIM_PLACES),
     },
 )
 

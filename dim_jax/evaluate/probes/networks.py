@@ -32,6 +32,7 @@ AMDIM = dict(
     **dict(factor=0.2, l2=1e-5, clip=10.0, penalty=1e-3),
 )
 AMDIM_IMAGENET = AMDIM | dict(milestones=(15, 25), epochs=30)
+AMDIM_PLACES = AMDIM | dict(milestones=(7, 12), epochs=15)
 
 
 class Network(NamedTuple):

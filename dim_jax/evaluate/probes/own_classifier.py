@@ -61,6 +61,7 @@ EVALUATION = Evaluation(
     representations="trained",
     taps=(),
     needs_labels=True,
+    own_classes=True,
     of_splits=True,
     check_frozen=check_frozen,
 )

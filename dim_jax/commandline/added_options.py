@@ -1,0 +1,70 @@
+"""Options that the command line may set though the config has no key for them."""
+
+from typing import Any
+
+import ml_collections
+from ml_collections.config_dict import FieldReference, placeholder
+
+from dim_jax import settings
+
+
+def add(config: ml_collections.ConfigDict, key: str) -> None:
+    """Adds `evals.KEY.data`, or a setting of it, where a key of the config's evaluations lacks it.
+
+    Where there is no evaluation KEY it becomes a copy of the one that it begins with:
+    `evals.knn_stl10.data` makes one of `evals.knn`. Other keys, and those of settings that there
+    are not, are left to the checks of keys.
+    """
+    parts = key.split(".")
+    if parts[0] != "evals" or parts[2:3] != ["data"] or len(parts) > 4:
+        return
+    _, name, _, *setting = parts
+    if setting and setting[0] not in settings.Data.settings():
+        return
+    with config.unlocked():
+        if name not in config.evals:
+            _copy(config.evals, name)
+        entry = config.evals.get(name)
+        if isinstance(entry, ml_collections.ConfigDict):
+            _add(entry, *setting)
+
+
+def _copy(evals: ml_collections.ConfigDict, name: str) -> None:
+    """Adds a copy of the evaluation whose key, and "_" after it, the name begins with, if any."""
+    start = name
+    while "_" in start:
+        start = start.rpartition("_")[0]
+        if isinstance(evals.get(start), ml_collections.ConfigDict):
+            there = evals[start]
+            evals[name] = ml_collections.ConfigDict(
+                {option: _separate(there, option) for option in there}
+            )
+            return
+
+
+def _separate(block: ml_collections.ConfigDict, option: str) -> Any:
+    value = block[option]
+    if isinstance(value, ml_collections.ConfigDict):
+        return value.to_dict()
+    return FieldReference(value, field_type=block.get_type(option))
+
+
+def _add(entry: ml_collections.ConfigDict, setting: str | None = None) -> None:
+    there = entry.get("data")
+    if setting is None:
+        if not isinstance(there, str):
+            _remove(entry)
+            entry.data = placeholder(str)
+        return
+    if not isinstance(there, ml_collections.ConfigDict):
+        name = FieldReference(there, field_type=str)
+        _remove(entry)
+        entry.data = ml_collections.ConfigDict({"name": name})
+    if setting not in entry.data:
+        entry.data[setting] = placeholder(settings.Data.settings()[setting].kind)
+
+
+def _remove(entry: ml_collections.ConfigDict) -> None:
+    """Removes `data`, whose type would stay."""
+    if "data" in entry:
+        del entry["data"]
