@@ -65,6 +65,23 @@ def test_none_drops_an_evaluation():
     assert not {"knn", "svm"} & evals.keys() and "mlp" in evals
 
 
+def test_every_evaluation_can_be_made_on_another_data_set():
+    arguments = (
+        *("--config.evals.svm.data=mnist", "--config.evals.knn_few.data.name=stl10"),
+        *("--config.evals.knn_few.data.test_fraction=0.3", "--config.evals.knn_mnist.data=mnist"),
+        *("--config.evals.knn_few_again.data.name=mnist", "--config.evals.knn_few_again.subsets=2"),
+        "--config.evals.knn_none.data=None",
+    )
+    usual = parse(f"--config={CONFIG}").config["evals"]
+    evals = parse(f"--config={CONFIG}", *arguments).config["evals"]
+    assert evals["svm"] == usual["svm"] | {"data": "mnist"} and evals["mlp"] == usual["mlp"]
+    assert evals["knn_few"]["data"] == {"name": "stl10", "test_fraction": 0.3}
+    assert evals["knn_mnist"] == usual["knn"] | {"data": "mnist"}
+    again = dict(subsets=2, data={"name": "mnist"})
+    assert evals["knn_few_again"] == usual["knn_few"] | again
+    assert evals["knn_none"] == usual["knn"] | {"data": None}
+
+
 def test_one_number_and_one_for_each_view_replace_each_other(tmp_path):
     config = ["--config=configs/amdim_cifar10.py:smoke"]
     assert parse(*config, "--config.augment.blur=(1.0, 0.1)").config["augment"]["blur"] == (1, 0.1)
@@ -241,6 +258,11 @@ def test_evaluations_replace_those_of_the_config(tmp_path):
         (
             [f"--config={CONFIG}", '--evals={"a": {"name": "mlp"}}', "--config.evals.b.taps=()"],
             "no key 'evals.b'",
+        ),
+        ([f"--config={CONFIG}", "--config.evals.nn_mnist.data=mnist"], "no key 'evals.nn_mnist'"),
+        (
+            [f"--config={CONFIG}", "--config.evals.knn.data.names=mnist"],
+            "no key 'evals.knn.data.names': did you mean 'name'",
         ),
     ],
 )

@@ -499,3 +499,26 @@ def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
     spec["data"]["name"] = "svhn_cropped"
     other = settings.Config.of(spec)
     assert run_metadata.published(other) == {} and run_metadata._published_numbers(other) == ""
+
+
+def test_published_numbers_of_an_evaluation_are_those_of_the_data_that_it_names(config):
+    def published(words="stl10,judged=cifar10", **changes):
+        spec = config("exemplar", words)
+        spec["evals"]["svm"] |= changes
+        return run_metadata.published(settings.Config.of(spec))
+
+    assert published() == {"svm": {"pooled": 76.5}}
+    assert published(data="cifar10") == published()
+    assert published(data="cifar100") == published(data=None) == {}
+    assert published("stl10,judged=same") == {"svm": {"pooled": 67.1}}
+    assert published("stl10", data="cifar10") == {}  # the number is of STL-10
+    for words in ("cifar10", "imagenette,judged=cifar10", "stl10,judged=cifar10,changes=none"):
+        assert published(words) == {}
+
+
+def test_published_numbers_do_not_depend_on_where_images_lie(config):
+    spec = config("amdim_imagenet", "large,places205")
+    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places205"
+    assert run_metadata.published(settings.Config.of(spec))["linear_places205"] == {"y": 55.0}
+    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places365"
+    assert run_metadata.published(settings.Config.of(spec)) == {"linear": {"y": 68.1}}

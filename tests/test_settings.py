@@ -48,7 +48,7 @@ VALUES = {
     **{"train.init_from": "runs/another", "train.max_minutes": 45.0},
     **{"encoder.init": "runs/another/encoder", "track": "mlflow"},
 }
-MAPPINGS = {"method", "players", "evals", "published"}
+MAPPINGS = {"method", "players", "evals", "published", "published_on"}
 # A setting whose value is told in words needs others to have an effect.
 TOGETHER = {
     "augment.aspect": {"augment.resized_crop": (0.3, 0.9)},

@@ -1,7 +1,5 @@
 """Options that the command line may set though the config has no key for them."""
 
-from typing import Any
-
 import ml_collections
 from ml_collections.config_dict import FieldReference, placeholder
 
@@ -12,15 +10,18 @@ def add(config: ml_collections.ConfigDict, key: str) -> None:
     """Adds `evals.KEY.data`, or a setting of it, where a key of the config's evaluations lacks it.
 
     Where there is no evaluation KEY it becomes a copy of the one that it begins with:
-    `evals.knn_stl10.data` makes one of `evals.knn`. Other keys, and those of settings that there
-    are not, are left to the checks of keys.
+    `evals.knn_stl10.data` makes one of `evals.knn`, as the config has that. Other keys are left.
+
+    Raises:
+      UserError: a setting of another data set that there is not.
     """
     parts = key.split(".")
     if parts[0] != "evals" or parts[2:3] != ["data"] or len(parts) > 4:
         return
     _, name, _, *setting = parts
-    if setting and setting[0] not in settings.Data.settings():
-        return
+    if setting and setting[0] not in settings.OTHER_DATA:
+        hint = settings.suggestion(setting[0], settings.OTHER_DATA)
+        raise settings.UserError(f"the config has no key '{key}': {hint}")
     with config.unlocked():
         if name not in config.evals:
             _copy(config.evals, name)
@@ -34,19 +35,15 @@ def _copy(evals: ml_collections.ConfigDict, name: str) -> None:
     start = name
     while "_" in start:
         start = start.rpartition("_")[0]
-        if isinstance(evals.get(start), ml_collections.ConfigDict):
-            there = evals[start]
-            evals[name] = ml_collections.ConfigDict(
-                {option: _separate(there, option) for option in there}
-            )
+        there = evals.get(start)
+        if isinstance(there, ml_collections.ConfigDict):
+            options = {
+                option: FieldReference(there[option], field_type=there.get_type(option))
+                for option in there
+                if option != "data"
+            }
+            evals[name] = ml_collections.ConfigDict(options)
             return
-
-
-def _separate(block: ml_collections.ConfigDict, option: str) -> Any:
-    value = block[option]
-    if isinstance(value, ml_collections.ConfigDict):
-        return value.to_dict()
-    return FieldReference(value, field_type=block.get_type(option))
 
 
 def _add(entry: ml_collections.ConfigDict, setting: str | None = None) -> None:

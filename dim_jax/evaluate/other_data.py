@@ -11,7 +11,7 @@ from dim_jax import contracts, data, settings
 from dim_jax.evaluate import plan, reference_representations, results, suite
 from dim_jax.evaluate.probes import labelled
 
-_LOADER_SETTING = re.compile(rf"\bdata\.(?=(?:{'|'.join(plan.DATA_SETTINGS)})\b)")
+_LOADER_SETTING = re.compile(rf"\bdata\.(?=(?:{'|'.join(settings.OTHER_DATA)})\b)")
 
 
 class DataSets:

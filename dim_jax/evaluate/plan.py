@@ -15,11 +15,6 @@ Evals = Mapping[str, Mapping[str, Any]]
 
 TRAINED = "trained"
 DRAWS = ("views", "augmentations")  # options that change images at random, as in training
-# Settings of the block `data` that say which images of another data set are read, and in what form.
-DATA_SETTINGS = (
-    *("name", "data_dir", "image_size", "fit", "channels", "bits", "image_column", "label_column"),
-    *("train_split", "test_split", "test_fraction", "eval_train_images"),
-)
 _KEY = re.compile(r"[\w-]+")
 _COMMON = ("data", "representations")  # options of every evaluation
 
@@ -149,8 +144,8 @@ def _data(place: str, value: Any) -> dict[str, Any] | None:
     settable = settings.Data.settings()
     chosen = {name: each for name, each in value.items() if each is not None}
     for name, each in chosen.items():
-        if name not in DATA_SETTINGS:
-            hint = contracts.suggestion(name, DATA_SETTINGS)
+        if name not in settings.OTHER_DATA:
+            hint = contracts.suggestion(name, settings.OTHER_DATA)
             raise contracts.UserError(f"{place} has no setting '{name}': {hint}")
         settable[name]._replace(key=f"{place}.{name}").verify(each)
     if "name" not in chosen:

@@ -29,10 +29,11 @@ from dim_jax.settings.definition import (
     unknown,
 )
 from dim_jax.settings.encoder import Encoder
-from dim_jax.settings.evaluations import are_names, evaluated_on, read_evals
+from dim_jax.settings.evaluations import OTHER_DATA, are_names, evaluated_on, read_evals
 
 __all__ = [
     "MAGNITUDES",
+    "OTHER_DATA",
     "RENAMED_EVALUATIONS",
     "REQUIRED",
     "Augment",

@@ -8,6 +8,12 @@ from typing import Any
 
 from dim_jax.settings.definition import UserError
 
+# Settings of the block `data` that say which images of another data set an evaluation is made on,
+# and how they are read.
+OTHER_DATA = (
+    *("name", "data_dir", "image_size", "fit", "channels", "bits", "image_column", "label_column"),
+    *("train_split", "test_split", "test_fraction", "eval_train_images"),
+)
 _NAMES = re.compile(r"\w+(,\w+)*")
 
 

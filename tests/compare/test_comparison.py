@@ -77,6 +77,24 @@ def test_other_data_is_said_and_nothing_is_marked(folders):
         assert words in said
 
 
+def test_lines_on_a_data_set_that_evaluations_name_are_compared_across_data(folders):
+    def rows(value):
+        return [
+            run_folders.row("y", value),
+            run_folders.row("y", value, "mlp_stl10", dataset="stl10"),
+        ]
+
+    other = dict(facts={"dataset": "cifar10"}, data__name="cifar10")
+    compared = compare.runs(
+        [folders.make("a", rows=rows(0.5)), folders.make("b", rows=rows(0.6), **other)]
+    )
+    own, shared = (line(compared, dataset=name) for name in ("", "stl10"))
+    assert own.best == () and shared.best == (1,)
+    assert "on stl10" in shared.heading[1] and "stl10" not in own.heading[1]
+    (said,) = compared.notes
+    assert said.endswith("Lines on a data set that their evaluation names are.")
+
+
 def test_equal_settings_on_other_images_share_no_column(folders):
     runs = [folders.make("a"), folders.make("b", seed=1)]
     (runs[1] / "data.json").write_text(json.dumps({"format": 1, "name": "digits", "files": "x"}))

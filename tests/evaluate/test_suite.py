@@ -76,6 +76,7 @@ def test_rows_are_what_results_json_holds(finished):
         "metric": "accuracy",
         "fits": 2,
         "split": "test",
+        "dataset": None,
         "published": None,
     }
     full = next(row for row in rows if row["eval"] == "knn" and row["tap"] == "pca")

@@ -196,6 +196,19 @@ def test_verdict_names_the_unit_once_wherever_the_first_distance_is():
     assert say(*rows).endswith("level with the untrained encoder and 5.0 points above PCA-64.")
 
 
+def test_another_data_set_has_tables_of_its_own_and_is_named():
+    own = accuracy("trained", "y", 0.5)
+    other = accuracy("trained", "y", 0.9, dataset="stl10")
+    titles = [group.title for group in tables.groups([other, own])]
+    assert titles == ["MLP probe, on stl10", "MLP probe"]
+    assert say(other, own).startswith("y: 50.0 %")  # of the run's data
+    assert " on stl10" in say(other) and "90.0" in say(other)
+    rank = dict(own, eval="rank", metric="effective_rank", value=3.0)
+    found = tables.measures([rank, {**rank, "value": 4.0, "dataset": "stl10"}])
+    assert [measure.values for measure in found] == [{"trained": 3.0}, {"trained": 4.0}]
+    assert found[1].title == f"{found[0].title}, on stl10"
+
+
 def test_verdict_prefers_all_labels_and_the_mlp_probe():
     few = accuracy("trained", "y", 0.9, labels="10 per class")
     svm = accuracy("trained", "y", 0.8, eval="svm")
