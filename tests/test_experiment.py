@@ -131,6 +131,52 @@ def test_its_encoder_is_judged_as_the_run_did(finished, tmp_path):
         assert row == {**wanted[key], "value": value}
 
 
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory) -> str:
+    """A data set that is no data set of the runs: digits upside down, of another size."""
+    digits = data.load("digits").splits
+    path = tmp_path_factory.mktemp("arrays") / "down.npz"
+    names = {f"{role}_images": split.images[:, ::-1] for role, split in digits.items()}
+    np.savez(path, **names, **{f"{role}_labels": split.labels for role, split in digits.items()})
+    return f"array:{path}"
+
+
+@pytest.mark.slow
+def test_another_data_set_is_judged_as_by_the_exported_encoder(light, arrays, tmp_path, capsys):
+    """By the command for any encoder, which reads images and encoder from their files."""
+    other = f"--config.evals.knn_down.data={arrays}"
+    assert call(light, "quickstart", tmp_path / "run", other) == 0
+    out = capsys.readouterr().out
+    assert "evals.knn_down: on " in out and "nearest neighbours, on array:" in out
+    task = ("--encoder", f"{tmp_path}/run", f"--data={arrays}", "--evals=knn")
+    assert command.run([*task, f"--workdir={tmp_path}/judged"]) == 0
+    wanted, found = (
+        {
+            (row["representation"], row["tap"]): row["value"]
+            for row in report.read_results(tmp_path / folder / "results.json")["rows"]
+            if row["eval"] == key and row["representation"] != "untrained"
+        }
+        for folder, key in (("judged", "knn"), ("run", "knn_down"))
+    )
+    assert found == pytest.approx(wanted, abs=1e-6) and len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("folder:nowhere", "evals.knn_x.data: the folder"),
+        ("cifar11", "evals.knn_x.data: "),
+        ("digits[", "evals.knn_x.data: "),
+    ],
+)
+def test_another_data_set_is_opened_before_training(light, tmp_path, capsys, value, message):
+    run = tmp_path / "run"
+    assert call(light, "quickstart", run, f"--config.evals.knn_x.data={value}") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not (run / "checkpoints").exists()
+
+
 def test_a_finished_run_says_so(finished, light, capsys):
     assert call(light, "quickstart", finished) == 0
     out = capsys.readouterr().out

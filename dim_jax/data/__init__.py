@@ -51,6 +51,7 @@ __all__ = [
     "is_embedded",
     "is_encoded",
     "is_streamed",
+    "lists_labels",
     "load",
     "load_all",
     "load_configured",
@@ -216,6 +217,11 @@ def is_encoded(name: str) -> bool:
 def is_embedded(name: str) -> bool:
     """Whether a data set is part of the package, in memory whatever `data.road` is."""
     return name in _EMBEDDED
+
+
+def lists_labels(name: str) -> bool:
+    """Whether the labels of a source are known without reading its images."""
+    return is_embedded(name) or _source(name) is not None
 
 
 def _source(name: str) -> str | None:

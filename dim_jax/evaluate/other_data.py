@@ -1,7 +1,8 @@
 """Evaluations on other data sets than the one that an encoder was trained on."""
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from dim_jax import contracts, data, settings
 from dim_jax.evaluate import plan, reference_representations, results, suite
 from dim_jax.evaluate.probes import labelled
 
+_SAMPLE = 1_000  # images of a split whose labels are read before training
 _LOADER_SETTING = re.compile(rf"\bdata\.(?=(?:{'|'.join(settings.OTHER_DATA)})\b)")
 
 
@@ -26,9 +28,12 @@ class DataSets:
         """`block`: the config's block `data`. `own`: the run's data set, as evaluations see it."""
         self._block, self._own = block, own
         self._opened: dict[str, data.Dataset] = {}  # by entry; images stay on disk
+        self._lines: dict[str, str] = {}
 
     def check(self, evals: plan.Evals) -> None:
         """Finds mistakes in `evals` that show on the data sets; opens the others.
+
+        Of sets whose labels are beside the images, those of some images are read.
 
         Raises:
           UserError: as `suite.check`; a data set that is not there, or cannot be used for an
@@ -38,11 +43,13 @@ class DataSets:
             if settings_of is None:
                 suite.check(part, self._own)
                 continue
-            opened = self._open(settings_of, next(iter(part)))
+            opened, line = self._open(settings_of, next(iter(part)))
+            counted = data.lists_labels(settings_of["name"])
             for entry in plan.parse(part):
-                self._opened[entry.key] = opened
+                self._opened[entry.key], self._lines[entry.key] = opened, line
                 self._check_entry(entry, opened)
-            suite.check(part, opened)
+                with _named(entry.key):
+                    suite.check({entry.key: part[entry.key]}, opened, count_labels=counted)
 
     def check_representations(
         self, evals: plan.Evals, trained: contracts.Frozen, untrained: contracts.Frozen
@@ -57,12 +64,7 @@ class DataSets:
 
     def describe(self) -> list[str]:
         """A line for each entry on another data set; after `check`."""
-        return [
-            f"evals.{key}: on {each.facts.name}, {len(each.splits['train'].images):,} training and "
-            f"{len(each.splits['test'].images):,} test images of "
-            f"{'x'.join(map(str, each.facts.shape))}"
-            for key, each in self._opened.items()
-        ]
+        return [f"evals.{key}: on {line}" for key, line in self._lines.items()]
 
     def run(
         self,
@@ -81,6 +83,8 @@ class DataSets:
         for settings_of, part in plan.by_data(evals):
             images = self._own if settings_of is None else self._load(settings_of, next(iter(part)))
             if settings_of is not None:
+                for entry in plan.parse(part):
+                    self._check_entry(entry, images)
                 notes += [f"{images.facts.name}: {note}" for note in images.notes]
             beside = reference_representations.beside(trained, untrained, images)
             new_rows, new_figures = suite.run(part, beside, images, rng, *arguments)
@@ -88,10 +92,22 @@ class DataSets:
             figures += new_figures
         return sorted(rows, key=lambda row: order[row["eval"]]), figures, notes
 
-    def _open(self, settings_of: Mapping[str, Any], key: str) -> data.Dataset:
-        """A data set whose images stay on disk, where it is not part of the package."""
-        road = "resident" if data.is_embedded(settings_of["name"]) else "streaming"
-        return self._read(settings_of, key, road, lambda loaded: loaded)
+    def _open(self, settings_of: Mapping[str, Any], key: str) -> tuple[data.Dataset, str]:
+        """A data set whose images stay on disk, or some of them, and a line on all of it."""
+        name, counts = settings_of["name"], {}
+
+        def some(loaded: data.Dataset) -> data.Dataset:
+            counts.update({role: len(split.images) for role, split in loaded.splits.items()})
+            return loaded if data.lists_labels(name) else _sample(loaded)
+
+        road = "resident" if data.is_embedded(name) else "streaming"
+        opened = self._read(settings_of, key, road, some)
+        train, test = (
+            counts.get(role, len(opened.splits[role].images)) for role in ("train", "test")
+        )
+        size = "x".join(map(str, opened.facts.shape))
+        line = f"{opened.facts.name}, {train:,} training and {test:,} test images of {size}"
+        return opened, line
 
     def _load(self, settings_of: Mapping[str, Any], key: str) -> data.Dataset:
         road = "resident" if data.is_embedded(settings_of["name"]) else self._block.road
@@ -102,20 +118,17 @@ class DataSets:
         settings_of: Mapping[str, Any],
         key: str,
         road: str,
-        noted: Callable[[data.Dataset], data.Dataset],
+        change: Callable[[data.Dataset], data.Dataset],
     ) -> data.Dataset:
         if settings_of == {"name": self._block.name}:
             return self._own
-        try:
+        with _named(key):
             block = _block(self._block, settings_of, self._own.facts, road)
-            loaded = noted(data.load_like(block, self._own))
+            loaded = change(data.load_like(block, self._own))
             # Images whose size is set are seen as they are.
             crop = None if "image_size" in settings_of else _crop(self._own.facts)
             seen = data.evaluated(loaded, crop, block.eval_train_images)
             _check_shape(seen.facts, self._own.facts, "image_size" in settings_of)
-        except contracts.UserError as error:
-            message = _LOADER_SETTING.sub(f"evals.{key}.data.", str(error))
-            raise contracts.UserError(f"evals.{key}.data: {message}") from error
         return seen
 
     def _check_entry(self, entry: plan.Entry, opened: data.Dataset) -> None:
@@ -141,6 +154,16 @@ class DataSets:
             )
 
 
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Says in the errors of data that they are those of an entry's other data set."""
+    try:
+        yield
+    except contracts.UserError as error:
+        message = _LOADER_SETTING.sub(f"evals.{key}.data.", str(error))
+        raise contracts.UserError(f"evals.{key}.data: {message}") from error
+
+
 def _block(
     own: settings.Data, changes: Mapping[str, Any], seen: data.Facts, road: str
 ) -> settings.Data:
@@ -152,6 +175,15 @@ def _block(
     values = {name: getattr(own, name) for name in kept}
     values |= {"image_size": height if height == width else None, "road": road}
     return settings.Data.of(values | changes)
+
+
+def _sample(loaded: data.Dataset) -> data.Dataset:
+    """Some images of each split, evenly spaced."""
+    splits = {}
+    for role, split in loaded.splits.items():
+        rows = np.linspace(0, len(split.images) - 1, min(_SAMPLE, len(split.images)))
+        splits[role] = data.select(split, np.unique(rows.astype(int)))
+    return loaded._replace(splits=splits)
 
 
 def _crop(seen: data.Facts) -> int | None:

@@ -89,10 +89,12 @@ def not_judged(evals: Evals, unreached: Sequence[str]) -> list[str]:
 def by_data(evals: Evals) -> list[tuple[dict[str, Any] | None, dict[str, Mapping[str, Any]]]]:
     """The parts of `evals` that judge on one data set, each with the settings of that.
 
-    The first part is of the run's data set (None); entries that are not run are in no other one.
+    The first part is of the run's data set (None) if there is one; entries that are not run are in
+    no other one.
     """
     others = {entry.key: entry.data for entry in parse(evals) if entry.data is not None}
-    parts = [(None, {key: spec for key, spec in evals.items() if key not in others})]
+    own = {key: spec for key, spec in evals.items() if key not in others}
+    parts = [(None, own)] if own else []
     for data in {json.dumps(each, sort_keys=True): each for each in others.values()}.values():
         parts.append((data, {key: evals[key] for key in others if others[key] == data}))
     return parts

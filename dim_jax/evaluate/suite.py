@@ -32,11 +32,14 @@ def check(
     evals: plan.Evals,
     data: dataset.Dataset | None = None,
     method: contracts.Method | None = None,
+    *,
+    count_labels: bool = True,
 ) -> None:
     """Finds mistakes in a config's `evals` block before any training.
 
     Args:
       data: where given, the images and the numbers of labels are checked too.
+      count_labels: False where `data` has some of the images only.
       method: where given, whether it can do what they ask of it.
 
     Raises:
@@ -45,7 +48,7 @@ def check(
         data has.
     """
     entries = plan.parse(evals)
-    if data is not None and labelled.missing(data.splits) is None:
+    if data is not None and count_labels and labelled.missing(data.splits) is None:
         _check_smallest_class(entries, data)
     for entry in entries:
         options = entry.options

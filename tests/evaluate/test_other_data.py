@@ -241,6 +241,38 @@ def test_mistakes_are_one_sentence_before_training(judged, made, darker, encoder
     check(judged, {"name": "prior_fit", "data": unlabelled}, encoder)  # which needs none
 
 
+def test_too_few_labels_and_seed_patches_are_told_of_the_other_data(judged, darker):
+    with pytest.raises(contracts.UserError, match=r"evals.p.data: the class .* has only 1"):
+        check(judged, {"name": "knn", "labels_per_class": 500, "data": darker})
+    with pytest.raises(contracts.UserError, match=r"evals.p.data: .* is of seed patches"):
+        check(judged, {"name": "exemplar_bound", "data": darker})
+
+
+def test_one_class_cannot_be_told_apart(judged, made):
+    alone = made("alone")
+    path = alone.removeprefix("array:")
+    arrays = dict(np.load(path))
+    arrays |= {name: np.zeros_like(array) for name, array in arrays.items() if "labels" in name}
+    np.savez(path, **arrays)
+    with pytest.raises(contracts.UserError, match="none of the 1200 training images has a label"):
+        check(judged, {"name": "knn", "data": alone})
+
+
+def test_labels_of_tensorflow_datasets_are_sampled_before_training(judged, digits, monkeypatch):
+    """All of them are read when they are judged, and then they count."""
+    test = digits.splits["test"]
+    labels = np.where(np.arange(len(test.labels)) == 5, -1, test.labels).astype(np.int32)
+    splits = {**digits.splits, "test": test._replace(labels=labels)}
+    monkeypatch.setattr(data, "load_like", lambda block, like: digits._replace(splits=splits))
+    monkeypatch.setattr(other_data, "_SAMPLE", 50)
+    evals = {"p": {"name": "knn", "labels_per_class": 50, "data": "some_tfds_name"}}
+    judged.check(evals)
+    assert len(judged._opened["p"].splits["train"].images) == 50
+    assert judged.describe()[-1].endswith("1,200 training and 597 test images of 8x8x1")
+    with pytest.raises(contracts.UserError, match="1 of 597 test images have no label"):
+        judged.run(evals, None, None, jax.random.key(0))
+
+
 def test_a_classifier_of_the_runs_classes_does_not_judge_others(judged, darker):
     with pytest.raises(contracts.UserError, match="are not those that the method was trained on"):
         check(judged, {"name": "own_classifier", "data": darker})

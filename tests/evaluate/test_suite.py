@@ -226,7 +226,7 @@ def test_representations_can_be_chosen(representations, digits, rng):
         ({"name": "mlp", "protocol": "mlp-v9"}, "unknown MLP protocol 'mlp-v9'"),
         (
             {"name": "filters", "taps": ("y",)},
-            "the evaluation 'filters' has no option 'taps': use one of representations",
+            "the evaluation 'filters' has no option 'taps': .* data, representations",
         ),
         ({"protocol": "mlp-v1"}, "evals.probe has no name"),
     ],
