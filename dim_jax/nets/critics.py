@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dim_jax.nets import layers, products, pure
 
@@ -46,7 +47,7 @@ class _Concat(nn.Module):
         return self._first_layer(anchors, candidates, train)
 
     def scores(self, rows: jax.Array, columns: jax.Array, *, train: bool) -> jax.Array:
-        rows = jnp.expand_dims(rows, range(1, columns.ndim))
+        rows = jnp.expand_dims(_on_all_devices(rows), range(1, columns.ndim))
         return self._remaining_layers(nn.relu(rows + columns[None]), train)
 
     def pairs(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
@@ -57,6 +58,17 @@ class _Concat(nn.Module):
     def same_location(self, anchors: jax.Array, candidates: jax.Array, *, train: bool) -> jax.Array:
         rows, columns = self._first_layer(anchors, candidates, train)
         return self._remaining_layers(nn.relu(rows[:, None] + columns[None]), train)
+
+
+def _on_all_devices(rows: jax.Array) -> jax.Array:
+    """The rows, which all devices hold of an array that the compiler splits over one mesh axis.
+
+    Of sums of rows and columns it would else gather columns, with all their locations.
+    """
+    mesh = jax.typeof(rows).sharding.mesh
+    if mesh.axis_types != (AxisType.Auto,) or mesh.size == 1:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, NamedSharding(mesh, PartitionSpec()))
 
 
 class _FirstOfPair(nn.Module):
