@@ -24,7 +24,8 @@ ROWS = {  # what it is: (result file, its row, evaluation, tap)
     "CMC, views L and ab": ("cmc_views_cpu", "L, ab: softmax", "mlp", "y"),
     "Exemplar-CNN": ("exemplar_table1_cpu", "small", "svm", "pooled"),
     "Image-manifold layers, test images without the shortcut": (
-        *("manifold_shiftmnist_cpu", "2-layer CNN (max I + H), location", "classifier", "clean"),
+        *("manifold_shiftmnist_column_cpu", "2-layer CNN (max I + H), location"),
+        *("classifier", "clean"),
     ),
 }
 DATA = {"cifar10": "CIFAR-10", "digits": "8x8 digits", "mnist": "shiftMNIST"}
