@@ -74,6 +74,18 @@ def test_every_number_appears(folder, finished):
     assert run["config_string"] in text
 
 
+def test_the_source_of_published_numbers_stands_below_each_table_that_has_some(folder):
+    def of_a_measure(results):
+        for row in results["rows"]:
+            row["published"] = 0.01 if row["metric"] == "kolmogorov_uniform" else None
+
+    assert written(folder).count("Published: Hjelm et al. 2019, Table 1. They are of") == 1
+    changed(folder, "results.json", of_a_measure)
+    assert written(folder).count("Published: Hjelm et al. 2019, Table 1. They are of") == 1
+    changed(folder, "results.json", lambda results: results.update(rows=results["rows"][:3]))
+    assert "Published: Hjelm" not in written(folder)
+
+
 def test_the_best_value_of_each_group_is_marked(folder):
     page = Page(written(folder))
     cells = [value for tag, name, value in page.attributes if tag == "td" and name == "class"]
