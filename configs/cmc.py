@@ -50,7 +50,7 @@ NETWORKS = {
     # Evaluated on 64 pixels of images brought to 70: AMDIM's preparation.
     "stl10": Network("alexnet64", 48, 2048, 0.1, crop=64, eval_size=70),
     # Official code, models/alexnet.py. Evaluated on 224 pixels of images brought to 256: the usual
-    # preparation. Boxes are cut from 384, ours: the shorter side of most files.
+    # preparation. Boxes are cut from 384, ours: about the shorter side of most files.
     "imagenet": Network("alexnet224", 48, 2048, 0.07, crop=224, image_size=384, eval_size=256),
 }
 VIEWS = {

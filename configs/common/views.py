@@ -50,7 +50,7 @@ IMAGES = {
     "stl10": Images("resnet18", "imagenet", None, 96, 512, 200),
     "imagenette": Images("resnet18", "imagenet", 128, None, 256, 400),
     # Evaluated on 224 pixels of images brought to 256: the usual preparation. Boxes are cut from
-    # 384, ours: the shorter side of most files.
+    # 384, ours: about the shorter side of most files.
     "imagenet": Images("resnet50", "imagenet", 384, 224, eval_size=256),
 }
 # On 32 pixels there is no blur, and colours change half as much: official SimCLR code, README.
