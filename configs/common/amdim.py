@@ -113,6 +113,7 @@ def config(
         ),
         every=1,
     )
+    is_augmented = words["budget"] == "paper" and words["augment"] != "none"
     accuracies = published.get((words["size"], *changed(words)), {})
     block = common.config(
         augment=common.augment(**_augment(augment, words["augment"])),
@@ -132,7 +133,7 @@ def config(
             steps_per_dispatch=100,
             save_epochs=max(epochs / 20, 1.0),
         ),
-        evals=_evals(side, classes, augmentations if words["budget"] == "paper" else None),
+        evals=_evals(side, classes, augmentations if is_augmented else None),
         published={key: dict(y=value) for key, value in accuracies.items()},
         published_source="Bachman et al. 2019" if accuracies else "",
         published_differs=_DIFFERS if accuracies else "",

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from dim_jax import contracts, data
+from dim_jax import contracts, data, settings
 from dim_jax.data import memory
 
 
@@ -152,3 +152,19 @@ def test_the_ring_has_eight_gaussians_of_radius_1_whose_labels_are_right():
     assert scaled.min() == 0 and scaled.max() == 1
     with pytest.raises(contracts.UserError, match=r"points, .* set data.image_size to None"):
         data.load("ring", image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "crop", "message"),
+    [
+        (dict(eval_size=6), None, "data.eval_size is 6 and augment.crop is None"),
+        (dict(eval_size=3), 4, "are 3x3 pixels and augment.crop is 4"),
+        (dict(eval_size=12), 10, "are 8x8 pixels and augment.crop is 10"),
+        (dict(eval_size=6, shortcut="value"), 4, "data.shortcut marks single pixels"),
+    ],
+)
+def test_sizes_of_evaluations_that_cannot_be(changes, crop, message):
+    block = settings.Data.of(dict(name="digits", **changes))
+    trained = data.load_configured(block)
+    with pytest.raises(contracts.UserError, match=message):
+        data.load_evaluated(trained, block, crop)
