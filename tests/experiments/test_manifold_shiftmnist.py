@@ -29,6 +29,9 @@ def test_falls_are_in_points():
     rows[1] = row("2-layer CNN (max I + H), location", test=[0.96], clean=[0.8])
     verdicts = manifold_shiftmnist.decide({"rows": rows})
     assert [v["verdict"] for v in verdicts] == ["hit", "miss", "miss"]
+    alone = manifold_shiftmnist.decide({"rows": rows[:1]})
+    assert [(v["points"], v["verdict"]) for v in alone] == [(27.0, "hit")]
+    assert manifold_shiftmnist.decide({"rows": rows[1:]}) == []
     for each in rows:
         each["label"] = each["label"].replace("location", "spread, grey")
     assert {v["pixel"] for v in manifold_shiftmnist.decide({"rows": rows})} == {"spread, grey"}
