@@ -19,7 +19,6 @@ _STRONG = dict(randaugment=(2, 9))
 # (ndf, n_rkhs, n_depth) of STL-10 and ImageNet: README.
 SIZES = {"small": (192, 1536, 8), "medium": (256, 2048, 10), "large": (320, 2560, 10)}
 _PLAYERS = ("encoder", "mlp_probe", "linear_probe")
-_DIFFERS = "They are of classifiers that saw augmented images; these see unchanged ones."
 # Ours.
 CPU = {"train.batch_size": 128, "train.steps_per_dispatch": 30}
 SMOKE = {"train.batch_size": 64, "method.method.classifier.hidden": 32}
@@ -136,7 +135,7 @@ def config(
         evals=_evals(side, classes, augmentations if is_augmented else None),
         published={key: dict(y=value) for key, value in accuracies.items()},
         published_source="Bachman et al. 2019" if accuracies else "",
-        published_differs=_DIFFERS if accuracies else "",
+        published_differs=_differs(augmentations if is_augmented else None) if accuracies else "",
     )
     # Ours: in `cpu` ndf 32, depth 2 and 256 features, for two cores; `long` is for hours.
     long = CPU | _short(40.0, falls, (48, 512, 2), warmup=200) | {"train.save_epochs": 1.0}
@@ -144,6 +143,11 @@ def config(
     shortest = datasets.smoke(name) | SMOKE | _short(2.0, falls, (4, 32, 1), warmup=4)
     budgets = dict(long=long, cpu=short | (cpu or {}), smoke=shortest | (smoke or {}))
     return common.budgeted(block, words["budget"], **budgets)
+
+
+def _differs(augmentations: int | None) -> str:
+    seen = f"{augmentations} of each image" if augmentations else "unchanged images"
+    return f"They are of classifiers that saw new random changes in each epoch; these see {seen}."
 
 
 def _size(ndf: int, n_rkhs: int, n_depth: int) -> dict[str, int]:
