@@ -219,6 +219,20 @@ def test_a_fragment_shows_measured_published_and_the_verdict(trained):
     assert permuted.count("| plain | 52") == 1
 
 
+def test_a_measure_of_several_protocols_names_them():
+    common = dict(tap="y", representation="trained", std_over_seeds=None, published=None)
+    cells = [
+        dict(common, eval="ndm", metric="ndm", value=13.7, protocol="ndm-v1"),
+        dict(common, eval="ndm_paper", metric="ndm", value=9.5, protocol="ndm-paper-v1"),
+        dict(common, eval="mine", metric="mine", value=3.0, protocol="mine-v1"),
+    ]
+    cells[1] |= dict(published=9.18, difference=0.32)
+    rows = [dict(label="DIM(L)", measures=cells)]
+    text = fragments.measures(dict(rows=rows), None)
+    assert "|  | ndm, ndm-v1 | ndm, ndm-paper-v1 | mine |" in text
+    assert "| DIM(L) | 13.700 | 9.500 (9.18, +0.32) | 3.000 |" in text
+
+
 def test_the_command_line(trained, monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["toy", *arguments])
