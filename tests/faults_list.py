@@ -264,8 +264,8 @@ FAULTS = (
     Fault(
         "retrieval_on_training_images",
         "dim_jax/evaluate/measures/retrieval.py",
-        'test = splits["test"].images',
-        'test = splits["train"].images',
+        'test = dataset.uncut(splits["test"]).images',
+        'test = dataset.uncut(splits["train"]).images',
         "tests/evaluate/test_retrieval.py",
     ),
     Fault(
