@@ -81,13 +81,13 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
         | infomax.occlusion(words["tasks"]),
         **_published(words, published, published_tasks),
     )
-    own = "method.method"
+    block = "method.method"
     return common.budgeted(
         config,
         words["budget"],
-        long=LONG | common.under(own, infomax.long(words)),
-        cpu=CPU | common.under(own, infomax.cpu(words)),
-        smoke=SMOKE | common.under(own, infomax.smoke(words, encoder)) | datasets.smoke(name),
+        long=LONG | common.under(block, infomax.long(words)),
+        cpu=CPU | common.under(block, infomax.cpu(words)),
+        smoke=SMOKE | common.under(block, infomax.smoke(words, encoder)) | datasets.smoke(name),
     )
 
 

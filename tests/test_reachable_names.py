@@ -11,8 +11,8 @@ from dim_jax import build, settings
 
 # Those that no words reach, each with the reason.
 NOT_REACHED = {
-    "nets.encoders.real_nvp": "keeps all information of the pixels, so it is not for features: "
-    "a control for one's own experiments, as in experiments.mi_and_representations",
+    "nets.encoders.real_nvp": "keeps all information of the pixels, so it is no encoder to "
+    "train for features, but a control for code of users",
 }
 MOST = 50  # combinations of the words of a config that are all made
 
