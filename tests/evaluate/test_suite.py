@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dim_jax import contracts
-from dim_jax.evaluate import features, plan, reference_representations, suite
+from dim_jax.evaluate import features, plan, reference_representations, results, suite
 from dim_jax.evaluate.measures import ndm
 
 EVALS = {
@@ -203,6 +203,23 @@ def test_views_are_of_networks_and_labels_say_so(network, digits, rng):
         suite.check_representations(evals, judged, digits)
     with pytest.raises(contracts.UserError, match="views is -1"):
         suite.check({"one": {"name": "knn", "views": -1}})
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "published"),
+    [
+        ({}, "all", 89.5),
+        ({"augmentations": 1}, "all, 1 augmentation", 89.5),
+        ({"augmentations": 30}, "all, 30 augmentations", 89.5),
+        ({"augmentations": 30, "permuted": True}, "all, 30 augmentations, permuted", None),
+        ({"labels_per_class": 5}, "5 per class", None),
+    ],
+)
+def test_published_numbers_stand_beside_probes_of_augmented_images_too(options, labels, published):
+    (entry,) = plan.parse({"linear": {"name": "linear", **options}})
+    assert results._labels(entry) == labels
+    row = dict(eval="linear", representation="trained", labels=labels, tap="y", metric="accuracy")
+    assert results.published_value({"linear": {"y": 89.5}}, row) == published
 
 
 def test_representations_can_be_chosen(representations, digits, rng):
