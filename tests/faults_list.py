@@ -363,7 +363,7 @@ FAULTS = (
     ),
     Fault(
         "luma_of_blue_green_red",
-        "dim_jax/encoder/inputs.py",
+        "dim_jax/data/colours.py",
         "[0.299, 0.587, 0.114]",
         "[0.114, 0.587, 0.299]",
         "tests/test_encoder.py",
