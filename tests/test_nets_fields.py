@@ -38,7 +38,6 @@ MORE = {
     "first": (encoders.dcgan32(**_SMALL, local=0), 32, (4, 2, -1)),
     "third": (encoders.dcgan32(**_SMALL, local=2), 32, (22, 8, -7)),
     "gradients": (encoders.dcgan32(**_SMALL, inputs="gradients"), 32, (12, 4, -4)),
-    "layer": (encoders.dcgan32(**_SMALL, norm="layer"), 32, (10, 4, -3)),
     "dcgan64": (encoders.dcgan64(**_SMALL), 64, (22, 8, -7)),
     "alexnet64": (encoders.alexnet64(**_SMALL), 64, (21, 4, -7)),
     "auto": (encoders.auto(**_SMALL), 24, (10, 4, -3)),
