@@ -12,13 +12,12 @@ from dim_jax.settings.augmentation import MAGNITUDES, Augment
 from dim_jax.settings.config import (
     RENAMED_EVALUATIONS,
     Config,
-    Data,
-    Train,
     all_settings,
     flatten,
     scope,
     with_defaults,
 )
+from dim_jax.settings.data import Data
 from dim_jax.settings.definition import (
     REQUIRED,
     Block,
@@ -30,6 +29,7 @@ from dim_jax.settings.definition import (
 )
 from dim_jax.settings.encoder import Encoder
 from dim_jax.settings.evaluations import OTHER_DATA, are_names, evaluated_on, read_evals
+from dim_jax.settings.training import Train
 
 __all__ = [
     "MAGNITUDES",

@@ -231,7 +231,8 @@ def test_augmentations_are_copies_of_the_training_images_alone(network, digits, 
     np.testing.assert_array_equal(task.test.features, plain.test.features)
     copies = np.split(np.asarray(task.train.features), 3)
     for one, other in ((0, 1), (1, 2), (0, 2)):
-        assert np.abs(copies[one] - copies[other]).max(axis=1).min() > 0
+        changed = np.abs(copies[one] - copies[other]).max(axis=1) > 0
+        assert changed.mean() > 0.95  # a few are drawn alike
     if per_class is not None:
         np.testing.assert_array_equal(task.subsets, plain.subsets)
 
