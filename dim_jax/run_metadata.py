@@ -35,7 +35,7 @@ def opening(
     unused = sorted(config.players.keys() - initial.params.keys())
     evaluated = "centre crops" if config.data.seeds is None else "the complete images"
     if (size := config.data.eval_size) is not None:
-        evaluated += f" of {size}x{size}"
+        evaluated += f" of images of {size}x{size}"
     augmentation = config.augment.describe(evaluated)
     lines = [
         f"data: {dataset.facts.name}, {train_images:,} training and {test_images:,} test images "
