@@ -62,7 +62,7 @@ def test_crops_and_published_numbers_of_every_data_set(config, budget, name, dat
     found = config(name, f"data={data},budget={budget}")
     assert found["augment"]["crop"] == (64 if data == "stl10" else None)
     if name == "supervised":
-        assert found["published"] == {"own_classifier": {"test": supervised.PUBLISHED[data]}}
+        assert found["published"]["own_classifier"] == supervised.PUBLISHED[data]
         assert found["evals"]["own_classifier"]["name"] == "own_classifier"
     else:
         assert found["published"]["mlp_paper" if budget == "paper" else "mlp"]

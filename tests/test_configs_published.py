@@ -125,5 +125,7 @@ def test_the_published_probe_has_no_controls_and_ours_has_them():
 
 def test_notes_of_a_config_stay_in_smaller_budgets():
     words = "stl10,judged=cifar10,budget="
-    paper, short = (config_files.load("exemplar", f"{words}{budget}") for budget in ("paper", "cpu"))
+    paper, short = (
+        config_files.load("exemplar", f"{words}{budget}") for budget in ("paper", "cpu")
+    )
     assert short["published_differs"].startswith(f"{paper['published_differs']} Nearest to")

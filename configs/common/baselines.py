@@ -77,6 +77,7 @@ def config(
     players: tuple[str, ...] = ("encoder",),
     published: dict[str, dict],
     published_finetuned: dict[str, dict] | None = None,
+    judge: str = "mlp_paper",
     evals: dict[str, dict] | None = None,
     epochs: int | None = None,
     data: dict[str, Any] | None = None,
@@ -89,6 +90,7 @@ def config(
       players: those of the method.
       published: accuracies of conv, fc and y by data set, from Tables 1 and 2.
       published_finetuned: column SS of Table 2 by data set; the encoder is fine-tuned where it is.
+      judge: the evaluation that the published numbers are of.
       evals: evaluations of the method, or changes of the usual ones; None removes one.
       epochs: where they are not those of DIM.
       data: more of the block `data`.
@@ -112,8 +114,8 @@ def config(
             steps_per_dispatch=100,
             save_epochs=10 if small else 5,
         ),
-        evals=_evals(name, accuracies, bool(tuned), evals or {}),
-        published=dict(mlp_paper=accuracies, finetune=tuned),
+        evals=_evals(name, accuracies if judge == "mlp_paper" else None, bool(tuned), evals or {}),
+        published={judge: accuracies, "finetune": tuned},
         published_source=f"Hjelm et al. 2019, Table {1 if small else 2}",
     )
     short = common.faster(*players, learning_rate=short_rate)
@@ -135,13 +137,13 @@ def _splits(name: str) -> dict[str, str]:
 
 
 def _evals(
-    name: str, accuracies: dict[str, float], tuned: bool, changes: dict[str, dict | None]
+    name: str, accuracies: dict[str, float] | None, tuned: bool, changes: dict[str, dict | None]
 ) -> dict[str, dict]:
     """Of the data sets of the tables also the published MLP, of taps with a published accuracy.
 
-    Where the method is another form than the published one, of all columns.
+    Where the method is another form than the published one, of all columns; None: of none.
     """
-    taps = tuple(accuracies or common.TAPS) if name in DATA else ()
+    taps = tuple(accuracies or common.TAPS) if name in DATA and accuracies is not None else ()
     chosen = common.evals(labels_per_class=10, published=taps)
     chosen |= common.finetuned() if tuned else {}
     for key, spec in changes.items():
