@@ -39,8 +39,8 @@ PUBLISHED = {
     "stl10": dict(small=67.1, medium=72.8, large=74.2),
 }
 _SVMS = (
-    "They are of SVMs that tell one class from all others; svm-v1 is one SVM of all classes with a "
-    "strength chosen on held-out images"
+    "How the strength of their one-vs-rest SVMs was chosen is not known; svm-v1 chooses it on "
+    "held-out images"
 )
 DIFFERS = {"cifar10": f"{_SVMS}.", "stl10": f"{_SVMS}, on 5000 labels, not ten folds of 1000."}
 JUDGED = ("same", "cifar10", "stl10")

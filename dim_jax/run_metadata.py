@@ -196,6 +196,8 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
 def published(config: settings.Config) -> Mapping[str, Any]:
     """{evaluation: {tap: number}} of the config, without those of other data than its numbers are.
 
+    Numbers of evaluations that are not run are left out.
+
     These are all if the images that it trains on are others, and those of one evaluation if this
     judges on others.
     """
@@ -203,6 +205,7 @@ def published(config: settings.Config) -> Mapping[str, Any]:
         return {}
     numbers, judged = config.published or {}, settings.evaluated_on(config.evals)
     named = judged if config.published_on is None else config.published_on
+    numbers = {key: taps for key, taps in numbers.items() if key in config.evals}
     return {key: taps for key, taps in numbers.items() if judged.get(key) == named.get(key)}
 
 

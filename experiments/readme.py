@@ -27,6 +27,10 @@ ROWS = {  # what it is: (result file, its row, evaluation, tap)
         *("manifold_shiftmnist_column_cpu", "2-layer CNN (max I + H), location"),
         *("classifier", "clean"),
     ),
+    "the same without their terms, a control": (
+        *("manifold_shiftmnist_column_cpu", "manifold layers, no terms, location"),
+        *("classifier", "clean"),
+    ),
 }
 DATA = {"cifar10": "CIFAR-10", "digits": "8x8 digits", "mnist": "shiftMNIST"}
 HEADINGS = (

@@ -321,7 +321,7 @@ def test_critics_of_words(config):
     with pytest.raises(contracts.UserError, match=r"=wasserstein with critic=dot: .*=concat"):
         config("dim_cifar10", "bound=wasserstein,critic=dot")
     for words, published in {"critic=concat": False, "global,bound=jsd,critic=dot": True}.items():
-        assert bool(config("dim_cifar10", words)["published"].get("mlp")) == published
+        assert bool(config("dim_cifar10", words)["published"].get("mlp_paper")) == published
 
 
 def test_a_global_critic_of_maps_scores_the_local_map(config):

@@ -50,6 +50,13 @@ def test_it_computes_what_is_large_on_one_cpu_device(one_device, monkeypatch):
     assert not onednn.suits(onednn._LEAST)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_products_of_bfloat16_need_a_cpu_that_has_them(native, one_device, monkeypatch):
+    monkeypatch.setattr(onednn, "multiplies_bfloat16", lambda: native)
+    assert onednn.suits(onednn._LEAST, jnp.bfloat16) == native
+    assert onednn.suits(onednn._LEAST, "bfloat16") == native and onednn.suits(onednn._LEAST)
+
+
 @pytest.fixture
 def tried_again():
     onednn._works.cache_clear()

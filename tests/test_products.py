@@ -68,6 +68,13 @@ def test_dot_of_rows_sums_rounded_operands_in_float32(dtype):
     close(of_right, np.einsum("nml,nd->mld", g, a))
 
 
+def skip_without_onednn(dtype):
+    if not onednn._works():
+        pytest.skip("this jaxlib has no oneDNN")
+    if dtype == "bfloat16" and not onednn.multiplies_bfloat16():
+        pytest.skip("this CPU has no products of bfloat16, with which oneDNN is used")
+
+
 SHAPES = [
     # kernel, stride, padding, side; where the stride leaves pixels over, too
     *((4, 2, 1, 16), (4, 2, 1, 9), (4, 2, 0, 11), (5, 2, 2, 14), (3, 1, 1, 9)),
@@ -88,8 +95,8 @@ def test_convolutions_sum_rounded_operands_in_float32(
     form, channels, dtype, size, stride, padding, side
 ):
     """Each form (private; backend and size choose) against the definition, in both passes."""
-    if form == "_conv_by_onednn" and not onednn._works():
-        pytest.skip("this jaxlib has no oneDNN")
+    if form == "_conv_by_onednn":
+        skip_without_onednn(dtype)
     inputs, kernel = normal(3, side, side, channels), normal(size, size, channels, 7)
     count = (side + 2 * padding - size) // stride + 1
     cotangent = normal(3, count, count, 7)
@@ -255,9 +262,9 @@ def test_copies_made_as_bits_have_derivatives(dtype):
 @pytest.mark.parametrize("form", ["_conv_by_matmul", "_conv_by_lax", "_conv_by_onednn"])
 def test_second_derivatives_of_convolutions_are_those_of_float64(monkeypatch, form, dtype):
     """Through tanh, so that they depend on the results of the forward pass."""
-    if form == "_conv_by_onednn" and not onednn._works():
-        pytest.skip("jaxlib without oneDNN")
-    monkeypatch.setattr(onednn, "suits", lambda operations: form == "_conv_by_onednn")
+    if form == "_conv_by_onednn":
+        skip_without_onednn(dtype)
+    monkeypatch.setattr(onednn, "suits", lambda *given: form == "_conv_by_onednn")
     monkeypatch.setattr(products, "on_cpu", lambda: form != "_conv_by_lax")
     rng = np.random.default_rng(0)
     images, kernel = rng.normal(size=(2, 6, 6, 3)), rng.normal(size=(4, 4, 3, 2)) / 5

@@ -14,7 +14,7 @@ NOT_REACHED = {
     "nets.encoders.real_nvp": "keeps all information of the pixels, so it is no encoder to "
     "train for features, but a control for code of users",
 }
-MOST = 50  # combinations of the words of a config that are all made
+MOST = 70  # combinations of the words of a config that are all made
 
 
 def functions(role: str) -> dict[str, str]:

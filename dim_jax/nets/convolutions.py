@@ -47,7 +47,8 @@ def _transposed_sides(inputs, kernel, stride: int, padding: int) -> list[int]:
 
 def _suits_onednn(positions: int, kernel: jax.Array, stride: int, padding: int) -> bool:
     """Whether oneDNN is to compute a convolution with this kernel at this many positions."""
-    return padding + stride <= len(kernel) and onednn.suits(2 * positions * kernel.size)
+    operations, dtype = 2 * positions * kernel.size, products.compute_dtype.value
+    return padding + stride <= len(kernel) and onednn.suits(operations, dtype)
 
 
 def _spread(inputs: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:

@@ -9,6 +9,7 @@ start compiles it.
 import functools
 import json
 import os
+import pathlib
 from typing import Any
 
 import jax
@@ -26,14 +27,34 @@ allowed = jax.make_user_context(True)
 Padding = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right); not negative
 
 
-def suits(operations: float) -> bool:
+def suits(operations: float, dtype: jnp.dtype | str = "float32") -> bool:
     """Whether oneDNN is to compute a product or convolution of this many floating-point operations.
 
-    On one CPU device alone: of several, XLA would gather the operands on each.
+    On one CPU device alone: of several, XLA would gather the operands on each. Operands of bfloat16
+    only where the CPU multiplies them.
+
+    Args:
+      dtype: of the operands.
     """
     if not allowed.value or operations < _LEAST:
         return False
+    if jnp.dtype(dtype) == jnp.bfloat16 and not multiplies_bfloat16():
+        return False
     return jax.default_backend() == "cpu" and jax.device_count() == 1 and _works()
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for products of bfloat16.
+
+    Without them a convolution by oneDNN may never return (jaxlib 0.10.2, measured on a CPU with
+    AVX-512 alone: most runs of the tests of convolutions).
+    """
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 @functools.cache

@@ -110,7 +110,8 @@ def on_cpu() -> bool:
 def contract(left: jax.Array, right: jax.Array, left_axis: int, right_axis: int) -> jax.Array:
     """The product of two matrices over these axes, summed in float32 (float64 of float64)."""
     sums = jnp.promote_types(left.dtype, jnp.float32)
-    if sums == jnp.float32 and onednn.suits(2 * left.size * right.shape[1 - right_axis]):
+    operations = 2 * left.size * right.shape[1 - right_axis]
+    if sums == jnp.float32 and onednn.suits(operations, left.dtype):
         return onednn.dot(left, right, left_axis, right_axis)
     if left_axis == 0 and left.dtype == jnp.bfloat16 and on_cpu():
         (rows, many), few = left.shape, right.shape[1]

@@ -181,7 +181,7 @@ def test_only_bounds_call_themselves_bounds():
             assert "lower bound of" in first and "lower bound of the mutual" not in first
 
 
-def test_what_a_config_may_name_as_bound_takes_scores_alone():
+def test_what_a_config_may_name_as_bound_takes_scores_and_numbers():
     names = set(build.names("bound"))
     takes = {e.__name__: e.facts[0].takes for e in bounds.ESTIMATORS}
-    assert names == {name for name, what in takes.items() if what == "scores"}
+    assert names == {name for name, what in takes.items() if what == "scores"} | {"tuba"}

@@ -55,7 +55,7 @@ def test_pytorchs_step_has_a_row_beside_ours():
 
 def test_the_flop_are_those_of_the_layers(monkeypatch):
     """The convolutions' alone, counted by hand, are most of a step with a tiny critic."""
-    monkeypatch.setattr(onednn, "suits", lambda operations: operations >= onednn._LEAST)
+    monkeypatch.setattr(onednn, "suits", lambda operations, *dtype: operations >= onednn._LEAST)
     case = train_step_cases.local_infomax("x", train_step_cases.dcgan(64, 8), 32, 8, 8, 1)
     forward = 2 * 8 * (256 * 48 * 64 + 64 * 1024 * 128 + 16 * 2048 * 256) / 1e9
     first = 2 * 8 * 256 * 48 * 64 / 1e9  # whose inputs need no gradient
