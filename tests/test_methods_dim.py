@@ -273,8 +273,8 @@ WORDS = pytest.mark.parametrize(
     "words",
     [
         *("tasks=both", "layer=first", "bound=nwj", "bound=chi2,global", "prior=sigreg"),
-        *("mixed,critic=dot,bound=jsd", "mixed,critic=concat,bound=smile", "prior=sphere"),
-        *("mixed,bound=wasserstein", "global,bound=tuba,critic=dot,layer=first", "bound=i_alpha"),
+        *("mixed,critic=concat,bound=smile", "prior=sphere", "mixed,bound=wasserstein"),
+        *("global,bound=tuba,critic=dot,layer=first", "bound=i_alpha"),
     ],
 )
 

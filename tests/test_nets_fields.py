@@ -18,7 +18,6 @@ from dim_jax.nets import (
     manifold,
     pure,
     resnet,
-    spectral,
 )
 
 _SMALL = dict(width=4, hidden=8, features=4)
@@ -37,29 +36,13 @@ CASES = {
 MORE = {
     "first": (encoders.dcgan32(**_SMALL, local=0), 32, (4, 2, -1)),
     "third": (encoders.dcgan32(**_SMALL, local=2), 32, (22, 8, -7)),
-    "gradients": (encoders.dcgan32(**_SMALL, inputs="gradients"), 32, (12, 4, -4)),
-    "dcgan64": (encoders.dcgan64(**_SMALL), 64, (22, 8, -7)),
     "alexnet64": (encoders.alexnet64(**_SMALL), 64, (21, 4, -7)),
-    "auto": (encoders.auto(**_SMALL), 24, (10, 4, -3)),
-    "cnn28": (encoders.cnn28(**_SMALL), 28, (16, 4, -6)),
-    "linear": (encoders.linear(features=2), 6, (1, 1, 0)),
-    "strided": (
-        encoders.strided(channels=(4, 4), kernels=(6, 3), strides=(3, 2), hidden=4, features=4),
-        *(20, (12, 6, -5)),
-    ),
-    "three_eighths": (
-        folded.folded_context_alexnet32(width=4, context=_CONTEXT, eighths=3),
-        *(32, (12, 4, 0)),
-    ),
     "mosaic": (
         folded.folded_context_alexnet32(width=4, context=_CONTEXT),
         *(patches.mosaic_side(32, 2), (8, 8, 0)),
     ),
     "amdim32": (amdim.amdim32(**_AMDIM, n_rkhs=16), 32, (8, 4, 0)),
-    "amdim64": (amdim.amdim64(**_AMDIM, n_rkhs=32), 64, (16, 8, 0)),
-    "amdim128": (amdim.amdim128(**_AMDIM, n_rkhs=32), 128, (35, 16, -2)),
     "resnet18": (resnet.resnet18(width=4, stem="cifar", local=1), 32, (25, 2, -12)),
-    "resnet50": (resnet.resnet50(width=4, local=0), 40, (35, 4, -17)),
     "manifold": (manifold.manifold(**_MANIFOLD), 28, (12, 4, 0)),
     "contextual": (
         contextual.contextual(
@@ -68,7 +51,6 @@ MORE = {
         ),
         *(32, (8, 4, 0)),
     ),
-    "spectral": (spectral.spectral(encoder=encoders.dcgan32(**_SMALL)), 32, (10, 4, -3)),
 }
 
 

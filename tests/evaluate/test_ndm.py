@@ -39,9 +39,7 @@ _SHORT = dict(steps=100, check_every=50)
     ("settings", "correlation", "expected", "rows", "changes"),
     [
         (V1, 0.5, 1.6740, 20_000, _LONG),
-        pytest.param(V2, 0.5, 1.6740, 20_000, _LONG, marks=pytest.mark.slow),
         pytest.param(V1, 0.0, 0.0, 45_000, _SHORT, marks=pytest.mark.slow),
-        pytest.param(V2, 0.0, 0.0, 45_000, _SHORT, marks=pytest.mark.slow),
     ],
 )
 def test_total_correlation_of_equicorrelated_gaussians(
@@ -97,8 +95,6 @@ def test_only_the_standardised_form_counts_a_collapsed_function_of_another_coord
     assert value(short(V1, **changes), 0.01) > 0.7
     assert value(short(V2, **changes), 1.0) > 0.7
     assert value(short(V2, **changes), 0.01) == pytest.approx(0.0, abs=0.05)
-    published = [value(short(PAPER, steps=100, check_every=50), scale) for scale in (1.0, 0.01)]
-    assert published[1] < 0.5 * published[0]
 
 
 def test_products_keep_each_coordinate_and_break_the_rows():
