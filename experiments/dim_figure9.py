@@ -52,7 +52,7 @@ def _label(bound: str, count: int) -> str:
 
 
 def directions(rows) -> list[table.Direction]:
-    """What the figure says of both taps: InfoNCE needs many negatives, JSD does not."""
+    """The claims of the figure at both taps: InfoNCE needs many negatives, JSD does not."""
     judge = evaluations.judge(rows[0].config)
     many, one = _label("infonce", ALL), _label("infonce", 1)
     flat, flat_one = _label("jsd", ALL), _label("jsd", 1)

@@ -70,7 +70,7 @@ def _label(model: str, reading: str) -> str:
 
 
 def directions(rows: Sequence[table.Row]) -> list[table.Direction]:
-    """What the published table says of images without the pixel, and what the misled ones add."""
+    """The claims of the published table on images without the pixel, and those of misled ones."""
     clean = ("classifier", "clean", "accuracy")
     follows = ("classifier", "misled", "follows_pixel")
     claims = [

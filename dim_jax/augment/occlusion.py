@@ -54,7 +54,7 @@ def occlude(
 
 
 def _draw(key, side: int, ends, log_any, log_with_margin, with_margin: jax.Array) -> jax.Array:
-    """Which pixels along an axis are hidden, b[n,side], where `with_margin` b[n,1] asks for one."""
+    """The pixels along an axis that are hidden, b[n,side], leaving a field where b[n,1] asks so."""
     logits = jnp.where(with_margin, log_with_margin[None], log_any[None])
     chosen = jnp.asarray(ends)[jax.random.categorical(key, logits)]
     pixels = jnp.arange(side)[None]

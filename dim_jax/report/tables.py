@@ -211,7 +211,7 @@ def has_published(tables: Iterable[Group]) -> bool:
 
 
 def published_note(results: Mapping[str, Any]) -> str:
-    """Where published numbers are from and how they were measured otherwise; "" if nothing says."""
+    """Source of published numbers and how they were measured otherwise; "" if nothing says."""
     source, differs = results.get("published_source"), results.get("published_differs")
     return ". ".join(filter(None, (f"Published: {source}" if source else "", differs)))
 

@@ -69,7 +69,7 @@ def evaluate(
 
 
 def locations(hidden: np.ndarray, fields: contracts.Fields) -> tuple[np.ndarray, np.ndarray]:
-    """Which local features see hidden pixels only, and visible ones only.
+    """The local features that see hidden pixels only, and those that see visible ones only.
 
     Args:
       hidden: b[n,h,w].
