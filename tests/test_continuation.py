@@ -28,7 +28,9 @@ def get_config():
     )
     config.players = dict(encoder=config.players.encoder)
     config.train.update(dict(epochs=1.0, save_epochs=0.5))
-    config.evals = dict(prior=dict(name="prior_fit", representations=("trained",)))
+    config.evals = dict(
+        prior=dict(name="prior_fit", taps=("fc",), representations=("trained",))
+    )
     return config.lock()
 """
 
@@ -157,7 +159,7 @@ def test_a_run_by_the_command_line(command, capsys):
     assert command("other", start) == 0
     assert "start: " not in capsys.readouterr().out
     other = results(command.folder / "other")["run"]
-    assert other["steps"] == 22 and str(run) in other["notes"][-1]
+    assert other["steps"] == 22 and str(run) in " ".join(other["notes"])
     rows = (command.folder / "other" / "metrics.jsonl").read_text().splitlines()
     rows += (command.folder / "moved" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(row)["loss/encoder"] for row in rows]
@@ -171,7 +173,7 @@ def test_a_run_by_the_command_line(command, capsys):
     encoder.rename(command.folder / "elsewhere")
     assert command("third", start) == 0
     assert "start: " not in capsys.readouterr().out
-    assert str(encoder) in results(command.folder / "third")["run"]["notes"][-1]
+    assert str(encoder) in " ".join(results(command.folder / "third")["run"]["notes"])
 
 
 def state(seed: int, width: int = 3, **players) -> train_step.TrainState:
