@@ -147,7 +147,7 @@ def _check_images(data: dataset.Dataset) -> None:
 def _checked_places(place: str, classes: int, shape: tuple[int, ...]) -> np.ndarray:
     """The places of all classes. Raises UserError where the images have no room for them."""
     height, width, _ = shape
-    found = places(place, classes, height, width)
+    pixels = places(place, classes, height, width)
     rows = _ROW + classes
     if place == "column" and (height < rows or width <= _COLUMN):
         raise contracts.UserError(
@@ -155,14 +155,14 @@ def _checked_places(place: str, classes: int, shape: tuple[int, ...]) -> np.ndar
             f"classes and the images are {height}x{width}; set a larger data.image_size, or "
             "data.shortcut to value"
         )
-    apart = np.linalg.norm(found[:, None] - found, axis=-1) + np.diag(np.full(classes, np.inf))
+    apart = np.linalg.norm(pixels[:, None] - pixels, axis=-1) + np.diag(np.full(classes, np.inf))
     if place == "spread" and not (min(height, width) >= 4 and apart.min() >= _APART):
         raise contracts.UserError(
             f"data.shortcut_place=spread needs {_APART} pixels between the places of {classes} "
             f"classes along the border and the images are {height}x{width}; set a larger "
             "data.image_size, or data.shortcut_place to column"
         )
-    return found
+    return pixels
 
 
 def _check_levels(levels: np.ndarray, block: settings.Data) -> None:
