@@ -2,7 +2,8 @@
 
 Each row is a command like any user's, in its own process and run folder. The folder is named after
 the command, so an interrupted experiment continues where it was, and a row that two tables share is
-run once. Results go to experiments/results/<name>.json after every run.
+run once. Rows that differ in their evaluations alone share one training. Results go to
+experiments/results/<name>.json after every run.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dim_jax.settings import UserError
-from experiments import table_text
+from experiments import table_text, trainings
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 RUNS = "runs/experiments"
@@ -176,13 +177,16 @@ def _finished(row: Row, seed: int) -> bool:
 
 
 def _train(row: Row, seed: int) -> None:
-    command = [
-        *(sys.executable, "-m", "dim_jax.main", f"--config={row.config}"),
-        *(f"--workdir={folder(row, seed)}", f"--config.seed={seed}", *_overrides(row, seed)),
+    arguments = [
+        *(f"--config={row.config}", f"--workdir={folder(row, seed)}"),
+        *(f"--config.seed={seed}", *_overrides(row, seed)),
         *([] if row.evals is None else [f"--evals={json.dumps(row.evals)}"]),
     ]
     print(f"== {row.label}, seed {seed}", flush=True)
-    subprocess.run(command, check=True)
+    there = trainings.reuse(["main", *arguments], pathlib.Path(RUNS), folder(row, seed))
+    if there is not None:
+        print(f"   with the training of {there}", flush=True)
+    subprocess.run([sys.executable, "-m", "dim_jax.main", *arguments], check=True)
 
 
 def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> dict:
