@@ -92,6 +92,15 @@ def measures(config: str, budget: str) -> Evals:
     }
 
 
+def uncontrolled(evals: Evals) -> Evals:
+    """The evaluations of the trained encoder alone, without permuted labels or features."""
+    return {
+        key: {**spec, **({"representations": _TRAINED} if "representations" in spec else {})}
+        for key, spec in evals.items()
+        if not spec.get("permuted")
+    }
+
+
 def measures_of_draws(config: str, budget: str) -> Evals:
     """Those of a VAE: also the dependence of drawn codes, on which its prior acts."""
     return with_draws(measures(config, budget))

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from dim_jax import build, commandline
+from dim_jax import build, commandline, settings
 from dim_jax.evaluate import suite
+from dim_jax.rundir import provenance
 from experiments import (
     amdim_ablations,
     baselines_own_terms,
@@ -86,7 +87,7 @@ def test_published_numbers_stand_beside_the_rows_they_belong_to(monkeypatch, pyt
     assert published("local,bound=infonce,budget=cpu")[0]["mlp"]["y"] == 69.13
 
 
-@pytest.mark.parametrize("budget", ["paper", "cpu"])
+@pytest.mark.parametrize("budget", ["paper", "long", "cpu"])
 def test_published_numbers_of_table_4(budget):
     rows = {row.label: row for row in dim_table4.rows(budget)}
     local = rows["DIM(L)"].published
@@ -105,6 +106,23 @@ def test_published_numbers_of_table_4(budget):
     assert all("paper" in each or "hinge" in each for each in protocols)
     assert rows["DIM(L), no prior"].published == {}
     assert all(row.published is not None for row in rows.values())
+
+
+def test_table_4_shares_the_long_trainings_of_table_1(monkeypatch, pytestconfig):
+    monkeypatch.chdir(pytestconfig.rootpath)
+
+    def config(module, label):
+        row = {row.label: row for row in module.rows("long")}[label]
+        command = ["main", f"--config={row.config}", f"--evals={json.dumps(row.evals)}"]
+        return commandline.parse(command).config
+
+    pairs = {"DIM(G)": "DIM(G)", "DIM(L)": "DIM(L) JSD", "VAE": "VAE", "AAE": "AAE"}
+    for label, there in {**pairs, "BiGAN": "BiGAN", "NAT": "NAT"}.items():
+        differences = provenance.differences(config(dim_table1, there), config(dim_table4, label))
+        assert {settings.scope(key) for key in differences} == {"evaluation"}
+    rows = {row.label: row.evals for row in dim_table4.rows("long")}
+    controlled = [label for label, evals in rows.items() if "untrained" in str(evals)]
+    assert controlled == ["DIM(L)"] and "svm_permuted" not in rows["DIM(G)"]
 
 
 def test_one_row_of_table_1_has_the_controls_of_all_taps():
