@@ -8,6 +8,8 @@ import importlib
 import pathlib
 from typing import Any
 
+import ml_collections
+
 Evals = dict[str, dict[str, Any]]
 
 HINGES = ("hinge", "squared_hinge")
@@ -16,11 +18,15 @@ _MORE = ("svm", "knn", "mlp_few", "svm_few", "knn_few", "map2d")
 _TRAINED = ("trained",)
 
 
-def of(config: str) -> Evals:
-    """The evaluations of a config: "configs/vae.py:vae,budget=cpu"."""
+def load(config: str) -> ml_collections.ConfigDict:
+    """A config with its words: "configs/vae.py:vae,budget=cpu"."""
     file, _, words = config.partition(":")
-    module = importlib.import_module(f"configs.{pathlib.Path(file).stem}")
-    return module.get_config(words).to_dict()["evals"]
+    return importlib.import_module(f"configs.{pathlib.Path(file).stem}").get_config(words)
+
+
+def of(config: str) -> Evals:
+    """The evaluations of a config."""
+    return load(config).to_dict()["evals"]
 
 
 def chosen(config: str, *keys: str) -> Evals:

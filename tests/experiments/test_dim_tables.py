@@ -125,6 +125,15 @@ def test_table_4_shares_the_long_trainings_of_table_1(monkeypatch, pytestconfig)
     assert controlled == ["DIM(L)"] and "svm_permuted" not in rows["DIM(G)"]
 
 
+def test_the_published_mlp_judges_y_in_long_rows():
+    rows = {row.label: row for row in dim_table1.rows("long")}
+    row = rows["DIM(L) InfoNCE"]
+    assert row.evals["mlp_paper"]["taps"] == ("y",)
+    assert row.published["mlp_paper"] == {"y": 69.13} and row.published["mlp"]["conv"] == 75.21
+    # The supervised network has no y that is judged.
+    assert rows["Fully supervised"].published is None
+
+
 def test_one_row_of_table_1_has_the_controls_of_all_taps():
     """That of a method that trains all taps; the supervised row is judged by its classifier."""
     rows = {row.label: row for row in dim_table1.rows("cpu")}
