@@ -62,6 +62,7 @@ def _train_and_evaluate(command: commandline.Command, alone: bool) -> int:
                 *(command.config, command.workdir, command.source),
                 profile=command.profile,
                 patience=_PATIENCE_SECONDS if alone else None,
+                written=command.written,
             )
     except (stopping.Stopped, distributed.Ended) as ended:
         print(f"dim_jax: {ended}", file=sys.stderr)

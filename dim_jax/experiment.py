@@ -10,12 +10,21 @@ from typing import Any
 
 import jax
 
-from dim_jax import build, contracts, data, outputs, profiling, report, run_metadata, settings
+from dim_jax import (
+    build,
+    contracts,
+    data,
+    outputs,
+    profiling,
+    published,
+    report,
+    run_metadata,
+    settings,
+)
 from dim_jax.evaluate import (
     cache,
     other_data,
     plan,
-    results,
     results_files,
     shared_results,
     suite,
@@ -43,6 +52,7 @@ class Experiment:
 
     training_data: the split "train" is trained on. evaluation_data: of evaluations and the export.
     judged: it, and the other data sets that evaluations name. initial: the train state at step 0.
+    overridden: what of the config is not as in its file (`published.overrides`).
     """
 
     config: settings.Config
@@ -53,10 +63,14 @@ class Experiment:
     prepared: preprocessing.Preprocessing
     durations: trainer.Plan
     initial: train_step.TrainState
+    overridden: Mapping[str, Any]
 
     @classmethod
-    def of(cls, config: settings.Config) -> "Experiment":
+    def of(cls, config: settings.Config, written: Mapping[str, Any] | None = None) -> "Experiment":
         """Builds all parts, and checks that they fit each other.
+
+        Args:
+          written: the config of the file, before the command line changed it; None = as it is.
 
         Raises:
           UserError: the method, the data, the evaluations or the training cannot be as configured.
@@ -75,7 +89,7 @@ class Experiment:
         initial = trainer.initial_state(trained, config, split, prepared, durations)
         experiment = cls(
             *(config, method, training_data, evaluation_data, judged, prepared),
-            *(durations, initial),
+            *(durations, initial, published.overrides(written or {}, config)),
         )
         untrained = experiment.freeze(initial)
         judged.check_representations(config.evals, untrained, untrained)
@@ -142,6 +156,7 @@ def train_and_evaluate(
     *,
     profile: bool = False,
     patience: float | None = None,
+    written: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Runs, or continues, the experiment of a resolved config; returns the content of results.json.
 
@@ -155,6 +170,8 @@ def train_and_evaluate(
       profile: record one dispatch in the run folder (`profiling`).
       patience: seconds after a signal in the evaluation in which the process ends, whatever it
         waits for; None = it is not ended, and the exception may come late.
+      written: the config as its file returns it, if `config` has other values of some settings;
+        results name these beside published numbers. None = it has none.
 
     Raises:
       UserError: the config, the data or the folder is not usable; training diverged; another
@@ -173,10 +190,10 @@ def train_and_evaluate(
         writing.explain_failed_write("the run", folder.path, only_there=True),
         lock.Lock(folder.lock, console.log, enabled=first) as held,
     ):
-        return _run(config, source, folder, console, held, recorder, patience)
+        return _run(config, written, source, folder, console, held, recorder, patience)
 
 
-def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorder, patience):
+def _run(config, written, source, folder: Workdir, console, held, recorder, patience):
     with distributed.together():
         typed = settings.Config.of(config)
         folder.check(config)
@@ -187,7 +204,7 @@ def _run(config, source: str, folder: Workdir, console, held: lock.Lock, recorde
     with distributed.together():
         if distributed.is_first():
             report.check_tracker(typed.track)
-    experiment, lines = _claim(config, typed, folder, held)
+    experiment, lines = _claim(config, typed, written, folder, held)
     for line in lines:
         console.log(line)
     with contextlib.closing(outputs.tracker(typed, folder, console)) as tracker:
@@ -220,13 +237,11 @@ def _conclude(experiment: Experiment, source: str, folder: Workdir, console, loo
             return _evaluate(experiment, folder, console, final, facts, ends)
 
 
-def _claim(
-    config: Mapping[str, Any], typed: settings.Config, folder: Workdir, held: lock.Lock
-) -> tuple[Experiment, list[str]]:
+def _claim(config, typed, written, folder: Workdir, held) -> tuple[Experiment, list[str]]:
     """Builds the experiment, ties the folder to it, and describes it in the opening lines."""
     lines: list[str] = []
     with distributed.together() as shared:
-        experiment = Experiment.of(typed)
+        experiment = Experiment.of(typed, written)
         dataset, durations = experiment.training_data, experiment.durations
         shared |= run_metadata.identity(config, dataset)
         held.take()
@@ -244,7 +259,9 @@ def _claim(
             folder.claim(config)
             folder.write_json(folder.data, dataset.fingerprint)
     notes = experiment.evaluation_data.notes
-    opening = run_metadata.opening(typed, dataset, durations, experiment.initial, notes)
+    opening = run_metadata.opening(
+        typed, dataset, durations, experiment.initial, notes, experiment.overridden
+    )
     unjudged = (f"note: {line}" for line in plan.not_judged(typed.evals, experiment.unreached))
     evaluations = [*experiment.judged.describe(), *unjudged, *plan.left_out(typed.evals)]
     return experiment, [*opening, *evaluations, *lines]
@@ -341,11 +358,7 @@ def _evaluate(
     facts["notes"] += notes
     facts["eval_seconds"] = time.perf_counter() - began + store.seconds
     facts["peak_mib"] = memory_usage.peaks()
-    published = run_metadata.published(config)
-    for row in rows:
-        row["published"] = results.published_value(published, row)
-    stand = any(row["published"] is not None for row in rows)
-    about = (config.published_source, config.published_differs) if stand else (None, None)
+    about = published.set_beside(rows, config, experiment.overridden)
     written = folder, console, store, facts, rows, [*figures, *over_training]
     content = results_files.write(*written, *about)
     console.log(f"encoder: {folder.encoder} (dim_jax.load_encoder({str(folder.path)!r}))")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import types
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dim_jax import contracts, data, encoder, settings
+from dim_jax import contracts, data, encoder, published, settings
 from dim_jax.nets import halving
 from dim_jax.processes import environment, memory_usage
 from dim_jax.processes.environment import commit as commit
@@ -25,8 +26,12 @@ def opening(
     durations: trainer.Plan,
     initial: train_step.TrainState,
     notes: Sequence[str] = (),
+    overridden: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> list[str]:
-    """The lines that a run prints before it trains; they show every setting that has been set."""
+    """The lines that a run prints before it trains; they show every setting that has been set.
+
+    overridden: as of `published.overrides`.
+    """
     train_images, test_images = (len(dataset.splits[name].images) for name in ("train", "test"))
     shape = "x".join(map(str, dataset.facts.shape))
     devices = jax.device_count()
@@ -51,17 +56,9 @@ def opening(
         f"{config.compute_dtype}; {durations.dispatch_steps} steps per dispatch, a checkpoint "
         f"every {min(durations.save_steps, durations.total_steps):,}; seed {config.seed}",
         _other_settings(config, " ".join(augmentation.values()).split()),
-        _published_numbers(config),
+        published.line(config, overridden),
     ]
     return [line for line in lines if line]
-
-
-def _published_numbers(config: settings.Config) -> str:
-    """Their source and how they were measured otherwise, "" where a config has none to show."""
-    if config.published is not None and not any(published(config).values()):
-        return ""
-    texts = [text for text in (config.published_source, config.published_differs) if text]
-    return f"published numbers: {'. '.join(texts)}" if texts else ""
 
 
 def _unused(players: Sequence[str]) -> str:
@@ -186,27 +183,12 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "dataset": dataset.facts.name,
         "train_examples": len(dataset.splits["train"].images),
         "test_examples": len(dataset.splits["test"].images),
+        "test_examples_trained_on": data.count_shared(dataset, dataset),
         "commit": commit(),
         "versions": environment.versions(),
         "train_peak_mib": memory_usage.peaks(),
         "notes": [],
     }
-
-
-def published(config: settings.Config) -> Mapping[str, Any]:
-    """{evaluation: {tap: number}} of the config, without those of other data than its numbers are.
-
-    Numbers of evaluations that are not run are left out.
-
-    These are all if the images that it trains on are others, and those of one evaluation if this
-    judges on others.
-    """
-    if not config.is_of_published_data():
-        return {}
-    numbers, judged = config.published or {}, settings.evaluated_on(config.evals)
-    named = judged if config.published_on is None else config.published_on
-    numbers = {key: taps for key, taps in numbers.items() if key in config.evals}
-    return {key: taps for key, taps in numbers.items() if judged.get(key) == named.get(key)}
 
 
 def export(

@@ -17,7 +17,7 @@ import waiting
 from PIL import Image
 
 import dim_jax
-from dim_jax import data, main, report, run_metadata, settings
+from dim_jax import data, main, report
 from dim_jax.evaluate.encoders import command
 from dim_jax.rundir import lock
 
@@ -532,39 +532,3 @@ def test_a_full_disk_while_training_is_one_sentence(light, tmp_path, monkeypatch
     assert "the metrics could not be written" in error and "metrics.jsonl" in error
     assert len(error.strip().splitlines()) == 1
     assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"11", "22"}
-
-
-def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
-    spec = config("dim_cifar10", "local,bound=infonce")
-    given = settings.Config.of(spec)
-    assert run_metadata.published(given)["mlp_paper"]["y"] == 69.13
-    line = run_metadata._published_numbers(given)
-    assert line == "published numbers: Hjelm et al. 2019, Table 1"
-    short = settings.Config.of(config("dim_cifar10", "local,bound=infonce,cpu"))
-    assert run_metadata._published_numbers(short) == f"{line}. {short.published_differs}"
-    spec["data"]["name"] = "svhn_cropped"
-    other = settings.Config.of(spec)
-    assert run_metadata.published(other) == {} and run_metadata._published_numbers(other) == ""
-
-
-def test_published_numbers_of_an_evaluation_are_those_of_the_data_that_it_names(config):
-    def published(words="stl10,judged=cifar10", **changes):
-        spec = config("exemplar", words)
-        spec["evals"]["svm"] |= changes
-        return run_metadata.published(settings.Config.of(spec))
-
-    assert published() == {"svm": {"pooled": 76.5}}
-    assert published(data="cifar10") == published()
-    assert published(data="cifar100") == published(data=None) == {}
-    assert published("stl10,judged=same") == {"svm": {"pooled": 67.1}}
-    assert published("stl10", data="cifar10") == {}  # the number is of STL-10
-    for words in ("cifar10", "imagenette,judged=cifar10", "stl10,judged=cifar10,changes=none"):
-        assert published(words) == {}
-
-
-def test_published_numbers_do_not_depend_on_where_images_lie(config):
-    spec = config("amdim_imagenet", "large,places205")
-    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places205"
-    assert run_metadata.published(settings.Config.of(spec))["linear_places205"] == {"y": 55.0}
-    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places365"
-    assert run_metadata.published(settings.Config.of(spec)) == {"linear": {"y": 68.1}}

@@ -35,11 +35,14 @@ MAY_IMPORT = {
         *("bounds", "data", "encoder", "losses", "nets", "processes", "report", "rundir"),
         *("settings", "training.optimizers"),
     },
-    "run_metadata": {"data", "encoder", "nets", "processes", "rundir", "settings", "training"},
+    "published": {"evaluate", "settings"},
+    "run_metadata": {
+        *("data", "encoder", "nets", "processes", "published", "rundir", "settings", "training"),
+    },
     "outputs": {"processes", "report", "rundir", "settings", "training"},
     "experiment": {
         *("augment", "build", "data", "evaluate", "nets", "outputs", "processes", "profiling"),
-        *("report", "run_metadata", "rundir", "settings", "training"),
+        *("published", "report", "run_metadata", "rundir", "settings", "training"),
     },
     "commandline": {"processes", "settings"},
     "command": {"commandline", "experiment", "processes", "rundir", "training"},

@@ -26,12 +26,14 @@ _USAGE = "for example: python -m dim_jax.main --config configs/quickstart.py"
 class Command(NamedTuple):
     """A parsed command.
 
-    config: the resolved config as plain dicts. source: its file and words. workdir: the run folder.
-    distributed: the flags about several processes. profile: whether to record a dispatch. help:
-    whether to print the config instead of running it.
+    config: the resolved config as plain dicts. written: the same before other arguments changed it.
+    source: its file and words. workdir: the run folder. distributed: the flags about several
+    processes. profile: whether to record a dispatch. help: whether to print the config instead of
+    running it.
     """
 
     config: dict[str, Any]
+    written: dict[str, Any]
     source: str
     workdir: str
     distributed: distributed.Options
@@ -60,6 +62,7 @@ def parse(argv: Sequence[str]) -> Command:
     if not source:
         raise contracts.UserError(f"no --config given; {_USAGE}")
     config = config_file.load(source)
+    written = config.to_dict()
     evals = _without("evals", arguments)[1]
     if evals is not None:
         with config.unlocked():
@@ -92,7 +95,9 @@ def parse(argv: Sequence[str]) -> Command:
     workdir = _default_workdir(source) if workdir is None else workdir
     options = {name: values[name].value for name in distributed.Options._fields[1:]}
     processes = distributed.Options(values["distributed"].value, **options)
-    return Command(resolved, source, workdir, processes, values["profile"].value, wants_help)
+    return Command(
+        resolved, written, source, workdir, processes, values["profile"].value, wants_help
+    )
 
 
 def describe(config: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from dim_jax import contracts, settings
 from dim_jax.data.dataset import Dataset, Split, centre, check_crop, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
 from dim_jax.data.fingerprint import difference, without_test
-from dim_jax.data.image_checks import add_notes
+from dim_jax.data.image_checks import add_notes, count_shared, describe_shared
 from dim_jax.data.pixel_range import PixelRange, to_unit
 from dim_jax.data.seeds import seeded
 
@@ -45,7 +45,9 @@ __all__ = [
     "Split",
     "add_notes",
     "centre",
+    "count_shared",
     "describe_classes",
+    "describe_shared",
     "difference",
     "evaluated",
     "is_embedded",

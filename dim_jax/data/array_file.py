@@ -11,7 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from dim_jax import contracts, settings
-from dim_jax.data import array_checks, array_formats, facts, fingerprint, partition, pixels, sources
+from dim_jax.data import (
+    array_checks,
+    array_formats,
+    facts,
+    fingerprint,
+    origins,
+    partition,
+    pixels,
+    sources,
+)
 
 _BY_SPLIT = (r"(?P<split>.+)_images", "{}_labels"), (r"x_(?P<split>.+)", "y_{}")
 _IDENTIFYING = 8  # images whose checksum is part of the fingerprint
@@ -35,6 +44,10 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def origin(self) -> origins.Origin:
+        """Where the images are stored; see `sources.Source`."""
+        return {" and ".join(array.where for array in self.arrays): self.rows}
 
     def read(self, rows: Sequence[int]) -> sources.Examples:
         """The examples at some positions; see `sources.Source`."""

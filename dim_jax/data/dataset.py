@@ -1,11 +1,12 @@
 """Data sets: images and labels of a training and a test split, and the subset for evaluations."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dim_jax import contracts
-from dim_jax.data import facts, lazy, memory
+from dim_jax.data import facts, lazy, memory, origins
 from dim_jax.data import pixel_range as ranges
 
 # Default number of training images for evaluations if they do not all fit in memory.
@@ -40,6 +41,7 @@ class Dataset(NamedTuple):
 
     road: a phrase that says where training images come from, and why. notes: sentences for the
     results. fingerprint: what a run that is continued compares (see `fingerprint`); None = nothing.
+    stored: where the images of each complete split are; None = that is not known.
     """
 
     facts: facts.Facts
@@ -47,6 +49,7 @@ class Dataset(NamedTuple):
     road: str = "resident"
     notes: tuple[str, ...] = ()
     fingerprint: dict[str, Any] | None = None
+    stored: Mapping[str, origins.Origin] | None = None
 
 
 def is_streamed(split: Split) -> bool:

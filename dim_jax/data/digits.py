@@ -32,6 +32,7 @@ def load(block: settings.Data) -> dataset.Dataset:
             "test": dataset.Split(images[test], labels[test]),
         },
         fingerprint=fingerprint.of("digits", classes, {"train": len(train), "test": len(test)}),
+        stored={"train": {"digits": train}, "test": {"digits": test}},
     )
 
 

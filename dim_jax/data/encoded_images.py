@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dim_jax.data import decoding, image_files, sources
+from dim_jax.data import decoding, image_files, origins, packed, sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,13 @@ class Files:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def origin(self) -> origins.Origin:
+        """Where the images are stored; see `sources.Source`."""
+        files = self.files
+        if isinstance(files, packed.Parts):
+            return origins.of_stretches(files.paths, files.file, files.offsets)
+        return origins.of_files(files)
 
     def read(self, rows: Sequence[int]) -> sources.Examples:
         """The examples at some positions; see `sources.Source`."""

@@ -1,6 +1,6 @@
 """The two roads (`data.road`) of a data set: resident in memory, or streaming from disk."""
 
-from dim_jax.data import dataset, fingerprint, lazy, memory, sources
+from dim_jax.data import dataset, fingerprint, lazy, memory, origins, sources
 
 
 def take(opened: sources.Opened, road: str, worker_threads: int | None) -> dataset.Dataset:
@@ -10,8 +10,11 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
     `run_metadata.identity`).
 
     Raises:
-      UserError: an image that cannot be read; images that do not fit in memory.
+      UserError: an image that cannot be read; images that do not fit in memory; test images that
+        are the training images.
     """
+    stored = {role: source.origin() for role, source in opened.sources.items()}
+    origins.check(opened.facts.name, stored["train"], stored["test"])
     train, facts = opened.sources["train"], opened.facts
     needed = memory.needed((len(train), *facts.shape), facts.dtype)
     streamed = road == "streaming" or (road == "auto" and not memory.fits(needed))
@@ -25,6 +28,7 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
             reason,
             opened.notes,
             identity,
+            stored,
         )
     reason = f"streamed from disk: decoded {memory.size(needed)}"
     reason += ", as data.road asks" if road == "streaming" else f", and {memory.describe_limit()}"
@@ -32,7 +36,7 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
     for role, source in opened.sources.items():
         images = lazy.Images(source, worker_threads)
         splits[role] = dataset.Split(images, lazy.Labels(images), source.names)
-    return dataset.Dataset(facts, splits, reason, opened.notes, identity)
+    return dataset.Dataset(facts, splits, reason, opened.notes, identity, stored)
 
 
 def _load(source: sources.Source, worker_threads: int | None) -> dataset.Split:

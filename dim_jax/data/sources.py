@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from dim_jax.data import facts, pixels
+from dim_jax.data import facts, origins, pixels
 
 _ROWS_PER_READ = 256
 
@@ -32,6 +32,9 @@ class Source(Protocol):
     names: tuple[str, ...] | None
 
     def __len__(self) -> int: ...
+
+    def origin(self) -> origins.Origin:
+        """Where the images are stored."""
 
     def read(self, rows: Sequence[int]) -> Examples:
         """The examples at some positions, in that order.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dim_jax import contracts, settings
-from dim_jax.data import facts, fingerprint, pixels, sources, tfds_disk
+from dim_jax.data import facts, fingerprint, origins, pixels, sources, tfds_disk
 
 _ATTRIBUTES = "attributes"
 
@@ -18,12 +18,14 @@ class Records:
 
     records: indexed by position, with encoded images. image, label, attributes: the names of the
     features to read, None = none. image_size: None = all images have one size, else
-    made so by `fit` (see `pixels.fit`).
+    made so by `fit` (see `pixels.fit`). ranges: (the name of a split of the data set, with its
+    version, first position there, and one after the last) of the records, in their order.
     """
 
     name: str
     split: str
     records: Any
+    ranges: tuple[tuple[str, int, int], ...]
     image: str
     label: str | None
     attributes: tuple[str, ...]
@@ -35,6 +37,13 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def origin(self) -> origins.Origin:
+        """Where the images are stored; see `sources.Source`."""
+        held: dict[str, np.ndarray] = {}
+        for split, start, stop in self.ranges:
+            held[split] = np.append(held.get(split, np.arange(0)), np.arange(start, stop))
+        return held
 
     def read(self, rows: Sequence[int]) -> sources.Examples:
         """The examples at some positions; see `sources.Source`."""
@@ -98,7 +107,7 @@ def open_(block: settings.Data, seed: int = 0) -> sources.Opened:
     shape = (image_size or height, image_size or width, channels)
     opened = {
         role: Records(
-            *(name, split, _records(name, builder, split)),
+            *(name, split, _records(name, builder, split), _ranges(builder, split)),
             *(image, label, attributes or (), shape, image_size, block.fit),
         )
         for role, split in splits.items()
@@ -183,3 +192,19 @@ def _records(name: str, builder: Any, split: str) -> Any:
             f"{name} has no examples in the split {split!r}: use "
             f"{', '.join(info.splits)}, a part such as train[:80%], or a sum such as train+test"
         ) from error
+
+
+def _ranges(builder: Any, split: str) -> tuple[tuple[str, int, int], ...]:
+    """The positions of the examples of a split expression, as `Records.ranges`."""
+    import tensorflow_datasets as tfds
+
+    info = builder.info
+    parts = tfds.core.splits.AbstractSplit.from_spec(split).to_absolute(info.splits)
+    return tuple(
+        (
+            f"{info.full_name}, {part.splitname}",
+            part.from_ or 0,
+            info.splits[part.splitname].num_examples if part.to is None else part.to,
+        )
+        for part in parts
+    )

@@ -29,6 +29,7 @@ class DataSets:
         self._block, self._own = block, own
         self._opened: dict[str, data.Dataset] = {}  # by entry; images stay on disk
         self._lines: dict[str, str] = {}
+        self._notes: dict[str, list[str]] = {}
 
     def check(self, evals: plan.Evals) -> None:
         """Finds mistakes in `evals` that show on the data sets; opens the others.
@@ -47,6 +48,8 @@ class DataSets:
             counted = data.lists_labels(settings_of["name"])
             for entry in plan.parse(part):
                 self._opened[entry.key], self._lines[entry.key] = opened, line
+                overlaps = [] if opened is self._own else data.describe_shared(opened, opened)
+                self._notes[entry.key] = overlaps + self._of_training(opened)
                 self._check_entry(entry, opened)
                 with _named(entry.key):
                     suite.check({entry.key: part[entry.key]}, opened, count_labels=counted)
@@ -63,8 +66,12 @@ class DataSets:
             suite.check_representations(part, beside, images)
 
     def describe(self) -> list[str]:
-        """A line for each entry on another data set; after `check`."""
-        return [f"evals.{key}: on {line}" for key, line in self._lines.items()]
+        """A line for each entry on another data set, and its notes; after `check`."""
+        lines = []
+        for key, line in self._lines.items():
+            lines.append(f"evals.{key}: on {line}")
+            lines += [f"note: evals.{key}: {note}" for note in self._notes[key]]
+        return lines
 
     def run(
         self,
@@ -86,11 +93,16 @@ class DataSets:
                 for entry in plan.parse(part):
                     self._check_entry(entry, images)
                 notes += [f"{images.facts.name}: {note}" for note in images.notes]
+                notes += [f"evals.{', '.join(part)}: {note}" for note in self._of_training(images)]
             beside = reference_representations.beside(trained, untrained, images)
             new_rows, new_figures = suite.run(part, beside, images, rng, *arguments)
             rows += new_rows
             figures += new_figures
         return sorted(rows, key=lambda row: order[row["eval"]]), figures, notes
+
+    def _of_training(self, judged: data.Dataset) -> list[str]:
+        """A note on test images of another data set that the encoder was trained on; [] = none."""
+        return [] if judged is self._own else data.describe_shared(judged, self._own)
 
     def _open(self, settings_of: Mapping[str, Any], key: str) -> tuple[data.Dataset, str]:
         """A data set whose images stay on disk, or some of them, and a line on all of it."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from dim_jax.report import tables, vocabulary
 
+_PAPER = "_paper"  # the end of the key of an evaluation with the published protocol
 _OTHERS = {
     "untrained": "the untrained encoder",
     "pixels": "raw pixels",
@@ -15,15 +16,20 @@ _OTHERS = {
 def sentence(results: Mapping[str, Any]) -> str:
     """The main number of a run and its distances to the controls, as plain text.
 
-    The main number is the accuracy of the trained encoder at y (without a y: at its last tap)
-    in the MLP probe with all labels (without one: in the first evaluation), on the run's data
-    rather than on others.
+    The main number is an accuracy of the trained encoder with a published counterpart, if there is
+    one: at y (without a y: at the last tap) in the MLP probe with all labels (without one: in the
+    first evaluation), on the run's data rather than on others. Test images that were trained on are
+    counted at the end.
     """
     groups = tables.groups(results.get("rows", ()))
     group = _choose_group(groups)
     if group is None:
         return _describe_training(results)
-    tap = _choose_tap(group)
+    return f"{_describe(groups, group)}{_describe_trained_on(results, group)}."
+
+
+def _describe(groups: Sequence[tables.Group], group: tables.Group) -> str:
+    tap = _choose_tap(groups, group)
     row = group.row("trained", tap)
     phrase = vocabulary.evaluation_phrase(group.evaluation)
     few = f" on {vocabulary.labels_title(group.labels)}" if group.few_labels else ""
@@ -34,29 +40,49 @@ def sentence(results: Mapping[str, Any]) -> str:
         parts.append(_join(distances))
     published = tables.published_text(group.published(tap))
     if published:
-        return f"{', '.join(parts)}; published: {published} %."
-    return f"{', '.join(parts)}{_describe_published_form(groups, group, tap)}."
+        return f"{', '.join(parts)}; published: {published} %"
+    return f"{', '.join(parts)}{_describe_published_form(groups, group, tap)}"
 
 
 def _describe_published_form(groups: Sequence[tables.Group], main: tables.Group, tap: str) -> str:
     """The same tap under the published protocol, which is an evaluation beside the main one."""
-    for group in groups:
-        row, published = group.row("trained", tap), tables.published_text(group.published(tap))
-        if group.evaluation == f"{main.evaluation}_paper" and row and published:
-            value = tables.percent(row["value"])
-            return f"; {value} % under {group.protocol}, published: {published} %"
+    group = _published_form(groups, main)
+    row = group and group.row("trained", tap)
+    published = tables.published_text(group.published(tap)) if group else ""
+    if row and published:
+        value = tables.percent(row["value"])
+        return f"; {value} % under {group.protocol}, published: {published} %"
     return ""
+
+
+def _describe_trained_on(results: Mapping[str, Any], group: tables.Group) -> str:
+    """The number of test images that are training images, "" if there are none."""
+    run = results.get("run", {})
+    shared, count = (run.get(key) for key in ("test_examples_trained_on", "test_examples"))
+    if not shared or not count or group.dataset:
+        return ""
+    return f"; {shared:,} of the {count:,} test images are training images"
+
+
+def _published_form(groups: Sequence[tables.Group], main: tables.Group) -> tables.Group | None:
+    """The group of the published protocol beside another one, such as mlp_paper beside mlp."""
+    name, few = f"{main.evaluation}{_PAPER}", main.few_labels
+    named = [each for each in groups if each.evaluation == name and each.few_labels == few]
+    return named[0] if named else None
 
 
 def _choose_group(groups: Sequence[tables.Group]) -> tables.Group | None:
     candidates = [
-        group for group in groups if _choose_tap(group) is not None and not group.permuted
+        group for group in groups if _choose_tap(groups, group) is not None and not group.permuted
     ]
+    names = {group.evaluation for group in candidates}
     return min(
         candidates,
         key=lambda group: (
+            not _published_taps(groups, group),
             bool(group.dataset),
             group.few_labels,
+            group.evaluation.removesuffix(_PAPER) in names - {group.evaluation},
             group.evaluation != "mlp",
             group.metric != "accuracy",
         ),
@@ -64,10 +90,26 @@ def _choose_group(groups: Sequence[tables.Group]) -> tables.Group | None:
     )
 
 
-def _choose_tap(group: tables.Group) -> str | None:
-    rows = [group.row("trained", tap) for tap in group.taps]
-    taps = [row["tap"] for row in rows if row and tables.is_number(row["value"])]
+def _choose_tap(groups: Sequence[tables.Group], group: tables.Group) -> str | None:
+    """y, or else the last tap, of those with a published number if there are some."""
+    taps = _published_taps(groups, group) or _taps(group)
     return "y" if "y" in taps else next(reversed(taps), None)
+
+
+def _taps(group: tables.Group) -> list[str]:
+    """The taps at which the trained encoder has an accuracy."""
+    rows = [group.row("trained", tap) for tap in group.taps]
+    return [row["tap"] for row in rows if row and tables.is_number(row["value"])]
+
+
+def _published_taps(groups: Sequence[tables.Group], group: tables.Group) -> list[str]:
+    """Those of them that have a published number, here or under the published protocol."""
+    forms = [group, _published_form(groups, group)]
+    return [tap for tap in _taps(group) if any(form and _has(form, tap) for form in forms)]
+
+
+def _has(group: tables.Group, tap: str) -> bool:
+    return tap in _taps(group) and group.published(tap) is not None
 
 
 def _distances(group: tables.Group, tap: str, value: float) -> list[str]:

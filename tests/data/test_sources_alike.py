@@ -11,7 +11,7 @@ import pytest
 import training
 from PIL import Image
 
-from dim_jax import data, settings
+from dim_jax import contracts, data, settings
 from dim_jax.data import streaming
 from dim_jax.rundir import checkpoint
 
@@ -138,6 +138,20 @@ def test_images_labels_and_classes(kind, road, names, examples):
         read = loaded.splits[split]
         np.testing.assert_array_equal(np.asarray(read.images), images)
         np.testing.assert_array_equal(np.asarray(read.labels[:]), labels)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_test_images_that_are_training_images_are_counted(kind, names):
+    """Not by their pixels: images of a stream are not decoded for it."""
+    source = dict(names(kind), road="streaming")
+    usual = data.load(**source)
+    assert data.count_shared(usual, usual) == 0
+    with pytest.raises(contracts.UserError, match=r"images of .* are its 60 training im"):
+        data.load(**source, train_split="train", test_split="train")
+    if kind != "folder":  # whose splits are not summed
+        both = data.load(**source, train_split="train+test", test_split="test")
+        assert data.count_shared(both, both) == data.count_shared(usual, both) == COUNTS["test"]
+        assert data.count_shared(both, usual) == 0
 
 
 @pytest.mark.parametrize("road", ["resident", "streaming"])

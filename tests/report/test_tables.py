@@ -174,6 +174,41 @@ def test_verdict_names_the_published_form_beside_ours():
     assert say(*ours, {**judged, "published": None}).endswith("untrained encoder.")
 
 
+def test_verdict_is_of_the_measure_with_a_published_number():
+    probe = accuracy("trained", "conv", 0.8), accuracy("untrained", "conv", 0.5)
+    its_own = accuracy("trained", "test", 0.741, eval="own_classifier", published=75.39)
+    assert say(*probe, its_own) == "test: 74.1 % with its own classifier; published: 75.39 %."
+    few = accuracy("trained", "y", 0.4, labels="10 per class", published=41.0)
+    assert say(accuracy("trained", "y", 0.6), few) == (
+        "y: 40.0 % with an MLP probe on 10 labels per class; published: 41 %."
+    )
+    other = accuracy("trained", "y", 0.7, eval="svm_x", dataset="stl10", published=68.1)
+    assert say(*probe, other) == "y: 70.0 % with a linear SVM on stl10; published: 68.1 %."
+    # Of several, the MLP probe; of its taps, one with a published number.
+    conv = accuracy("trained", "conv", 0.8, published=81.0)
+    assert say(conv, accuracy("trained", "y", 0.7), its_own) == (
+        "conv: 80.0 % with an MLP probe; published: 81 %."
+    )
+    named = dict(eval="mlp_paper", protocol="mlp-paper-v1", published=81.0)
+    beside = accuracy("trained", "conv", 0.79, **named)
+    assert say(*probe, accuracy("trained", "y", 0.7), beside) == (
+        "conv: 80.0 % with an MLP probe, 30.0 points above the untrained encoder; 79.0 % under "
+        "mlp-paper-v1, published: 81 %."
+    )
+    assert say(beside) == "conv: 79.0 % with an MLP probe; published: 81 %."
+
+
+def test_verdict_counts_test_images_that_were_trained_on():
+    run = {"test_examples": 1200, "test_examples_trained_on": 1000}
+    rows = [accuracy("trained", "y", 0.9, published=69.0)]
+    assert verdict.sentence({"run": run, "rows": rows}) == (
+        "y: 90.0 % with an MLP probe; published: 69 %; 1,000 of the 1,200 test images are "
+        "training images."
+    )
+    other = [accuracy("trained", "y", 0.9, dataset="stl10")]  # whose test images are others
+    assert "training images" not in verdict.sentence({"run": run, "rows": other})
+
+
 def test_verdict_does_not_hide_a_miss():
     rows = (
         accuracy("trained", "y", 0.282),

@@ -1,0 +1,119 @@
+"""Published numbers beside those of a run, and what they say of how the run differs."""
+
+from dim_jax import commandline, published, settings
+
+
+def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
+    spec = config("dim_cifar10", "local,bound=infonce")
+    given = settings.Config.of(spec)
+    assert published.numbers(given)["mlp_paper"]["y"] == 69.13
+    line = published.line(given, {})
+    assert line == "published numbers: Hjelm et al. 2019, Table 1"
+    short = settings.Config.of(config("dim_cifar10", "local,bound=infonce,cpu"))
+    assert published.line(short, {}) == f"{line}. {short.published_differs}"
+    spec["data"]["name"] = "svhn_cropped"
+    other = settings.Config.of(spec)
+    assert published.numbers(other) == {} and published.line(other, {}) == ""
+
+
+def test_published_numbers_of_an_evaluation_are_those_of_the_data_that_it_names(config):
+    def numbers(words="stl10,judged=cifar10", **changes):
+        spec = config("exemplar", words)
+        spec["evals"]["svm"] |= changes
+        return published.numbers(settings.Config.of(spec))
+
+    assert numbers() == {"svm": {"pooled": 76.5}}
+    assert numbers(data="cifar10") == numbers()
+    assert numbers(data="cifar100") == numbers(data=None) == {}
+    assert numbers("stl10,judged=same") == {"svm": {"pooled": 67.1}}
+    assert numbers("stl10", data="cifar10") == {}  # the number is of STL-10
+    for words in ("cifar10", "imagenette,judged=cifar10", "stl10,judged=cifar10,changes=none"):
+        assert numbers(words) == {}
+
+
+def test_published_numbers_do_not_depend_on_where_images_lie(config):
+    spec = config("amdim_imagenet", "large,places205")
+    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places205"
+    assert published.numbers(settings.Config.of(spec))["linear_places205"] == {"y": 55.0}
+    spec["evals"]["linear_places205"]["data"]["name"] = "folder:/images/places365"
+    assert published.numbers(settings.Config.of(spec)) == {"linear": {"y": 68.1}}
+
+
+DIM = "configs/dim_cifar10.py:local,bound=infonce,budget"
+
+
+def overridden(words: str, *arguments: str) -> dict:
+    """{key: value} of what a command says of itself beside published numbers."""
+    command = commandline.parse(["main.py", f"--config={words}", *arguments])
+    return published.overrides(command.written, settings.Config.of(command.config))
+
+
+def test_overrides_that_change_what_is_measured_are_named():
+    of_training = (
+        *("--config.train.epochs=2", "--config.train.batch_size=128", "--config.encoder.init=x"),
+        *("--config.players.encoder.learning_rate=0.5", "--config.data.test_split=test[:100]"),
+        *("--config.augment.flip", "--config.data.eval_train_images=500"),
+    )
+    given = overridden(f"{DIM}=paper", *of_training)
+    assert given.pop("players.encoder.learning_rate") == 0.5
+    assert given == {
+        **{"train.epochs": 2, "train.batch_size": 128, "encoder.init": "x"},
+        **{"data.test_split": "test[:100]", "augment.flip": True, "data.eval_train_images": 500},
+    }
+
+
+def test_overrides_that_change_nothing_are_not_named():
+    unmeasured = (
+        *("--config.seed=3", "--config.track=wandb", "--config.train.save_epochs=1"),
+        *("--config.train.steps_per_dispatch=7", "--config.compute_dtype=bfloat16", "--workdir=x"),
+        *("--config.data.road=streaming", "--config.train.keep_best=loss/encoder"),
+        *("--config.data.data_dir=x", "--config.train.max_minutes=5", "--config.deterministic"),
+        "--config.train.batch_size=64",  # as it is
+        "--config.published_source=Ours",
+        "--config.evals.mlp.protocol=mlp-v2",  # it has no published number
+        "--config.evals.mlp_paper.taps=('y',)",
+    )
+    assert overridden(f"{DIM}=paper", *unmeasured) == {}
+    # Nothing says what an API call of other values than a file's is measured beside.
+    command = commandline.parse(["main.py", f"--config={DIM}=paper"])
+    assert published.overrides({}, settings.Config.of(command.config)) == {}
+
+
+def test_the_protocol_of_an_evaluation_with_published_numbers_is_named():
+    changed = {"evals.mlp_paper.protocol": "mlp-v1"}
+    assert overridden(f"{DIM}=paper", "--config.evals.mlp_paper.protocol=mlp-v1") == changed
+    entry = '--evals={"mlp_paper": {"name": "mlp"%s}}'
+    assert overridden(f"{DIM}=paper", entry % "") == changed  # by default
+    assert overridden(f"{DIM}=paper", entry % ', "protocol": "mlp-paper-v1"') == {}
+    assert overridden(f"{DIM}=cpu", "--evals=mlp") == {}  # as in the config
+    few = '--evals={"mlp": {"name": "mlp", "labels_per_class": 10}}'
+    assert overridden(f"{DIM}=cpu", few) == {"evals.mlp.labels_per_class": 10}
+
+
+def test_weights_without_which_an_evaluation_is_not_run_are_not_named():
+    gan = "configs/implicit_generator.py:data=tiny_imagenet,budget=smoke"
+    command = commandline.parse(["main.py", f"--config={gan}"])
+    assert published.numbers(settings.Config.of(command.config))["fid"]
+    assert overridden(gan, "--config.evals.fid.weights=inception.npz") == {}
+    fewer = {"evals.fid.images": 500}
+    assert (
+        overridden(gan, "--config.evals.fid.weights=w.npz", "--config.evals.fid.images=500")
+        == fewer
+    )
+
+
+def test_overrides_are_a_sentence_beside_the_numbers_alone(config):
+    paper = settings.Config.of(config("dim_cifar10", "local,bound=infonce,budget=paper"))
+    changes = {"train.epochs": 2, "evals.mlp_paper.protocol": "mlp-v1"}
+    said = "This run differs from its config by train.epochs=2, evals.mlp_paper.protocol=mlp-v1."
+    assert published.differs(paper, changes) == said
+    assert published.line(paper, changes).endswith(f"Table 1. {said}")
+    short = settings.Config.of(config("dim_cifar10", "local,bound=infonce,budget=cpu"))
+    assert published.differs(short, changes) == f"{short.published_differs} {said}"
+    row = dict(eval="mlp_paper", representation="trained", tap="y", metric="accuracy", labels="all")
+    rows = [dict(row, split="test"), dict(row, eval="svm", split="test")]
+    assert published.set_beside(rows, paper, changes) == ("Hjelm et al. 2019, Table 1", said)
+    assert [each["published"] for each in rows] == [69.13, None]
+    assert published.set_beside(rows[1:], paper, changes) == (None, None)
+    others = config("quickstart", "")
+    assert "This run" not in published.line(settings.Config.of(others), changes)
