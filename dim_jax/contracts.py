@@ -204,11 +204,12 @@ class Frozen(NamedTuple):
     normalise(images [n,h,w,c]) -> f32[n,h,w,c]: the input of `method.represent`.
     prepare(images [n,h,w,c], rng=None) -> f32[v,n,h,w,c]: the views for `method.loss`, augmented
         as in training with a key; without a key, v times the unchanged images.
+    varies: whether those with a key are changed at random.
     crops(images [n,h,w,c], rng) -> f32[w,n,h',w',c]: the small crops beside the views, or None.
     unreached: the taps that no loss of the method trains, which evaluations leave out
         (`training.reach`).
-    All fields but `represent` are None or empty for representations without a network (raw pixels,
-    PCA).
+    All fields but `represent` and `varies` are None or empty for representations without a network
+    (raw pixels, PCA).
     """
 
     represent: Callable[[jax.Array], Taps]
@@ -219,3 +220,4 @@ class Frozen(NamedTuple):
     prepare: Callable[..., jax.Array] | None = None
     crops: Callable[..., jax.Array] | None = None
     unreached: tuple[str, ...] = ()
+    varies: bool = True

@@ -393,5 +393,6 @@ def freeze(
         state,
         normalise=prepared.normalise,
         prepare=prepare,
+        varies=prepared.varies,
         crops=prepared.crops and (lambda images, rng: prepared.training_crops(rng, images)),
     )

@@ -297,3 +297,25 @@ def test_changes_but_those_of_colours_take_any_number_of_channels(channels):
     changed = np.asarray(jax.jit(augment.pipeline(**changes))(jax.random.key(0), images))
     assert changed.shape == (4, 12, 12, channels)
     assert np.isfinite(changed).all() and changed.min() >= 0 and changed.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("block", "is_random"),
+    [
+        ({}, False),
+        (dict(views=2), False),
+        (dict(affine=(0, 1, 1, 0), crop=9), False),  # the centre
+        (dict(crop=9), True),
+        (dict(affine=(0.1, 1, 1, 0)), True),
+        (dict(affine=(0, 1, 1, 5)), True),
+        (dict(affine=(0, 1, 1, 0), flip=True), True),
+        (dict(flip=True), True),
+        (dict(grey=0.5), True),
+        (dict(views=2, blur=(0.5, 0.1)), True),
+    ],
+)
+def test_whether_views_depend_on_the_key(block, is_random):
+    assert augment.is_random(settings.Augment.of(block)) == is_random
+    change = jax.jit(augment.pipeline(**block))
+    drawn = [change(jax.random.key(seed), jnp.asarray(IMAGES)) for seed in range(3)]
+    assert any((each != drawn[0]).any() for each in drawn) == is_random

@@ -18,7 +18,7 @@ from dim_jax.augment.colour import (
     saturation,
     shift_hue,
 )
-from dim_jax.augment.composition import Change, pipeline, small_crops
+from dim_jax.augment.composition import Change, is_random, pipeline, small_crops
 from dim_jax.augment.contrasts import (
     hsv_power,
     pca_contrast,
@@ -48,6 +48,7 @@ __all__ = [
     "gaussian_blur",
     "grey",
     "hsv_power",
+    "is_random",
     "jitter",
     "occlude",
     "pca_contrast",

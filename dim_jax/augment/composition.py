@@ -54,6 +54,14 @@ def pipeline(augmentation: settings.Augment | None = None, /, **changes) -> Chan
     return change
 
 
+def is_random(augmentation: settings.Augment) -> bool:
+    """Whether the views of `pipeline` are changed at random: another key gives other images."""
+    changes = [*_places(augmentation), *_colours(augmentation, 0)]
+    is_still = augmentation.affine is not None and augmentation.affine[1:3] == (1, 1)
+    is_still = is_still and not any(augmentation.affine[place] for place in (0, 3))
+    return len(changes) > is_still
+
+
 def small_crops(augmentation: settings.Augment) -> Change | None:
     """(rng, images u8[n,h,w,c]) -> the small crops f32[w,n,s,s,c] of the images, in [0, 1].
 

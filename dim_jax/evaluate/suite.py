@@ -98,6 +98,8 @@ def check_representations(
         for name in entry.representations or ():
             _check_method(entry, name, representations[name])
             _check_draws(entry, name, representations[name])
+        if entry.representations is None:
+            _check_draws(entry, TRAINED, representations.get(TRAINED))
     for name, frozen in representations.items():
         if frozen is None:
             continue
@@ -126,11 +128,18 @@ def _check_method(entry: plan.Entry, name: str, frozen: contracts.Frozen | None)
 def _check_draws(entry: plan.Entry, name: str, frozen: contracts.Frozen | None) -> None:
     """Raises UserError for a representation without random changes, if options ask for some."""
     asked = [option for option in plan.DRAWS if entry.options.get(option) is not None]
-    if asked and (frozen is None or frozen.prepare is None):
+    if not asked:
+        return
+    given = f"evals.{entry.key}.{asked[0]} is {entry.options[asked[0]]}"
+    if frozen is None or frozen.prepare is None:
         raise contracts.UserError(
-            f"evals.{entry.key}.{asked[0]} is {entry.options[asked[0]]} and evals.{entry.key}."
-            f"representations has '{name}', which is not trained on changed images; leave it out, "
-            f"or set {asked[0]} to None"
+            f"{given} and evals.{entry.key}.representations has '{name}', which is not trained on "
+            f"changed images; leave it out, or set {asked[0]} to None"
+        )
+    if not frozen.varies:
+        raise contracts.UserError(
+            f"{given} and the block augment changes no image at random, so that all copies would "
+            f"be equal; set evals.{entry.key}.{asked[0]} to None, or a change such as augment.flip"
         )
 
 

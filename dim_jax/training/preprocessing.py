@@ -14,7 +14,8 @@ class Preprocessing(NamedTuple):
     mean and std: of every channel, for pixels in [0, 1]. change(rng, images [n,h,w,c]) ->
     [n,h,w,c] or [v,n,h,w,c] for v `views`, u8 or f32 in [0, 1]; none by default. pixel_range: the
     raw values that are 0 and 1, None = u8. crops(rng, images [n,h,w,c]) -> f32[w,n,h',w',c] in
-    [0, 1]: the small crops beside the views, None without them.
+    [0, 1]: the small crops beside the views, None without them. varies: whether the views are
+    changed at random.
     """
 
     mean: tuple[float, ...]
@@ -23,6 +24,7 @@ class Preprocessing(NamedTuple):
     views: int = 1
     pixel_range: data.PixelRange | None = None
     crops: augment.Change | None = None
+    varies: bool = False
 
     @classmethod
     def of(cls, config: settings.Config, facts: data.Facts) -> Self:
@@ -33,7 +35,8 @@ class Preprocessing(NamedTuple):
         mean, std = data.scaling(facts, config.data.scaling)
         change = augment.pipeline(config.augment)
         crops = augment.small_crops(config.augment)
-        return cls(mean, std, change, config.augment.views, facts.pixel_range, crops)
+        varies = augment.is_random(config.augment)
+        return cls(mean, std, change, config.augment.views, facts.pixel_range, crops, varies)
 
     def normalise(self, images: jax.Array) -> jax.Array:
         """(pixels - mean) / std f32[...,c] of raw pixels, or without a pixel range of u8."""

@@ -96,6 +96,7 @@ def network():
             0.0,
             normalise=lambda images: images.astype(jnp.float32) / 255,
             prepare=prepare,
+            varies=change is not None,
         )
 
     return make

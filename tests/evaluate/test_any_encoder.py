@@ -204,6 +204,13 @@ KNN = ("--data", "digits", "--evals", "knn")
             ["my_encoders:encode", "--data=digits", '--evals={"a": {"name": "knn", "views": 2}}'],
             "evals.a.views needs the method of a run",
         ),
+        (
+            [
+                *("my_encoders:encode", "--data=digits"),
+                '--evals={"a": {"name": "linear", "augmentations": 2}}',
+            ],
+            "evals.a.augmentations needs the method of a run",
+        ),
         (["my_encoders:encode", "--data=digits", "--evals={}"], "--evals has no evaluation"),
         (["my_encoders:encode", "--evals=knn"], "which encodes images, and there are none"),
         (["my_encoders:encode", "--evals=knn", "--image-size=8"], "--image-size is a setting of"),

@@ -66,8 +66,15 @@ def test_evaluations_of_test_images(network, digits, rng):
     assert 1 < found["y/lidar"] <= 8
     aligned = alignment.evaluate(frozen, digits.splits, rng, images=64)
     assert 0 < aligned["y/alignment"] < 2 and aligned["y/uniformity"] < 0
-    still = alignment.evaluate(network(), digits.splits, rng, images=64)
-    assert still["y/alignment"] == 0
+    constant = network(lambda images, rng: images // 2)  # at random, with features that are alike
+    assert alignment.evaluate(constant, digits.splits, rng, images=64)["y/alignment"] == 0
+
+
+def test_views_that_are_not_changed_at_random_are_not_compared(network, digits, rng):
+    still = network()
+    assert set(alignment.evaluate(still, digits.splits, rng, images=64)) == {"y/uniformity"}
+    ranked = rank.evaluate(still, digits.splits, rng, images=64)
+    assert set(ranked) == {"y/effective_rank", "y/effective_rank_share"}
 
 
 def test_without_views_there_is_a_rank_and_no_more(encoder, digits, rng):

@@ -205,6 +205,25 @@ def test_views_are_of_networks_and_labels_say_so(network, digits, rng):
         suite.check({"one": {"name": "knn", "views": -1}})
 
 
+@pytest.mark.parametrize("option", ["views", "augmentations"])
+@pytest.mark.parametrize("names", [None, ("untrained",)])
+def test_copies_that_no_change_tells_apart_are_refused(network, digits, option, names):
+    def check(frozen, value):
+        spec = {"name": "linear", "taps": ("y",), option: value, "representations": names}
+        shown = {"trained": frozen, "untrained": frozen}
+        suite.check_representations({"a": spec}, shown, digits)
+
+    check(network(lambda images, key: images // 2), 2)
+    check(network(), None)
+    message = (
+        rf"evals\.a\.{option} is 2 and the block augment changes no image .*a\.{option} to None"
+    )
+    with pytest.raises(contracts.UserError, match=message):
+        check(network(), 2)
+    with pytest.raises(contracts.UserError, match="which is not trained on changed images"):
+        check(network()._replace(prepare=None), 2)
+
+
 @pytest.mark.parametrize(
     ("options", "labels", "published"),
     [

@@ -9,7 +9,7 @@ from dim_jax.evaluate.evaluation import Evaluation
 
 Evals = dict[str, dict[str, Any]]
 
-_OF_METHODS = ("views", "drawn")  # options that a training or a posterior has to draw for
+_OF_METHODS = (*plan.DRAWS, "drawn")  # options that a training or a posterior has to draw for
 
 
 def read(text: str) -> Evals:

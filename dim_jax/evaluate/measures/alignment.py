@@ -27,14 +27,15 @@ def evaluate(
     """Alignment and uniformity of unit vectors, of two random views of each test image.
 
     Read them together: a collapsed encoder has the best alignment, and random vectors the best
-    uniformity. Without random augmentation views are equal, and the alignment is 0.
+    uniformity.
 
     Args:
       images: at most this many test images.
 
     Returns:
       "<tap>/alignment": the mean squared distance of an image's two views, in [0, 4]; 0 if
-          features do not depend on the view.
+          features do not depend on the view. Absent without random augmentation, where views are
+          equal.
       "<tap>/uniformity": the log of the mean of exp(-2 |u - v|^2) over pairs of different images,
           mean of the two draws, in nats; 0 if all are equal, smaller is more uniform.
 
@@ -48,7 +49,8 @@ def evaluate(
     for tap, views in rank.draw(frozen, test, taps, rng, draws=2).items():
         views = unit(views)
         distances = np.sum((views[0] - views[1]) ** 2, axis=-1)
-        results[f"{tap}/alignment"] = float(np.mean(distances))
+        if frozen.varies:
+            results[f"{tap}/alignment"] = float(np.mean(distances))
         results[f"{tap}/uniformity"] = float(np.mean([uniformity(each) for each in views]))
     return results
 

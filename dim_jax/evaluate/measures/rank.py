@@ -38,7 +38,8 @@ def evaluate(
       "<tap>/effective_rank": `effective_rank` of the features of the images as they are.
       "<tap>/effective_rank_share": relative to the largest possible.
       "<tap>/lidar": `lidar` of their views; absent for representations that are not trained on
-          views (pixels, PCA) and for taps of more than 2,048 features.
+          views (pixels, PCA), or whose views are all alike, and for taps of more than 2,048
+          features.
 
     Raises:
       UserError: an unknown tap; fewer than two test images; fewer than two draws.
@@ -58,7 +59,7 @@ def evaluate(
         results[f"{tap}/effective_rank_share"] = rank / spread.largest_rank(*rows.shape)
         if rows.shape[1] <= _WIDEST:
             narrow.append(tap)
-    if frozen.prepare is not None and narrow:
+    if frozen.prepare is not None and frozen.varies and narrow:
         for tap, views in draw(frozen, test, narrow, rng, draws).items():
             results[f"{tap}/lidar"] = lidar(views)
     return results
