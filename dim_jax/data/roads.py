@@ -13,8 +13,10 @@ def take(opened: sources.Opened, road: str, worker_threads: int | None) -> datas
       UserError: an image that cannot be read; images that do not fit in memory; test images that
         are the training images.
     """
-    stored = {role: source.origin() for role, source in opened.sources.items()}
-    origins.check(opened.facts.name, stored["train"], stored["test"])
+    stored = None
+    if all(hasattr(source, "origin") for source in opened.sources.values()):
+        stored = {role: source.origin() for role, source in opened.sources.items()}
+        origins.check(opened.facts.name, stored["train"], stored["test"])
     train, facts = opened.sources["train"], opened.facts
     needed = memory.needed((len(train), *facts.shape), facts.dtype)
     streamed = road == "streaming" or (road == "auto" and not memory.fits(needed))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from dim_jax.data import facts, origins, pixels
+from dim_jax.data import facts, pixels
 
 _ROWS_PER_READ = 256
 
@@ -24,7 +24,8 @@ class Source(Protocol):
     """The images of one split on disk; picklable, and safe to read from several threads.
 
     shape: (h, w, c) of every image. dtype: of their pixels: uint8, uint16, int16, float16 or
-    float32. names: of the files, None = they have none.
+    float32. names: of the files, None = they have none. A source may have `origin() ->
+    origins.Origin`, where its images are stored: by it splits that overlap are noticed.
     """
 
     shape: tuple[int, int, int]
@@ -32,9 +33,6 @@ class Source(Protocol):
     names: tuple[str, ...] | None
 
     def __len__(self) -> int: ...
-
-    def origin(self) -> origins.Origin:
-        """Where the images are stored."""
 
     def read(self, rows: Sequence[int]) -> Examples:
         """The examples at some positions, in that order.
