@@ -1,6 +1,6 @@
 """Published numbers beside those of a run, and what they say of how the run differs."""
 
-from dim_jax import commandline, published, settings
+from dim_jax import command, commandline, published, settings
 
 
 def test_published_numbers_are_those_of_the_data_that_the_config_names(config):
@@ -44,8 +44,8 @@ DIM = "configs/dim_cifar10.py:local,bound=infonce,budget"
 
 def overridden(words: str, *arguments: str) -> dict:
     """{key: value} of what a command says of itself beside published numbers."""
-    command = commandline.parse(["main.py", f"--config={words}", *arguments])
-    return published.overrides(command.written, settings.Config.of(command.config))
+    parsed = commandline.parse(["main.py", f"--config={words}", *arguments])
+    return published.overrides(parsed.written, settings.Config.of(parsed.config))
 
 
 def test_overrides_that_change_what_is_measured_are_named():
@@ -75,8 +75,8 @@ def test_overrides_that_change_nothing_are_not_named():
     )
     assert overridden(f"{DIM}=paper", *unmeasured) == {}
     # Nothing says what an API call of other values than a file's is measured beside.
-    command = commandline.parse(["main.py", f"--config={DIM}=paper"])
-    assert published.overrides({}, settings.Config.of(command.config)) == {}
+    parsed = commandline.parse(["main.py", f"--config={DIM}=paper"])
+    assert published.overrides({}, settings.Config.of(parsed.config)) == {}
 
 
 def test_the_protocol_of_an_evaluation_with_published_numbers_is_named():
@@ -92,8 +92,8 @@ def test_the_protocol_of_an_evaluation_with_published_numbers_is_named():
 
 def test_weights_without_which_an_evaluation_is_not_run_are_not_named():
     gan = "configs/implicit_generator.py:data=tiny_imagenet,budget=smoke"
-    command = commandline.parse(["main.py", f"--config={gan}"])
-    assert published.numbers(settings.Config.of(command.config))["fid"]
+    parsed = commandline.parse(["main.py", f"--config={gan}"])
+    assert published.numbers(settings.Config.of(parsed.config))["fid"]
     assert overridden(gan, "--config.evals.fid.weights=inception.npz") == {}
     fewer = {"evals.fid.images": 500}
     assert (
@@ -117,3 +117,14 @@ def test_overrides_are_a_sentence_beside_the_numbers_alone(config):
     assert published.set_beside(rows[1:], paper, changes) == (None, None)
     others = config("quickstart", "")
     assert "This run" not in published.line(settings.Config.of(others), changes)
+
+
+def test_a_command_passes_the_config_of_the_file_on(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "dim_jax.experiment.train_and_evaluate", lambda *_, **options: given.update(options)
+    )
+    arguments = ["main.py", f"--config={DIM}=smoke", "--config.train.epochs=7"]
+    assert command.run(arguments, usage="") == 0
+    assert given["written"] == commandline.parse(arguments[:2]).config
+    assert given["written"]["train"]["epochs"] == 2

@@ -46,7 +46,7 @@ class Images:
         return len(self.rows)
 
     def origin(self) -> origins.Origin:
-        """Where the images are stored; see `sources.Source`."""
+        """The places of the images in storage; see `sources.Source`."""
         return {" and ".join(array.where for array in self.arrays): self.rows}
 
     def read(self, rows: Sequence[int]) -> sources.Examples:

@@ -34,7 +34,7 @@ class Files:
         return len(self.files)
 
     def origin(self) -> origins.Origin:
-        """Where the images are stored; see `sources.Source`."""
+        """The places of the images in storage; see `sources.Source`."""
         files = self.files
         if isinstance(files, packed.Parts):
             return origins.of_stretches(files.paths, files.file, files.offsets)

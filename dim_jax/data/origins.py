@@ -1,4 +1,4 @@
-"""Where the images of a split are stored, and how many of them are images of another split too."""
+"""Places of images in storage, and the number of those that are in two splits."""
 
 import os
 import pathlib

@@ -39,7 +39,7 @@ class Records:
         return len(self.records)
 
     def origin(self) -> origins.Origin:
-        """Where the images are stored; see `sources.Source`."""
+        """The places of the images in storage; see `sources.Source`."""
         held: dict[str, np.ndarray] = {}
         for split, start, stop in self.ranges:
             held[split] = np.append(held.get(split, np.arange(0)), np.arange(start, stop))
