@@ -59,7 +59,7 @@ _KINDS = {
     **dict.fromkeys(("config", "config_string", "device", "dataset"), _is_text),
     **dict.fromkeys(("devices", "steps", "epochs", "images_per_second"), _is_number),
     **dict.fromkeys(("train_seconds", "compile_seconds", "eval_seconds"), _is_number),
-    **dict.fromkeys(("train_examples", "test_examples"), _is_number),
+    **dict.fromkeys(("train_examples", "test_examples", "test_examples_trained_on"), _is_number),
     **dict.fromkeys(("parameters", "peak_mib", "train_peak_mib"), _are_numbers),
     "notes": _are_texts,
     "best": _is_best,
