@@ -276,3 +276,20 @@ def test_labels_of_tensorflow_datasets_are_sampled_before_training(judged, digit
 def test_a_classifier_of_the_runs_classes_does_not_judge_others(judged, darker):
     with pytest.raises(contracts.UserError, match="are not those that the method was trained on"):
         check(judged, {"name": "own_classifier", "data": darker})
+
+
+def test_test_images_that_the_encoder_was_trained_on_are_counted(encoder):
+    """Of other splits of the run's data; copies in an array are other images."""
+    own, half = data.load("digits"), {"name": "digits", "test_fraction": 0.5}
+    judged = other_data.DataSets(settings.Data(name="digits"), own)
+    evals = {"prior_fit_half": {"name": "prior_fit", "data": half}, "p": {"name": "prior_fit"}}
+    *_, notes = run(judged, evals, encoder)
+    other = data.load("digits", test_fraction=0.5).stored["test"]["digits"]
+    shared = len({*other.tolist()} & {*own.stored["train"]["digits"].tolist()})
+    said = (
+        f"evals.prior_fit_half: {shared} of the {len(other)} test images of digits are among those "
+        "that the encoder was trained on: results on them do not show how well the encoder "
+        "generalises."
+    )
+    assert shared and notes == [said]
+    assert f"note: {said}" in judged.describe()
