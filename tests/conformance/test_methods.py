@@ -78,6 +78,8 @@ LIKE_SIMCLR = {"barlow", "sigreg", "vicreg"}
 MONITORED = "supervised"  # the smallest method with a monitoring probe
 # Of methods that other configs have.
 REPEATED = {"arrays", "views"}
+# Compared over devices by the tests of their methods, or DIM with other sizes.
+OVER_DEVICES_ELSEWHERE = {"cmc", "cpc_strided", "cpc_v2", "dim_celeba", "dim_strided"}
 
 
 @functools.cache
@@ -129,7 +131,10 @@ def cases(fast, among=config_files.NAMES):
 
 
 compiled = [name for name in kinds() if name not in LIKE_SIMCLR]
-each_method, each_on_devices = cases(representatives(), compiled), cases((), [*kinds(), *CRITICS])
+each_method = cases(representatives(), compiled)
+each_on_devices = cases(
+    (), [*(name for name in kinds() if name not in OVER_DEVICES_ELSEWHERE), *CRITICS]
+)
 # Beside the monitoring probe, which is the same for all.
 several_players = [name for name in compiled if len({*configs()[name]["players"]} - {"probe"}) > 1]
 each_of_several_players = cases((), [*several_players, MONITORED])

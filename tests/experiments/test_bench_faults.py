@@ -24,16 +24,6 @@ def test_kills_change_nothing(bench):
 
 
 @pytest.mark.slow
-def test_a_full_disk_loses_nothing(bench):
-    row = bench_faults.full_disk(bench)
-    if "skipped" in row:
-        pytest.skip(row["skipped"])
-    survived(row)
-    assert row["drafts_left"] == 0 and row["message"].startswith("dim_jax: checkpoint 63 ")
-    assert "checkpoint 42 is kept" in row["message"]
-
-
-@pytest.mark.slow
 def test_a_killed_evaluation_continues(bench):
     row = bench_faults.evaluation(bench)
     survived(row)
