@@ -326,8 +326,7 @@ def _export_best(experiment: Experiment, folder: Workdir, console, facts, best, 
 
 def _export(experiment: Experiment, directory, frozen: contracts.Frozen, facts) -> None:
     evaluated, prepared = experiment.evaluation_data.facts, experiment.prepared
-    config = experiment.config
-    run_metadata.export(directory, config.method, config.data, evaluated, prepared, frozen, facts)
+    run_metadata.export(directory, experiment.config, evaluated, prepared, frozen, facts)
 
 
 def _evaluate(

@@ -17,7 +17,7 @@ from dim_jax.processes import environment, memory_usage
 from dim_jax.processes.environment import commit as commit
 from dim_jax.processes.environment import device as device
 from dim_jax.rundir import exported_encoder, provenance, workdir
-from dim_jax.training import preprocessing, train_step, trainer
+from dim_jax.training import preprocessing, start, train_step, trainer
 
 
 def opening(
@@ -164,6 +164,8 @@ def check_data(folder: workdir.Workdir, fingerprint: Mapping[str, Any]) -> str:
 def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
     """The `run` block of results.json, without time and memory of the evaluation."""
     images = durations.total_steps * durations.batch_size
+    trainings, data_dir = start.trainings(config), config.data.data_dir
+    shared, notes = data.count_trained_on(dataset, trainings, data_dir)
     return {
         "config": pathlib.Path(source.partition(":")[0]).stem,
         "config_string": source,
@@ -183,18 +185,17 @@ def facts(config, source, dataset, durations, final, loop) -> dict[str, Any]:
         "dataset": dataset.facts.name,
         "train_examples": len(dataset.splits["train"].images),
         "test_examples": len(dataset.splits["test"].images),
-        "test_examples_trained_on": data.count_shared(dataset, dataset),
+        "test_examples_trained_on": shared,
         "commit": commit(),
         "versions": environment.versions(),
         "train_peak_mib": memory_usage.peaks(),
-        "notes": [],
+        "notes": notes,
     }
 
 
 def export(
     directory: pathlib.Path,
-    method: Mapping[str, Any],
-    block: settings.Data,
+    config: settings.Config,
     evaluated: data.Facts,
     prepared: preprocessing.Preprocessing,
     trained: contracts.Frozen,
@@ -203,10 +204,10 @@ def export(
     """Writes the trained encoder as npz and a JSON card (see `encoder.load_encoder`).
 
     Args:
-      method: the config's block; the encoder is that of the innermost method.
-      block: the config's block of the images, of which the card says how they are read.
+      config: the encoder is that of its innermost method.
       evaluated: facts of the images that the encoder takes.
     """
+    method, block = config.method, config.data
     while "method" in method:
         method = method["method"]
     one = jax.ShapeDtypeStruct((1, *evaluated.shape), evaluated.dtype)
@@ -227,6 +228,7 @@ def export(
         "taps": {tap: list(shape.shape[1:]) for tap, shape in shapes.items() if tap in own},
         "unreached": [tap for tap in trained.unreached if tap in own],
         "data": evaluated.name,
+        "trained_on": [*start.trainings(config), block.images()],
         "bits": evaluated.bits,
         "dtype": evaluated.dtype,
         "pixel_range": pixel_range and pixel_range._asdict(),

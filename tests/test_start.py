@@ -1,5 +1,6 @@
 """A training starts with the encoder of another one: what is taken, said and refused."""
 
+import json
 import pathlib
 
 import jax
@@ -65,6 +66,21 @@ def test_the_encoder_alone_is_taken(tmp_path):
     assert line == f"start: the encoder {where} of step 9; everything else anew"
     # The same of its run folder.
     assert make(tmp_path)[1] == line
+
+
+def test_the_images_of_earlier_trainings(tmp_path):
+    there = [{"name": "cifar10", "train_split": "train[:9]"}]
+    assert start.trainings(config(export(tmp_path / "encoder", trained_on=there))) == there
+    assert start.trainings(config(tmp_path)) == there
+    assert start.trainings(config(export(tmp_path / "older"))) == []
+    assert start.trainings(config(tmp_path / "nowhere")) == []
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"data": {"name": "mnist", "road": "resident"}}))
+    continued = quickstart.get_config("smoke").to_dict()
+    continued["train"]["init_from"] = str(run)
+    of_run = {"name": "mnist", "fit": "resize", "test_fraction": 0.2}
+    assert start.trainings(settings.Config.of(continued)) == [of_run]
 
 
 def test_averages_of_the_encoder_start_from_it(tmp_path):

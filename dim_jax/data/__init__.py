@@ -7,11 +7,14 @@ All become a `dataset.Dataset`; `resident` and `streaming` turn it into batches.
 import dataclasses
 import importlib
 import os
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dim_jax import contracts, settings
+from dim_jax.data import origins, trained_on
 from dim_jax.data.dataset import Dataset, Split, centre, check_crop, evaluated, is_streamed, select
 from dim_jax.data.facts import Facts, describe_classes, normalise, scaling
 from dim_jax.data.fingerprint import difference, without_test
@@ -46,6 +49,7 @@ __all__ = [
     "add_notes",
     "centre",
     "count_shared",
+    "count_trained_on",
     "describe_classes",
     "describe_shared",
     "difference",
@@ -176,6 +180,36 @@ def load_like(block: settings.Data, like: Dataset) -> Dataset:
     from dim_jax.data import likeness
 
     return _with_fit(likeness.give(_load(block, seed=0), like), block)
+
+
+def count_trained_on(
+    judged: Dataset, trainings: Sequence[Mapping[str, Any]], data_dir: str | None = None
+) -> tuple[int, list[str]]:
+    """The number of test images that an encoder or its probes are trained on, and notes on them.
+
+    Images are located without being read. Those that are not there are left out, with a note.
+
+    Args:
+      judged: the data set of the evaluations, on whose training images probes are trained.
+      trainings: the settings of images that the encoder was trained on, as of
+        `settings.Data.images`; those of `judged` may be missing.
+      data_dir: the folder of TensorFlow Datasets, None = the usual one.
+    """
+
+    def locate(given: Mapping[str, Any]) -> origins.Origin:
+        if not _may_share(given["name"], judged.facts.name):
+            return {}
+        block = settings.Data.of({**given, "data_dir": data_dir})
+        return _module(block).open_(block, 0).sources["train"].origin()
+
+    return trained_on.count(judged, trainings, locate)
+
+
+def _may_share(name: str, other: str) -> bool:
+    """Whether two data sets may have stored images in common: versions of one, or files."""
+    if _source(name) and _source(other):
+        return True
+    return re.split("[/:]", name)[0] == re.split("[/:]", other)[0]
 
 
 def _with_fit(loaded: Dataset, block: settings.Data) -> Dataset:

@@ -40,6 +40,14 @@ def count(images: Origin) -> int:
     return sum(len(np.unique(places)) for places in images.values())
 
 
+def unite(images: Origin, others: Origin) -> Origin:
+    """The images that are in at least one of two."""
+    united = {**images, **others}
+    for holder in images.keys() & others.keys():
+        united[holder] = np.union1d(images[holder], others[holder])
+    return united
+
+
 def count_shared(images: Origin, others: Origin) -> int:
     """The number of different images that are among the others."""
     shared = images.keys() & others.keys()

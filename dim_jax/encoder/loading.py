@@ -31,7 +31,8 @@ class Encoder:
         centre of the second, None = neither), "pixel_range" {"low", "high", "clip"} (the raw
         values of each channel that become 0 and 1 before "mean" and "std" apply, None = 0 and
         255), "taps" {name: shape of one image's features}, "unreached" (the taps that the training
-        did not reach), "encoder", "mean", "std", "data", "config", "steps", "commit", "versions".
+        did not reach), "trained_on" (the settings of the images of its trainings), "encoder",
+        "mean", "std", "data", "config", "steps", "commit", "versions".
     params, stats: the network's weights and batch statistics.
     """
 

@@ -73,6 +73,10 @@ def _is_range(value: Any) -> bool:
     return _are_numbers(value["low"]) and _are_numbers(value["high"]) and value["clip"] in (0, 1)
 
 
+def _names_data(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
 _DTYPES = ("uint8", "uint16", "int16", "float16", "float32")
 _FITS = ("resize", "crop", "pad")
 _SIDE = (lambda value: value is None or _is_count(value), "a number of pixels or null")
@@ -113,5 +117,12 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "fit": (lambda value: value in _FITS, f"one of {', '.join(_FITS)}"),
     "channels": (lambda value: value is None or _is_count(value), "a number of channels or null"),
+    "trained_on": (
+        lambda value: isinstance(value, list) and all(map(_names_data, value)),
+        "a list of settings of data sets with their names",
+    ),
 }
-_OPTIONAL = ("unreached", "resize", "crop", "bits", "dtype", "pixel_range", "fit", "channels")
+_OPTIONAL = (
+    *("unreached", "resize", "crop", "bits", "dtype", "pixel_range", "fit", "channels"),
+    "trained_on",
+)

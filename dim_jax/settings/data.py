@@ -1,7 +1,7 @@
 """The settings of the images."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dim_jax.settings.checks import (
     FRACTION,
@@ -156,3 +156,14 @@ class Data(Block):
         "Pixels around a patch that belong to it, so that warps have content at the border.",
         type="int, pixels",
     )
+
+    def images(self) -> dict[str, Any]:
+        """{name: value} of the settings that choose the images, without those that are None."""
+        values = {name: getattr(self, name) for name in _CHOOSING}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+_CHOOSING = (
+    *("name", "image_size", "fit", "channels", "bits", "image_column", "label_column"),
+    *("train_split", "test_split", "test_fraction"),
+)

@@ -1,5 +1,6 @@
 """The start of a training: random, from another run, or with the encoder of another one."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,28 @@ def notes(config: settings.Config) -> list[str]:
     if path := config.encoder.init:
         lines.append(f"The encoder was trained from that of {path}; 'untrained' is random.")
     return lines
+
+
+def trainings(config: settings.Config) -> list[dict[str, Any]]:
+    """The images that the start of a training was trained on, as in the card of an encoder.
+
+    [] if it is random, or was written by an older version or removed since.
+    """
+    given = config.train.init_from or config.encoder.init
+    if not given:
+        return []
+    folder = workdir.Workdir(given)
+    for export in (folder.encoder, folder.path):
+        if encoder_files.is_export(export):
+            try:
+                return encoder_files.read(export)[2].get("trained_on", [])
+            except contracts.UserError:
+                return []
+    try:
+        there = settings.Data.of(json.loads(folder.config.read_text(encoding="utf-8"))["data"])
+    except (OSError, ValueError, LookupError, contracts.UserError):
+        return []
+    return [there.images()]
 
 
 def make(

@@ -56,6 +56,32 @@ def test_a_test_on_the_training_images_is_refused(write_tfds, test):
         data.load("shapes", data_dir=root, train_split="train[:6]", test_split=test)
 
 
+def test_images_that_an_encoder_was_trained_on(write_tfds):
+    """Counted once, with those of the probes; only of data sets that may have the same images."""
+    records = [{"image": encoded(picture(row)), "label": row % 2} for row in range(12)]
+    root = str(write_tfds("shapes", {"train": records}, (8, 8, 3), classes=("a", "b")))
+    judged = data.load("shapes", data_dir=root, train_split="train[:6]", test_split="train[4:]")
+
+    def count(*trainings):
+        return data.count_trained_on(judged, trainings, root)
+
+    def settings(split, name="shapes"):
+        return {"name": name, "train_split": split, "test_split": "train[:1]"}
+
+    encoder = "of the 8 test images of shapes are among those that the encoder was trained on: "
+    assert count() == count(settings("train[:6]")) == (2, [])
+    number, notes = count(settings("train[5:8]"))
+    assert number == 4 and [note[: len(encoder) + 2] for note in notes] == [f"3 {encoder}"]
+    assert count(settings("train[5:8]"), settings("train[7:9]"))[0] == 5
+    assert count(settings("all", "shapes:1.0.0"))[0] == 8
+    assert count(settings("train", "other"), settings("train", "folder:nowhere")) == (2, [])
+    number, notes = count(settings("none"))
+    assert number == 2 and notes[0].startswith(
+        "It is not known whether test images are among those that the encoder was trained on, shap"
+    )
+    assert data.count_trained_on(data.load("digits"), [settings("train")]) == (0, [])
+
+
 def pictures(folder: pathlib.Path, rows: range) -> list[pathlib.Path]:
     folder.mkdir(parents=True)
     paths = [folder / f"{row}.png" for row in rows]

@@ -2,10 +2,12 @@
 
 import json
 
+import cv2
 import jax
 import numpy as np
 import pytest
 
+from configs import quickstart
 from dim_jax import build, contracts, data, report, run_metadata, settings
 from dim_jax.evaluate import reference_representations, results_files, suite
 from dim_jax.evaluate.encoders import chosen, command, functions
@@ -99,11 +101,11 @@ def test_an_interrupted_command_continues(folder, capsys, monkeypatch):
     assert "encoder is my_encoders:encode there and my_encoders:maps" in capsys.readouterr().err
 
 
-def test_an_exported_encoder_has_the_rows_of_its_run(folder, capsys):
-    """By the folder; of taps that the config chooses and its training reached, and of controls."""
-    loaded = data.evaluated(data.load("digits"))
-    block = settings.Data(name="digits")
+def export(directory, facts: data.Facts, **block) -> contracts.Frozen:
+    """Exports a linear encoder of digits, trained on the images of a block `data`; returns it."""
     spec = {"name": "linear", "features": 4}
+    values = quickstart.get_config("smoke").to_dict()
+    config = settings.Config.of(values | {"method": {"encoder": spec}, "data": block})
     prepared = preprocessing.Preprocessing((0.4,), (0.3,))
     net = build.make("encoder", spec)
     params, state = jax.jit(net.init)(jax.random.key(3), np.zeros((1, 8, 8, 1), np.float32))
@@ -118,10 +120,15 @@ def test_an_exported_encoder_has_the_rows_of_its_run(folder, capsys):
         state={"encoder": state},
         unreached=("fc", "logits"),
     )
-    facts = dict.fromkeys(("config", "config_string", "training", "steps", "commit", "versions"))
-    run_metadata.export(
-        folder / "run" / "encoder", {"encoder": spec}, block, loaded.facts, prepared, trained, facts
-    )
+    run = dict.fromkeys(("config", "config_string", "training", "steps", "commit", "versions"))
+    run_metadata.export(directory, config, facts, prepared, trained, run)
+    return trained
+
+
+def test_an_exported_encoder_has_the_rows_of_its_run(folder, capsys):
+    """By the folder; of taps that the config chooses and its training reached, and of controls."""
+    loaded = data.evaluated(data.load("digits"))
+    trained = export(folder / "run" / "encoder", loaded.facts, name="digits")
     evals = {"knn": {"name": "knn", "taps": ("y", "fc")}}
     references = {
         "pixels": reference_representations.pixels(),
@@ -149,6 +156,32 @@ def test_an_exported_encoder_has_the_rows_of_its_run(folder, capsys):
     task = ("--data", "digits", "--evals", evals, "--workdir", folder / "none")
     assert call("--encoder", folder / "run", *task) == 2
     assert "read the taps fc, which no loss of the training reached" in capsys.readouterr().err
+
+
+def test_images_that_the_encoder_was_trained_on_are_counted(folder, capsys):
+    digits = data.load("digits")
+    for row, (image, label) in enumerate(zip(*digits.splits["train"][:2], strict=True)):
+        if row == 40:
+            break
+        (folder / "pictures" / f"{label % 2}").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / "pictures" / f"{label % 2}" / f"{row}.png"), image)
+    name = f"folder:{folder / 'pictures'}"
+    block = dict(name=name, channels=1, test_fraction=0.25)
+    export(folder / "run" / "encoder", digits.facts, **block)
+
+    def shared(fraction) -> tuple[int, int]:
+        out = folder / f"out{fraction}"
+        task = ("--evals", "knn", "--data", name, "--test-fraction", fraction, "--workdir", out)
+        assert call("--encoder", folder / "run", *task) == 0
+        run = json.loads((out / "results.json").read_text())["run"]
+        return run["test_examples_trained_on"], run["test_examples"]
+
+    assert shared(0.25) == (0, 10)
+    assert "trained on" not in capsys.readouterr().out
+    assert shared(0.5) == (10, 20)  # the encoder's 10 are held out here too
+    text = capsys.readouterr().out
+    assert f"note: 10 of the 20 test images of {name} are among those that the encoder was" in text
+    assert "10 of the 20 test images are training images" in text
 
 
 def test_files_have_the_results_of_the_function_that_wrote_them(folder, capsys):

@@ -58,7 +58,7 @@ class Task(NamedTuple):
 class _Judged(NamedTuple):
     """The data set of a task, its encoder, and the untrained one if there is one.
 
-    facts: of an exported encoder, for results.json.
+    facts: for results.json.
     unreached: its taps that its training did not reach.
     """
 
@@ -145,17 +145,22 @@ def _open(task: Task, console: report.Console) -> _Judged:
     encoder = opened(source, "--encoder", task.encoder)
     facts: dict[str, Any] = {}
     unreached: tuple[str, ...] = ()
+    count = data.count_shared(loaded, loaded)
     if isinstance(source, Encoder):
+        trainings, data_dir = source.card.get("trained_on", ()), (task.data or {}).get("data_dir")
+        count, notes = data.count_trained_on(loaded, trainings, data_dir)
+        loaded = loaded._replace(notes=(*loaded.notes, *notes))
         unreached = tuple(source.card.get("unreached", ()))
         other = other or loading.untrained(source, task.seed)
-        count = sum(leaf.size for leaf in jax.tree.leaves(source.params))
-        facts = {"steps": source.card.get("steps"), "parameters": {"encoder": count}}
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(source.params))
+        facts = {"steps": source.card.get("steps"), "parameters": {"encoder": parameters}}
     untrained = opened(other, "--untrained", task.untrained or "") if other else None
     if untrained is not None and untrained.shapes != encoder.shapes:
         raise contracts.UserError(
             f"--untrained gives the features {functions.shown(untrained.shapes)} and --encoder "
             f"{functions.shown(encoder.shapes)}; give the same network at random parameters"
         )
+    facts["test_examples_trained_on"] = count
     return _Judged(loaded, encoder, untrained, facts, unreached)
 
 
@@ -257,7 +262,6 @@ def _evaluate(evals: chosen.Evals, judged: _Judged, task: Task, folder: Workdir,
         "seed": task.seed,
         "dataset": loaded.facts.name,
         **{f"{name}_examples": len(split.images) for name, split in loaded.splits.items()},
-        "test_examples_trained_on": data.count_shared(loaded, loaded),
         **judged.facts,
         "eval_seconds": time.perf_counter() - began + store.seconds,
         "peak_mib": memory_usage.peaks(),
