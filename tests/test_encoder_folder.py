@@ -1,5 +1,7 @@
 """Features of a folder of images: the encoder gets the pixels that evaluations of its run use."""
 
+import dataclasses
+
 import config_files
 import jax
 import numpy as np
@@ -48,8 +50,8 @@ def _export(typed: settings.Config, folder, images=None):
         state={"encoder": state},
     )
     facts = dict.fromkeys(ORIGIN)
-    method = {"encoder": SPEC}
-    run_metadata.export(folder, method, typed.data, dataset.facts, prepared, trained, facts)
+    config = dataclasses.replace(typed, method={"encoder": SPEC})
+    run_metadata.export(folder, config, dataset.facts, prepared, trained, facts)
     return trained.represent(images)["y"]
 
 

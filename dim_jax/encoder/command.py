@@ -18,7 +18,7 @@ from dim_jax.encoder import (
     progress,
 )
 from dim_jax.encoder.features import Features, Part
-from dim_jax.processes import backend, standard_streams
+from dim_jax.processes import backend, short_commands, standard_streams
 
 _SHOWN = 3  # broken images whose fault is printed
 
@@ -39,10 +39,12 @@ FORMATS: Mapping[str, _Format] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code, 2 for a mistake that the message explains."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     with standard_streams.guarded():
         try:
-            return _export(options) if options.export else _embed(options)
+            with short_commands.options_for_settings(parser):
+                return _export(options) if options.export else _embed(options)
         except contracts.UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -1,12 +1,15 @@
 """Arguments and exit codes of the commands that read files and end soon."""
 
 import argparse
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from dim_jax import contracts
+
+_SETTING = re.compile(r"(?<![\w./])data\.(\w+)\b")
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +34,22 @@ class Parser(argparse.ArgumentParser):
                 there = re.findall(r"--[\w-]+", self.format_usage())
                 raise contracts.unknown("option", argument.partition("=")[0], there)
         return options, surplus
+
+
+@contextlib.contextmanager
+def options_for_settings(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Names settings such as data.test_split by a command's options in the errors of its work."""
+    there = re.findall(r"--[\w-]+", parser.format_help())
+
+    def option(setting: re.Match) -> str:
+        name = "--data" if setting[1] == "name" else f"--{setting[1].replace('_', '-')}"
+        return name if name in there else setting[0]
+
+    try:
+        yield
+    except contracts.UserError as error:
+        message = _SETTING.sub(option, str(error))
+        raise contracts.UserError(message) from error
 
 
 def exit_code(program: str, work: Callable[[], int]) -> int:

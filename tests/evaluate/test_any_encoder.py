@@ -249,6 +249,11 @@ KNN = ("--data", "digits", "--evals", "knn")
         (["my_encoders:encode", "--evals=knn", "--image-size=8"], "--image-size is a setting of"),
         (["my_encoders:encode", *KNN, "--image-sizes=8"], "did you mean '--image-size'?"),
         (["my_encoders:encode", *KNN, "--seed=-1"], "seed is -1"),
+        (["my_encoders:encode", *KNN, "--test-fraction=2"], "--test-fraction is 2"),
+        (
+            ["my_encoders:encode", "--data=digits", "--bits=9", "--evals=knn"],
+            "--bits is 9 and --data is digits",
+        ),
         (["my_encoders:encode", *KNN, "--batch=0"], "--batch is 0; set it to 1 or more"),
         (["my_encoders:encode", *KNN, "more"], "unknown argument 'more'"),
         (["my_encoders:encode", *KNN, "--workdir=used"], "holds a.txt and no evaluation.json"),

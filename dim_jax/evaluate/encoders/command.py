@@ -33,7 +33,8 @@ def run(arguments: Sequence[str], judge: Callable[[Any], Any] | None = None) -> 
 
 
 def _run(arguments: Sequence[str], judge: Callable[[Any], Any] | None) -> int:
-    options, surplus = _parser().parse(arguments)
+    parser = _parser()
+    options, surplus = parser.parse(arguments)
     if surplus:
         raise contracts.UserError(
             f"unknown argument '{surplus[0]}': options are written --name VALUE"
@@ -45,14 +46,15 @@ def _run(arguments: Sequence[str], judge: Callable[[Any], Any] | None) -> int:
     from dim_jax.evaluate.encoders import judgement
 
     command = shlex.join(["python", "-m", PROGRAM, *arguments])
-    task = _task(options, command)
-    if judge is not None:
-        judge(task)
-        return 0
-    compilation_cache.keep()
-    backend.start()
-    with backend.explain_out_of_memory(_OUT_OF_MEMORY):
-        judgement.judge(task)
+    with short_commands.options_for_settings(parser):
+        task = _task(options, command)
+        if judge is not None:
+            judge(task)
+            return 0
+        compilation_cache.keep()
+        backend.start()
+        with backend.explain_out_of_memory(_OUT_OF_MEMORY):
+            judgement.judge(task)
     return 0
 
 
