@@ -1,6 +1,7 @@
 """The published numbers of a run: those that stand beside its results, and what they differ in."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -108,18 +109,32 @@ def _evaluation(spec: Mapping[str, Any]) -> evaluation.Evaluation:
 def _flat(values: Mapping[str, Any], config: settings.Config) -> dict[str, Any]:
     """The settings of a config by key that can change the numbers that stand beside published."""
     blocks = {key: value for key, value in values.items() if key != "evals"}
+    of_monitors = _monitoring(values["method"])
     kept = {
         key: _tuples(value)
         for key, value in settings.flatten(blocks).items()
         if settings.scope(key) != "machine"
         and key not in _WITHOUT_EFFECT
         and not key.startswith("published")
+        and not of_monitors.match(key)
     }
     for key, taps in numbers(config).items():
         if taps:
             options = _options(values["evals"].get(key), config.evals[key])
             kept |= settings.flatten(options, f"evals.{key}")
     return {key: value for key, value in kept.items() if value is not None}
+
+
+def _monitoring(method: Mapping[str, Any]) -> re.Pattern:
+    """Matches the keys of probes trained along with a method, which leave it as it is."""
+    players = []
+    while method["name"] == "probe":
+        players.append(method.get("player", "probe"))
+        method = method["method"]
+    if not players:
+        return re.compile("(?!)")
+    names = "|".join(map(re.escape, players))
+    return re.compile(rf"(method\.){{1,{len(players)}}}(?!method\.)|players\.({names})\.")
 
 
 def _options(spec: Mapping[str, Any] | None, run: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,8 +72,16 @@ def test_overrides_that_change_nothing_are_not_named():
         "--config.published_source=Ours",
         "--config.evals.mlp.protocol=mlp-v2",  # it has no published number
         "--config.evals.mlp_paper.taps=('y',)",
+        # Of the probe that is trained along.
+        *("--config.players.probe.learning_rate=0.5", "--config.method.taps=('y',)"),
     )
     assert overridden(f"{DIM}=paper", *unmeasured) == {}
+    amdim = "configs/amdim_cifar10.py:budget=paper"  # one probe around another
+    monitors = ("--config.players.mlp_probe.learning_rate=9.", "--config.method.method.taps=('y',)")
+    assert overridden(amdim, *monitors) == {}
+    assert [*overridden(amdim, "--config.method.method.method.penalty=9.")] == [
+        "method.method.method.penalty"
+    ]
     # Nothing says what an API call of other values than a file's is measured beside.
     parsed = commandline.parse(["main.py", f"--config={DIM}=paper"])
     assert published.overrides({}, settings.Config.of(parsed.config)) == {}
