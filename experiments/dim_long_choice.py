@@ -1,0 +1,70 @@
+"""Recipes for the budget `long` of DIM(L), compared on validation images.
+
+    python -m experiments.dim_long_choice --budget=cpu
+
+Each candidate differs in one setting from configs/dim_cifar10.py with budget=long. It trains for
+eight epochs on the first 45,000 training images of CIFAR-10, and probes of conv and y are tested on
+the other 5,000, so that no test image takes part in the choice. Eight epochs say which setting
+learns faster, not which one ends higher after sixty.
+"""
+
+from experiments import evaluations, table
+
+DIFFERS = {
+    "cpu": "8 epochs, 45,000 training images; probe protocol mlp-v1, tested on 5,000 other "
+    "training images of CIFAR-10",
+    "smoke": "tiny networks, 512 images, 2 epochs",
+}
+BOUNDS = {"infonce": "InfoNCE", "jsd": "JSD"}
+_RATES = tuple(
+    f"--config.players.{player}.learning_rate=" for player in ("encoder", "discriminator")
+)
+_CRITIC = "--config.method.method.local_critic"
+CANDIDATES = {
+    "as it is": (),
+    "batch 64, rate 1e-3": ("--config.train.batch_size=64", *(f"{each}1e-3" for each in _RATES)),
+    "batch 128, rate 1e-3": ("--config.train.batch_size=128", *(f"{each}1e-3" for each in _RATES)),
+    "rate 7.5e-4": tuple(f"{each}7.5e-4" for each in _RATES),
+    "rate 3e-3": tuple(f"{each}3e-3" for each in _RATES),
+    "critic 512 wide": (f"{_CRITIC}.width=512",),
+    "anchors without layer norm": (f"{_CRITIC}.norm_anchors=False",),
+    "no prior": ("--config.method.method.gamma=0.0",),
+}
+_VALIDATED = (
+    "--config.data.train_split=train[:45000]",
+    "--config.data.test_split=train[45000:]",
+    "--config.train.epochs=8",
+)
+
+
+def rows(budget: str) -> list[table.Row]:
+    """Every candidate with every bound."""
+    words = {"cpu": "long"}.get(budget, budget)
+    return [
+        _row(
+            f"{title}, {label}",
+            f"configs/dim_cifar10.py:local,bound={bound},budget={words}",
+            each,
+            budget,
+        )
+        for bound, title in BOUNDS.items()
+        for label, each in CANDIDATES.items()
+    ]
+
+
+def _row(label: str, config: str, overrides: tuple[str, ...], budget: str) -> table.Row:
+    evals = evaluations.chosen(config, "mlp", "uniformity")
+    evals["mlp"] |= {"taps": ("conv", "y"), "representations": ("trained",)}
+    validated = _VALIDATED if budget == "cpu" else ()
+    return table.Row(
+        label,
+        config,
+        (*validated, *overrides),
+        differs=DIFFERS[budget],
+        compared=False,
+        evals=evals,
+    )
+
+
+if __name__ == "__main__":
+    table.main("dim_long_choice", rows, DIFFERS)
