@@ -14,6 +14,7 @@ from experiments import (
     dim_figure9,
     dim_figure10,
     dim_figure11,
+    dim_long_choice,
     dim_sigreg_prior,
     dim_table1,
     dim_table2,
@@ -38,6 +39,7 @@ WITH_DIRECTIONS = [
 TABLES = [dim_table1, dim_table2, *WITH_DIRECTIONS]
 CASES = [(module, budget) for module in TABLES for budget in ("paper", "cpu", "smoke")]
 CASES += [(module, "long") for module in TABLES if "long" in module.DIFFERS]
+CASES += [(dim_long_choice, budget) for budget in dim_long_choice.DIFFERS]
 
 
 @pytest.mark.parametrize(("module", "budget"), CASES)
