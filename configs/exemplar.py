@@ -43,7 +43,7 @@ _SVMS = (
     "How the strength of their one-vs-rest SVMs was chosen is not known; svm-v1 chooses it on "
     "held-out images"
 )
-DIFFERS = {"cifar10": f"{_SVMS}.", "stl10": f"{_SVMS}, on 5000 labels, not ten folds of 1000."}
+DIFFERS = {"cifar10": f"{_SVMS}.", "stl10": f"{_SVMS}, on all labels, not ten folds of 1000."}
 JUDGED = ("same", "cifar10", "stl10")
 SIDES = {"cifar10": 32, "stl10": 96}  # of their images, which are seen as they are
 CLASSIFIERS = ("linear", "svm", "linear_permuted")

@@ -42,6 +42,7 @@ def get_config(argument: str = ""):
         method=method,
         published=PUBLISHED,
         published_finetuned=PUBLISHED_FINETUNED,
+        differs="It is not known whether the published encoder saw colours or derivatives.",
         # The first convolution sees derivatives, not colours, so there is nothing to draw.
         evals=dict(filters=None) if inputs == "gradients" else None,
         cpu=often,

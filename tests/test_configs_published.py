@@ -118,8 +118,8 @@ def test_the_published_probe_has_no_controls_and_ours_has_them():
     assert {*paper["evals"]} - {*short["evals"]} == {"mlp_paper"}
     assert paper["published_differs"] == ""
     assert short["published_differs"] == (
-        "Nearest to how they were measured is budget=paper, with mlp-paper-v1; budget=cpu is "
-        "shorter, with mlp-v1."
+        "Nearest to how they were measured is budget=paper, with mlp-paper-v1; budget=cpu has 10 "
+        "epochs in place of 1,000, smaller networks (local_critic), other learning rates, mlp-v1."
     )
 
 
@@ -129,3 +129,26 @@ def test_notes_of_a_config_stay_in_smaller_budgets():
         config_files.load("exemplar", f"{words}{budget}") for budget in ("paper", "cpu")
     )
     assert short["published_differs"].startswith(f"{paper['published_differs']} Nearest to")
+
+
+def test_smaller_budgets_say_what_else_is_not_as_published():
+    words = "data=stl10,judged=cifar10,budget=smoke"
+    text = config_files.load("exemplar", words)["published_differs"]
+    assert text.endswith(
+        "budget=smoke has 2 epochs in place of 1,600, batches of 64 in place of 128, fewer images, "
+        "other networks (encoder), other optimizers, method.classes=256."
+    )
+    nat = config_files.load("nat", "budget=cpu")["published_differs"]
+    assert nat.endswith("other learning rates, method.method.every=1, mlp-v1.")
+    supervised = config_files.load("supervised", "budget=long")["published_differs"]
+    assert supervised.endswith("batches of 256 in place of 64, other learning rates.")
+
+
+def test_settings_of_baselines_that_no_paper_prints_are_said():
+    for name, words, said in (
+        ("supervised", "budget=paper", "length of 100 epochs is ours"),
+        ("vae", "beta_vae", "weight of the KL divergence, 0.5, is from memory"),
+        ("nat", "inputs=gradients", "whether the published encoder saw colours or derivatives"),
+    ):
+        assert said in config_files.load(name, words)["published_differs"]
+    assert config_files.load("vae", "budget=paper")["published_differs"] == ""

@@ -82,6 +82,7 @@ def config(
     epochs: int | None = None,
     data: dict[str, Any] | None = None,
     short_rate: float = 1e-3,
+    differs: str = "",
     **changes: dict[str, Any],
 ) -> ml_collections.ConfigDict:
     """The run of a baseline, watched by an online classifier.
@@ -96,6 +97,7 @@ def config(
       data: more of the block `data`.
       short_rate: the learning rate of the smaller budgets; of `long`, with larger batches, half as
         much again.
+      differs: on how the published numbers were measured otherwise under every budget.
       changes: more changes of the budgets.
     """
     name = words["data"]
@@ -117,6 +119,7 @@ def config(
         evals=_evals(name, accuracies if judge == "mlp_paper" else None, bool(tuned), evals or {}),
         published={judge: accuracies, "finetune": tuned},
         published_source=f"Hjelm et al. 2019, Table {1 if small else 2}",
+        published_differs=differs,
     )
     short = common.faster(*players, learning_rate=short_rate)
     for part in {"decoder", "generator"} & method.keys():

@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-from configs.common import evaluations
+from configs.common import differences, evaluations
 
 BUDGETS = ("paper", "cpu", "smoke")
 LONG_BUDGETS = ("paper", "long", "cpu", "smoke")  # of configs with a recipe for hours on two cores
@@ -24,18 +24,22 @@ def budgeted(
 ) -> ml_collections.ConfigDict:
     """The config with the changes of a budget, {"train.epochs": 10, ...}; `paper` has none.
 
-    Budgets other than `paper` also have the protocols of `evaluations.SMALLER`.
+    Budgets other than `paper` also have the protocols of `evaluations.SMALLER`, and say of
+    published numbers what is not as published.
 
     Raises: KeyError for a key that the config does not have.
     """
-    if budget != "paper":
-        evaluations.shorten(config, budget)
+    old = {}
     for key, value in changes.get(budget, {}).items():
         *parents, last = key.split(".")
         block = functools.reduce(lambda block, name: block[name], parents, config)
         if last not in block:
             raise KeyError(f"the config has no key '{key}'")
+        old[key] = block[last]
         block[last] = value
+    if budget != "paper":
+        described = differences.describe(old, changes.get(budget, {}))
+        evaluations.shorten(config, budget, described)
     return config
 
 

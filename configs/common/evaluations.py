@@ -6,7 +6,7 @@ encoder alone. The controls are measured by ours, and so is the trained encoder 
 numbers of one protocol only can be compared. Smaller budgets have the protocols of `SMALLER`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ml_collections
@@ -89,8 +89,13 @@ def finetuned() -> dict:
     return dict(finetune=dict(name="finetune", protocol="finetune-paper-v1"))
 
 
-def shorten(config: ml_collections.ConfigDict, budget: str) -> None:
-    """Gives a config the protocols of a smaller budget, and says so of its published numbers."""
+def shorten(
+    config: ml_collections.ConfigDict, budget: str, differences: Sequence[str] = ()
+) -> None:
+    """Gives a config the protocols of a smaller budget, and says so of its published numbers.
+
+    differences: others than the protocols, as phrases.
+    """
     published = dict(config.published or {})
     of_paper: dict[str, Any] = {}
     for key, spec in [*config.evals.items()]:
@@ -108,10 +113,10 @@ def shorten(config: ml_collections.ConfigDict, budget: str) -> None:
     if published:
         config.published = published
     if any(published.values()):
-        nearest, here = (_listed(names) for names in (of_paper, of_paper.values()))
+        protocols = list(dict.fromkeys(of_paper.values()))
         text = (
-            f"Nearest to how they were measured is budget=paper{nearest}; budget={budget} is "
-            f"shorter{here}."
+            f"Nearest to how they were measured is budget=paper{_listed(of_paper)}; "
+            f"budget={budget} has {', '.join([*differences, *protocols])}."
         )
         config.published_differs = f"{config.published_differs} {text}".strip()
 
