@@ -6,30 +6,46 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dim_jax import settings
-from dim_jax.evaluate import discovery, evaluation, results
+from dim_jax.evaluate import discovery, evaluation, plan, results
 
 # Settings that do not change what is measured, besides those of the machine.
 _WITHOUT_EFFECT = (
     *("seed", "deterministic", "compute_dtype"),
     *("train.steps_per_dispatch", "train.save_epochs"),
 )
+_PAPER = "-paper-"  # in the names of protocols of papers
 _CHOICES = ("taps", "representations")  # options that choose numbers and change none
 
 
 def numbers(config: settings.Config) -> dict[str, Any]:
-    """{evaluation: {tap: number}} of the config, without those of other data than its numbers are.
+    """{evaluation: {tap: number}} of the config that stand beside rows of evaluations that are run.
 
-    Numbers of evaluations that are not run are left out.
-
-    These are all if the images that it trains on are others, and those of one evaluation if this
-    judges on others.
+    None do if the images that it trains on are others than those of the numbers, and those of one
+    evaluation do not if it judges on others, or with few or permuted labels. An evaluation by the
+    protocol of a paper has the numbers of its kind also under another key than the config's.
     """
     if not config.is_of_published_data():
         return {}
-    given, judged = config.published or {}, settings.evaluated_on(config.evals)
+    judged = settings.evaluated_on(config.evals, config.data.name)
     named = judged if config.published_on is None else config.published_on
-    given = {key: taps for key, taps in given.items() if key in config.evals}
-    return {key: taps for key, taps in given.items() if judged.get(key) == named.get(key)}
+    return {
+        entry.key: taps
+        for entry in plan.parse(config.evals)
+        if (taps := _numbers_of(entry, config)) is not None
+        and results.takes_published(entry)
+        and judged.get(entry.key) == named.get(entry.key)
+    }
+
+
+def _numbers_of(entry: plan.Entry, config: settings.Config) -> Mapping[str, float] | None:
+    """The published numbers of an evaluation, by its key or the paper's protocol; None = none."""
+    given = config.published or {}
+    if entry.key in given or _PAPER not in entry.options.get("protocol", ""):
+        return given.get(entry.key)
+    # Without the evaluation, the name is that of the key, such as mlp of mlp_paper.
+    names = {key: config.evals.get(key, {}).get("name", key.partition("_")[0]) for key in given}
+    same = [key for key, name in names.items() if name == entry.name]
+    return given[same[0]] if len(same) == 1 else None
 
 
 def overrides(written: Mapping[str, Any], config: settings.Config) -> dict[str, Any]:
@@ -118,11 +134,32 @@ def _flat(values: Mapping[str, Any], config: settings.Config) -> dict[str, Any]:
         and not key.startswith("published")
         and not of_monitors.match(key)
     }
-    for key, taps in numbers(config).items():
-        if taps:
-            options = _options(values["evals"].get(key), config.evals[key])
-            kept |= settings.flatten(options, f"evals.{key}")
+    judged = [key for key, taps in numbers(config).items() if taps]
+    for key in judged:
+        options = _options(_counterpart(key, values["evals"], config), config.evals[key])
+        kept |= settings.flatten(options, f"evals.{key}")
+    if all(_evaluation(config.evals[key]).own_classes for key in judged):  # nothing is fitted
+        kept.pop("data.eval_train_images", None)
     return {key: value for key, value in kept.items() if value is not None}
+
+
+def _counterpart(
+    key: str, evals: Mapping[str, Any], config: settings.Config
+) -> Mapping[str, Any] | None:
+    """The evaluation among others that one of the config has the place of; None = there is none.
+
+    Of the same key, or else, or if that has no number, of the same name and protocol.
+    """
+    run = config.evals[key]
+    same = [
+        spec
+        for name, spec in evals.items()
+        if name in (config.published or {})
+        and all(spec.get(option) == run.get(option) for option in ("name", "protocol"))
+    ]
+    if key in evals and (key in (config.published or {}) or not same):
+        return evals[key]
+    return same[0] if same else None
 
 
 def _monitoring(method: Mapping[str, Any]) -> re.Pattern:

@@ -84,8 +84,8 @@ def main(
     arguments = parser.parse_args()
     chosen = rows(arguments.budget)
     if not any((arguments.only or "") in row.label for row in chosen):
-        labels = ", ".join(row.label for row in chosen)
-        parser.error(f"no row has {arguments.only!r} in its label; there are {labels}")
+        labels = "; ".join(row.label for row in chosen)
+        parser.error(f"no row has {arguments.only!r} in its label; the labels are: {labels}")
     claims = directions(chosen) if directions else ()
     return run(
         f"{name}_{arguments.budget}",

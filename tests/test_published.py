@@ -48,6 +48,12 @@ def overridden(words: str, *arguments: str) -> dict:
     return published.overrides(parsed.written, settings.Config.of(parsed.config))
 
 
+def numbers(words: str, *arguments: str) -> dict:
+    """The published numbers that stand beside the rows of a command."""
+    parsed = commandline.parse(["main.py", f"--config={words}", *arguments])
+    return published.numbers(settings.Config.of(parsed.config))
+
+
 def test_overrides_that_change_what_is_measured_are_named():
     of_training = (
         *("--config.train.epochs=2", "--config.train.batch_size=128", "--config.encoder.init=x"),
@@ -94,20 +100,49 @@ def test_the_protocol_of_an_evaluation_with_published_numbers_is_named():
     assert overridden(f"{DIM}=paper", entry % "") == changed  # by default
     assert overridden(f"{DIM}=paper", entry % ', "protocol": "mlp-paper-v1"') == {}
     assert overridden(f"{DIM}=cpu", "--evals=mlp") == {}  # as in the config
-    few = '--evals={"mlp": {"name": "mlp", "labels_per_class": 10}}'
-    assert overridden(f"{DIM}=cpu", few) == {"evals.mlp.labels_per_class": 10}
+
+
+def test_rows_that_can_have_no_number_have_none_announced():
+    """Of few or permuted labels, of several views, or of other representations."""
+    for option in (
+        *('"labels_per_class": 10', '"permuted": true', '"views": 4'),
+        '"representations": ["untrained"]',
+    ):
+        given = f'--evals={{"mlp": {{"name": "mlp", {option}}}}}'
+        assert numbers(f"{DIM}=cpu", given) == overridden(f"{DIM}=cpu", given) == {}
+        parsed = commandline.parse(["main.py", f"--config={DIM}=cpu", given])
+        assert published.line(settings.Config.of(parsed.config), {}) == ""
+
+
+def test_the_protocol_of_a_paper_has_its_numbers_under_other_keys():
+    by_paper = '--evals={"%s": {"name": "mlp", "protocol": "mlp-paper-v1"%s}}'
+    for key in ("mlp", "other"):
+        given = by_paper % (key, "")
+        assert numbers(f"{DIM}=paper", given) == {key: dict(conv=75.21, fc=75.57, y=69.13)}
+        assert overridden(f"{DIM}=paper", given) == {}
+    given = by_paper % ("mlp_paper", "")
+    assert numbers(f"{DIM}=cpu", given).keys() == {"mlp_paper"}
+    assert [*overridden(f"{DIM}=cpu", given)] == ["evals.mlp_paper.protocol"]
+    assert numbers(f"{DIM}=paper", '--evals={"mlp": {"name": "mlp"}}') == {}
+    # Of the same images, named.
+    named = by_paper % ("mlp_paper", ', "data": "cifar10"')
+    assert numbers(f"{DIM}=paper", named).keys() == {"mlp_paper"}
+    assert numbers(f"{DIM}=paper", by_paper % ("mlp_paper", ', "data": "cifar100"')) == {}
+
+
+def test_training_images_of_evaluations_count_where_something_is_fitted():
+    fewer = "--config.data.eval_train_images=100"
+    assert overridden("configs/supervised.py:budget=paper", fewer) == {}
+    assert overridden(f"{DIM}=paper", fewer) == {"data.eval_train_images": 100}
 
 
 def test_weights_without_which_an_evaluation_is_not_run_are_not_named():
     gan = "configs/implicit_generator.py:data=tiny_imagenet,budget=smoke"
-    parsed = commandline.parse(["main.py", f"--config={gan}"])
-    assert published.numbers(settings.Config.of(parsed.config))["fid"]
+    assert numbers(gan, "--config.evals.fid.weights=inception.npz")["fid"]
+    assert numbers(gan) == {}
     assert overridden(gan, "--config.evals.fid.weights=inception.npz") == {}
-    fewer = {"evals.fid.images": 500}
-    assert (
-        overridden(gan, "--config.evals.fid.weights=w.npz", "--config.evals.fid.images=500")
-        == fewer
-    )
+    changed = ("--config.evals.fid.weights=w.npz", "--config.train.epochs=9.0")
+    assert overridden(gan, *changed) == {"train.epochs": 9.0}
 
 
 def test_overrides_are_a_sentence_beside_the_numbers_alone(config):

@@ -54,6 +54,9 @@ def rows(
         }
 
 
+_ALL_LABELS = re.compile(r"all(, \d+ augmentations?)?")
+
+
 def _labels(entry: plan.Entry) -> str:
     """Such as "all", "10 per class", "all, permuted", "all, mean of 16 views".
 
@@ -74,14 +77,19 @@ def _labels(entry: plan.Entry) -> str:
     return f"{budget}, permuted" if options.get("permuted") else budget
 
 
+def takes_published(entry: plan.Entry) -> bool:
+    """Whether rows of an entry can have a published number (see `published_value`)."""
+    of_trained = entry.representations is None or plan.TRAINED in entry.representations
+    return of_trained and _ALL_LABELS.fullmatch(_labels(entry)) is not None
+
+
 def published_value(published: Mapping[str, Mapping[str, float]], row: Row) -> float | None:
     """The published number of a row of the trained representation with all labels, or None.
 
     Args:
       published: {key of the entry: {tap, or tap/metric where that is no accuracy: number}}.
     """
-    all_labels = re.fullmatch(r"all(, \d+ augmentations?)?", row["labels"])
-    if row["representation"] != plan.TRAINED or not all_labels:
+    if row["representation"] != plan.TRAINED or not _ALL_LABELS.fullmatch(row["labels"]):
         return None
     name = row["tap"] if row["metric"] == "accuracy" else f"{row['tap']}/{row['metric']}"
     return published.get(row["eval"], {}).get(name)

@@ -19,13 +19,17 @@ def sentence(results: Mapping[str, Any]) -> str:
     The main number is an accuracy of the trained encoder with a published counterpart, if there is
     one: at y (without a y: at the last tap) in the MLP probe with all labels (without one: in the
     first evaluation), on the run's data rather than on others. Test images that were trained on are
-    counted at the end.
+    counted at the end. A published number that was measured otherwise is marked: the table says in
+    what.
     """
     groups = tables.groups(results.get("rows", ()))
     group = _choose_group(groups)
     if group is None:
         return _describe_training(results)
-    return f"{_describe(groups, group)}{_describe_trained_on(results, group)}."
+    text = _describe(groups, group)
+    if " published: " in text and results.get("published_differs"):
+        text += ", measured otherwise"
+    return f"{text}{_describe_trained_on(results, group)}."
 
 
 def _describe(groups: Sequence[tables.Group], group: tables.Group) -> str:

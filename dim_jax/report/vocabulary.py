@@ -45,19 +45,19 @@ _METRICS = {  # name -> title, description
     ),
     "kolmogorov_uniform_passed": (
         "Coordinates like the uniform prior",
-        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+        "Share that Kolmogorov's test with at most 500 test images does not reject at level 0.01",
     ),
     "kolmogorov_gaussian_passed": (
         "Coordinates like the Gaussian prior",
-        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+        "Share that Kolmogorov's test with at most 500 test images does not reject at level 0.01",
     ),
     "kolmogorov_ball_passed": (
         "Coordinates like the prior in a ball",
-        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+        "Share that Kolmogorov's test with at most 500 test images does not reject at level 0.01",
     ),
     "kolmogorov_sphere_passed": (
         "Coordinates like the prior on a sphere",
-        "Share that Kolmogorov's test with 500 test images does not reject at level 0.01",
+        "Share that Kolmogorov's test with at most 500 test images does not reject at level 0.01",
     ),
     "normality_passed": (
         "Coordinates with a normal distribution",

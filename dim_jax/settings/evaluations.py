@@ -52,12 +52,22 @@ def are_names(text: str) -> bool:
     return bool(_NAMES.fullmatch(text)) and not pathlib.Path(text).is_file()
 
 
-def evaluated_on(evals: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+def evaluated_on(
+    evals: Mapping[str, Mapping[str, Any]], trained_on: str | None = None
+) -> dict[str, str | None]:
     """The names of the data sets on which evaluations with the option `data` judge, by their keys.
 
     Of images in a folder or a file, without the place where that lies.
+
+    Args:
+      trained_on: the name of the run's data set; evaluations that name it alone are left out.
     """
-    named = {key: spec["data"] for key, spec in evals.items() if spec.get("data")}
+    same = (trained_on, {"name": trained_on})
+    named = {
+        key: spec["data"]
+        for key, spec in evals.items()
+        if spec.get("data") and spec["data"] not in same
+    }
     return {
         key: _without_place(other if isinstance(other, str) else other.get("name"))
         for key, other in named.items()

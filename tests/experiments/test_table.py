@@ -244,7 +244,7 @@ def test_the_command_line(trained, monkeypatch, capsys):
     assert call("--budget=paper")["experiment"] == "toy_paper" and len(trained) == 6
     with pytest.raises(SystemExit):
         call("--only=less")
-    assert "no row has 'less' in its label; there are plain, more" in capsys.readouterr().err
+    assert "no row has 'less' in its label; the labels are: plain; more" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         call("--budget=huge")
 
