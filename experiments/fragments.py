@@ -159,7 +159,7 @@ def protocol(content: dict, evaluation: str) -> str:
     cell = next(
         cell for row in content["rows"] for cell in row["measures"] if cell["eval"] == evaluation
     )
-    probe = PROBES[evaluation.partition("_")[0]]
+    probe = PROBES.get(evaluation) or PROBES[evaluation.partition("_")[0]]
     labels = f"{cell['labels']} labels" if cell["labels"] == "all" else cell["labels"]
     if not cell["protocol"]:
         return probe
