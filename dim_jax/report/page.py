@@ -8,7 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dim_jax.report import collapse, curves, parts, probes, results, tables, verdict, writers
+from dim_jax.report import (
+    collapse,
+    curves,
+    parts,
+    probes,
+    results,
+    tables,
+    verdict,
+    vocabulary,
+    writers,
+)
 from dim_jax.rundir import writing
 
 _SIGNS = (
@@ -132,7 +142,8 @@ def _probe_lead(groups: Sequence[tables.Group]) -> str:
 
 def _curve_lead(rows: Sequence[Mapping[str, Any]]) -> str:
     smooth = len(rows) >= curves.SMOOTH_FROM
-    return "Thin lines: every logged value. Thick lines: running mean." if smooth else ""
+    lines = "Thin lines: every logged value. Thick lines: running mean." if smooth else ""
+    return f"{lines} {vocabulary.describe_curves(parts.metric_names(rows))}".strip()
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

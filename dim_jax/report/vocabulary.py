@@ -1,5 +1,7 @@
 """Titles and descriptions of evaluations, metrics and labels in the rows of results.json."""
 
+from collections.abc import Iterable
+
 # The beginning of a name ("mlp" of "mlp_few") -> title, phrase in a sentence.
 _EVALUATIONS = {
     "mlp": ("MLP probe", "an MLP probe"),
@@ -285,6 +287,26 @@ _SHARES = (
 def evaluation_title(name: str) -> str:
     """An evaluation as a heading: "MLP probe"; its plain name if it is not known here."""
     return _evaluation(name)[0]
+
+
+# Metrics of training by a part of their names, in the order of the report.
+_CURVES = {
+    "loss/": "of each player, which it minimises",
+    "/loss": "of a term, without penalties",
+    "/bound": "the value that the objective maximises",
+    "/nats": "a lower bound of the mutual information in nats, from the scores of a batch",
+    "/score_joint": "the mean score of pairs that belong together",
+    "/score_product": "the mean score of random pairs",
+    "prior/confusion": "the encoder's loss against the discriminator of the prior",
+    "accuracy": "the share of the training batch that is right",
+}
+
+
+def describe_curves(names: Iterable[str]) -> str:
+    """What the metrics of training with these names are; "" of unknown ones."""
+    names = [*names]
+    known = {part: text for part, text in _CURVES.items() if any(part in name for name in names)}
+    return f"{'; '.join(f'{part}: {text}' for part, text in known.items())}." if known else ""
 
 
 def evaluation_phrase(name: str) -> str:

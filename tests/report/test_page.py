@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dim_jax import report
-from dim_jax.report import tables
+from dim_jax.report import tables, vocabulary
 
 VOID = {"meta", "link", "img", "br", "hr"}
 
@@ -157,6 +157,16 @@ def test_one_chart_for_each_loss_and_metric(folder):
     text = written(folder)
     titles = re.findall(r"<figcaption><b>([^<]*)</b><output>", text)
     assert titles == ["loss/encoder", "loss/prior", "accuracy"]
+
+
+def test_curves_are_explained():
+    names = ("loss/encoder", "local/nats", "local/score_joint", "probe/y_accuracy", "views/cosine")
+    assert vocabulary.describe_curves(names) == (
+        "loss/: of each player, which it minimises; /nats: a lower bound of the mutual information "
+        "in nats, from the scores of a batch; /score_joint: the mean score of pairs that belong "
+        "together; accuracy: the share of the training batch that is right."
+    )
+    assert vocabulary.describe_curves(["views/cosine"]) == ""
 
 
 def test_figures_are_embedded_with_their_size(folder):
