@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dim_jax import settings
@@ -95,13 +95,24 @@ def set_beside(
 
 
 def line(config: settings.Config, overridden: Mapping[str, Any]) -> str:
-    """A line on the source of published numbers and on `differs`, "" if there are none to show."""
+    """A line on the source of published numbers and on `differs`, or why none stand; "" = none."""
     stand = any(numbers(config).values())
     if config.published is not None and not stand:
-        return ""
+        keys = [key for key, taps in config.published.items() if taps]
+        return f"published numbers: none, {_reason(keys, config)}" if keys else ""
     differences = differs(config, overridden if stand else {})
     texts = [text for text in (config.published_source, differences) if text]
     return f"published numbers: {'. '.join(texts)}" if texts else ""
+
+
+def _reason(keys: Sequence[str], config: settings.Config) -> str:
+    """Why none of the published numbers of these evaluations stands beside a result."""
+    if not config.is_of_published_data():
+        return f"as those of this config are of {config.published_data}"
+    return (
+        f"as none of these evaluations is like {' or '.join(keys)} of the config, with all labels "
+        "of the same data, of the trained representation"
+    )
 
 
 def _needed(written: Mapping[str, Any], config: settings.Config) -> set[str]:
