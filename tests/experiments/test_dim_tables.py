@@ -153,6 +153,8 @@ def test_critics_of_the_rows_are_the_published_ones():
         assert rows and all("critic=concat" in config for config in rows)
     configs = {row.label: row.config for row in dim_table1.rows("long")}
     assert "global,critic=dot,bound=jsd" in configs["DIM(G)"]
+    changed = {row.label: row.overrides for row in dim_table1.rows("long") if row.overrides}
+    assert changed == {"DIM(L) DV": ("--config.train.batch_size=512",)}
 
 
 def test_rows_that_were_measured_are_those_of_the_results():
