@@ -12,7 +12,7 @@ from experiments import evaluations, table
 
 DIFFERS = {
     "cpu": "8 epochs, 45,000 training images; probe protocol mlp-v1, tested on 5,000 other "
-    "training images of CIFAR-10",
+    "training images of CIFAR-10; minutes on one of two cores, the other busy",
     "smoke": "tiny networks, 512 images, 2 epochs",
 }
 BOUNDS = {"infonce": "InfoNCE", "jsd": "JSD"}

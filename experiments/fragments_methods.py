@@ -33,6 +33,7 @@ CONFIGS = {  # of each page of docs/methods: how the names of its config files b
 _ANY_METHOD = "views"  # the config whose word `method` is the page
 PAGES = {  # of docs/results: the result file, its page and title
     "dim_table1_long": ("dim-table1", "CIFAR-10, 25 and 60 epochs"),
+    "dim_long_choice_cpu": ("dim-table1", "Recipes on validation images, 8 epochs"),
     "dim_table1_cpu": ("dim-table1", "CIFAR-10, one epoch"),
     "dim_cifar10_cpu": ("dim-table1", "CIFAR-10, 2 and 10 epochs"),
     "baselines_own_terms_cpu": ("dim-table1", "Adversarial baselines"),
