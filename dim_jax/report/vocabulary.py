@@ -303,7 +303,7 @@ _CURVES = {
 
 
 def describe_curves(names: Iterable[str]) -> str:
-    """What the metrics of training with these names are; "" of unknown ones."""
+    """Describes the metrics of training with these names; "" where none is known."""
     names = [*names]
     known = {part: text for part, text in _CURVES.items() if any(part in name for name in names)}
     return f"{'; '.join(f'{part}: {text}' for part, text in known.items())}." if known else ""
