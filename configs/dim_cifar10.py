@@ -40,6 +40,11 @@ CPU = {
     **common.faster("encoder", "discriminator"),
 }
 LONG = common.LONG | common.longer("encoder", "discriminator")
+# Of DIM(L) with InfoNCE, by accuracy on validation images: experiments/dim_long_choice.py.
+LONG_INFONCE = {
+    **{"train.batch_size": 64, "train.steps_per_dispatch": 71},  # 781 steps an epoch
+    **common.longer("encoder", "discriminator", learning_rate=1e-3),
+}
 SMOKE = common.faster("encoder", "discriminator")
 
 
@@ -86,10 +91,15 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
     return common.budgeted(
         config,
         words["budget"],
-        long=LONG | common.under(block, infomax.long(words)),
+        long=LONG | _long(words) | common.under(block, infomax.long(words)),
         cpu=CPU | common.under(block, infomax.cpu(words)),
         smoke=SMOKE | common.under(block, infomax.smoke(words, encoder)) | datasets.smoke(name),
     )
+
+
+def _long(words: dict) -> dict:
+    """The changes of `LONG` for these words."""
+    return LONG_INFONCE if (words["weights"], words["bound"]) == ("local", "infonce") else {}
 
 
 def _published(words: dict, rows: dict, tasks: dict) -> dict:
