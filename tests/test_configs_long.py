@@ -12,6 +12,7 @@ EPOCHS = {
     **{"amdim_cifar10": 40, "amdim_cifar100": 40},
     "exemplar": 240,  # of 62 steps
 }
+BUDGETS = ("long", "cpu")
 
 
 @pytest.mark.parametrize("name", config_files.NAMES)
@@ -32,14 +33,26 @@ def test_configs_with_a_long_budget(name):
 
 
 def test_larger_batches_have_a_higher_rate_after_a_warm_up():
-    long, cpu = (config_files.load("dim_cifar10", budget) for budget in ("long", "cpu"))
+    long, cpu = (config_files.load("dim_cifar10", f"bound=jsd,budget={name}") for name in BUDGETS)
     assert (long["train"]["batch_size"], cpu["train"]["batch_size"]) == (256, 64)
+    assert long["method"]["method"]["local_critic"]["norm_anchors"]
     schedule = dict(name="cosine", warmup_epochs=1.0)
     for player in ("encoder", "discriminator"):
         assert long["players"][player]["learning_rate"] == 1.5e-3
         assert long["players"][player]["schedule"] == schedule
     bigan = config_files.load("bigan", "long")["players"]
     assert bigan["encoder"]["learning_rate"] == pytest.approx(7.5e-4)
+
+
+@pytest.mark.parametrize("words", ["", "critic=concat", "critic=dot", "global", "mixed"])
+def test_infonce_has_a_recipe_of_its_own(words):
+    """Small batches if there is a local term alone, and no norm where the critic has one."""
+    long, cpu = (config_files.load("dim_cifar10", f"{words},budget={name}") for name in BUDGETS)
+    local = words not in ("global", "mixed")
+    assert long["train"]["batch_size"] == (64 if local else 256)
+    assert long["players"]["encoder"]["learning_rate"] == (1e-3 if local else 1.5e-3)
+    norms = [found["method"]["method"]["local_critic"].get("norm_anchors") for found in (cpu, long)]
+    assert norms == ([None, None] if words == "critic=concat" else [True, False])
 
 
 @pytest.mark.parametrize("name", ["ae", "supervised", "dim_strided", "cmc"])
