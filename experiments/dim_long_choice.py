@@ -2,11 +2,11 @@
 
     python -m experiments.dim_long_choice --budget=cpu
 
-The candidates are configs/dim_cifar10.py with budget=long and other batches, rates and critics: unless
-named, batches of 256 at a rate of 1.5e-3, and a critic 256 wide with layer norm of the anchors. They train for
-eight epochs on the first 45,000 training images of CIFAR-10, and probes of conv and y are tested on
-the other 5,000, so that no test image takes part in the choice. Eight epochs say which setting
-learns faster, not which one ends higher after sixty.
+The candidates are configs/dim_cifar10.py with budget=long and other batches, rates and critics:
+unless named, batches of 256 at a rate of 1.5e-3, and a critic 256 wide with layer norm of the
+anchors. They train for eight epochs on the first 45,000 training images of CIFAR-10, and probes of
+conv and y are tested on the other 5,000, so that no test image takes part in the choice. Eight
+epochs say which setting learns faster, not which one ends higher after sixty.
 """
 
 from experiments import evaluations, table

@@ -60,8 +60,8 @@ PROTOCOLS = Protocols(
         # Hjelm et al. 2019 and the official code (ndm_eval.py): 10,000 representations in one
         # batch, so 1,000 epochs are 1,000 steps. Trained and reported on the same ones, so the
         # value is INFLATED: it has no bound by the truth, and grows with the training where all is
-        # independent. Compare it with other values of this protocol only. Over eight minutes on two
-        # busy cores.
+        # independent. Compare it with other values of this protocol only. Six minutes of one core
+        # for each number.
         # Differs: Adam's betas are the usual ones, and more than 10,000 test images are a random
         # part (neither is published).
         "ndm-paper-v1": Protocol(
@@ -179,8 +179,21 @@ def total_correlation(settings: Protocol, rows: Mapping[str, np.ndarray], seed: 
 def _columns(key: jax.Array, rows: jax.Array, _, products: int) -> tuple[jax.Array]:
     """f[n, 1 + products, d]: the rows, then copies with every coordinate permuted for itself."""
     keys = jax.random.split(key, products)
-    shuffled = [jax.random.permutation(each, rows, axis=0, independent=True) for each in keys]
-    return (jnp.stack([rows, *shuffled], axis=1),)
+    return (jnp.stack([rows, *(_permute_columns(each, rows) for each in keys)], axis=1),)
+
+
+def _permute_columns(key: jax.Array, rows: jax.Array) -> jax.Array:
+    """The rows f[n, d] with every column permuted for itself.
+
+    Sorts one array of random numbers whose low bits are the row, which a CPU does ten times as fast
+    as the sorts of `jax.random.permutation`, which carry rows along. Of 10,000 rows 18 random bits
+    are left: some 190 of their 50 million pairs draw equal ones and keep their order.
+    """
+    count, columns = rows.shape
+    bits = (count - 1).bit_length()
+    drawn = jax.random.bits(key, (columns, count), jnp.uint32) >> bits << bits
+    order = jnp.sort(drawn | jnp.arange(count, dtype=jnp.uint32), axis=1) & ((1 << bits) - 1)
+    return jnp.take_along_axis(rows.T, order.astype(jnp.int32), axis=1).T
 
 
 def _kullback_leibler(scores, positives, state):
