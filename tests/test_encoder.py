@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import config_files
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,6 +80,17 @@ def test_logits_of_a_classifier_are_no_tap_of_an_encoder(tmp_path):
     assert loaded.card["taps"].keys() == {"conv", "y"} == loaded.encode(_images(1)).keys()
     shapes = encoder_module.tap_shapes(SPEC, (28, 28, 3))
     assert shapes["y"] == [5] and "logits" not in shapes
+
+
+@pytest.mark.parametrize("name", config_files.NAMES)
+def test_encoders_of_all_configs_have_shapes_for_their_cards(name):
+    config = config_files.load(name)
+    method, places = config["method"], (config["augment"]["crop"], config["data"]["image_size"])
+    while "method" in method:
+        method = method["method"]
+    side = next(filter(None, places), 28 if "mnist" in config["data"]["name"] else 32)
+    shapes = encoder_module.tap_shapes(method["encoder"], (side, side, 3))
+    assert shapes["y"] and all(isinstance(side, int) for tap in shapes.values() for side in tap)
 
 
 def test_the_taps_are_those_of_the_network_in_evaluation_mode(encoder):

@@ -15,7 +15,10 @@ from dim_jax.rundir import tree_leaves
 
 
 def tap_shapes(spec: Mapping[str, Any], image_shape: Sequence[int]) -> dict[str, list[int]]:
-    """The shapes of one image's features at all taps of the encoder of a config's block."""
+    """The shapes of one image's features at all taps of the encoder of a config's block.
+
+    Outputs that are no features, such as the embeddings of each manifold layer, are left out.
+    """
     return _trace(build.make("encoder", spec), image_shape)[1]
 
 
@@ -75,7 +78,8 @@ def _trace(net: pure.Net, image_shape: Sequence[int]) -> tuple[Any, dict[str, li
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     weights = jax.eval_shape(net.init, jax.random.key(0), images)
     taps, _ = jax.eval_shape(functools.partial(net.apply, train=False), *weights, images)
-    return weights, {name: list(tap.shape[1:]) for name, tap in taps.items()}
+    arrays = {name: tap for name, tap in taps.items() if isinstance(tap, jax.ShapeDtypeStruct)}
+    return weights, {name: list(tap.shape[1:]) for name, tap in arrays.items()}
 
 
 def _first_fault(needed: Mapping[str, Any], saved: Mapping[str, np.ndarray]) -> str | None:
