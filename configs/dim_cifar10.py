@@ -40,8 +40,9 @@ CPU = {
     **common.faster("encoder", "discriminator"),
 }
 LONG = common.LONG | common.longer("encoder", "discriminator")
-# Of DIM(L) with InfoNCE, by accuracy on validation images: experiments/dim_long_choice.py.
-LONG_INFONCE = {
+# Of DIM(L) with these bounds, by accuracy on validation images: experiments/dim_long_choice.py.
+SMALL_BATCHES = ("infonce", "jsd")
+LONG_SMALL_BATCHES = {
     **{"train.batch_size": 64, "train.steps_per_dispatch": 71},  # 781 steps an epoch
     **common.longer("encoder", "discriminator", learning_rate=1e-3),
 }
@@ -99,7 +100,8 @@ def of(argument: str, name: str, published: dict, published_tasks: dict):
 
 def _long(words: dict) -> dict:
     """The changes of `LONG` for these words."""
-    return LONG_INFONCE if (words["weights"], words["bound"]) == ("local", "infonce") else {}
+    small = words["weights"] == "local" and words["bound"] in SMALL_BATCHES
+    return LONG_SMALL_BATCHES if small else {}
 
 
 def _published(words: dict, rows: dict, tasks: dict) -> dict:

@@ -33,7 +33,7 @@ def test_configs_with_a_long_budget(name):
 
 
 def test_larger_batches_have_a_higher_rate_after_a_warm_up():
-    long, cpu = (config_files.load("dim_cifar10", f"bound=jsd,budget={name}") for name in BUDGETS)
+    long, cpu = (config_files.load("dim_cifar10", f"bound=dv,budget={name}") for name in BUDGETS)
     assert (long["train"]["batch_size"], cpu["train"]["batch_size"]) == (256, 64)
     assert long["method"]["method"]["local_critic"]["norm_anchors"]
     schedule = dict(name="cosine", warmup_epochs=1.0)
@@ -45,7 +45,7 @@ def test_larger_batches_have_a_higher_rate_after_a_warm_up():
 
 
 @pytest.mark.parametrize("words", ["", "critic=concat", "critic=dot", "global", "mixed"])
-def test_infonce_has_a_recipe_of_its_own(words):
+def test_infonce_has_small_batches_and_no_norm_of_anchors(words):
     """Small batches if there is a local term alone, and no norm where the critic has one."""
     long, cpu = (config_files.load("dim_cifar10", f"{words},budget={name}") for name in BUDGETS)
     local = words not in ("global", "mixed")
@@ -53,6 +53,9 @@ def test_infonce_has_a_recipe_of_its_own(words):
     assert long["players"]["encoder"]["learning_rate"] == (1e-3 if local else 1.5e-3)
     norms = [found["method"]["method"]["local_critic"].get("norm_anchors") for found in (cpu, long)]
     assert norms == ([None, None] if words == "critic=concat" else [True, False])
+    jsd = config_files.load("dim_cifar10", f"{words},bound=jsd,budget=long")
+    assert jsd["train"]["batch_size"] == long["train"]["batch_size"]
+    assert jsd["method"]["method"]["local_critic"].get("norm_anchors") == norms[0]
 
 
 @pytest.mark.parametrize("name", ["ae", "supervised", "dim_strided", "cmc"])

@@ -127,18 +127,21 @@ def test_table_4_shares_the_long_trainings_of_table_1(monkeypatch, pytestconfig)
     assert controlled == ["DIM(L)"] and "svm_permuted" not in rows["DIM(G)"]
 
 
-def test_the_batches_that_long_had_before_are_a_row(monkeypatch, pytestconfig):
-    """With them InfoNCE has the recipe of JSD in all but the bound."""
+def test_the_batches_that_long_had_before_are_rows(monkeypatch, pytestconfig):
+    """With them InfoNCE and JSD have one recipe, that of other bounds."""
     monkeypatch.chdir(pytestconfig.rootpath)
     rows = {row.label: row for row in dim_table1.rows("long")}
 
     def config(row):
         return commandline.parse(["main", f"--config={row.config}", *row.overrides]).config
 
-    configs = [config(rows[f"DIM(L) {name}"]) for name in ("JSD", "InfoNCE, batch 256")]
-    assert {key for key in provenance.differences(*configs) if "published" not in key} == {
-        "method.method.bound.name"
-    }
+    first, *others = (
+        config(rows[f"DIM(L) {name}"]) for name in ("JSD, batch 256", "InfoNCE, batch 256", "DV")
+    )
+    bound, batch = "method.method.bound.name", "train.batch_size"
+    for other, changed in zip(others, ({bound}, {bound, batch}), strict=True):
+        differences = provenance.differences(first, other)
+        assert {key for key in differences if "published" not in key} == changed
 
 
 def test_the_published_mlp_judges_y_in_long_rows():
@@ -168,7 +171,8 @@ def test_critics_of_the_rows_are_the_published_ones():
     configs = {row.label: row.config for row in dim_table1.rows("long")}
     assert "global,critic=dot,bound=jsd" in configs["DIM(G)"]
     changed = {row.label: row.overrides for row in dim_table1.rows("long") if row.overrides}
-    assert changed.keys() == {"DIM(L) DV", "DIM(L) InfoNCE, batch 256"}
+    before = {f"DIM(L) {bound}, batch 256" for bound in ("JSD", "InfoNCE")}
+    assert changed.keys() == {"DIM(L) DV", *before}
     assert changed["DIM(L) DV"] == ("--config.train.batch_size=512",)
 
 
