@@ -188,9 +188,10 @@ def _records(name: str, builder: Any, split: str) -> Any:
         len(records)  # raises for a slice that ends before it starts
         return records
     except ValueError as error:
+        sizes = [f"{key} ({each.num_examples:,} examples)" for key, each in info.splits.items()]
         raise contracts.UserError(
-            f"{name} has no examples in the split {split!r}: use "
-            f"{', '.join(info.splits)}, a part such as train[:80%], or a sum such as train+test"
+            f"{name} cannot give the split {split!r}; it has {', '.join(sizes)}: use one of them, a "
+            "part inside one, such as train[:80%], or a sum such as train+test"
         ) from error
 
 

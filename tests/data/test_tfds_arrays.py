@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -67,8 +68,9 @@ def test_split_expressions_and_names(write_tfds):
     np.testing.assert_array_equal(loaded.splits["train"].images, wanted)
     with pytest.raises(contracts.UserError, match=r"data\.test_split to one of train, extra"):
         data.load("shapes", data_dir=root)
-    for wrong in ("tran", "train[", "train[4:2]", "train[:0]"):
-        with pytest.raises(contracts.UserError, match="use train, extra, a part such as"):
+    sizes = r"it has train \(6 examples\), extra \(4 examples\)"
+    for wrong in ("tran", "train[", "train[4:2]", "train[:0]", "train[:200%]", "train[4:9]"):
+        with pytest.raises(contracts.UserError, match=rf"{re.escape(repr(wrong))}; {sizes}"):
             data.load("shapes", data_dir=root, train_split=wrong, test_split="extra")
 
 
