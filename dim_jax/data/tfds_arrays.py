@@ -190,8 +190,8 @@ def _records(name: str, builder: Any, split: str) -> Any:
     except ValueError as error:
         sizes = [f"{key} ({each.num_examples:,} examples)" for key, each in info.splits.items()]
         raise contracts.UserError(
-            f"{name} cannot give the split {split!r}; it has {', '.join(sizes)}: use one of them, a "
-            "part inside one, such as train[:80%], or a sum such as train+test"
+            f"{name} cannot give the split {split!r}; it has {', '.join(sizes)}: use one of these, "
+            "a part inside one, such as train[:80%], or a sum such as train+test"
         ) from error
 
 
