@@ -80,10 +80,12 @@ def main(
       prepare: makes, before the runs of a budget, what all of them need.
     """
     parser = _parser(budgets)
-    parser.add_argument("--only", help="run the rows whose label contains this; report all")
+    parser.add_argument(
+        "--only", help="run the row of this label, or those whose label contains it; report all"
+    )
     arguments = parser.parse_args()
     chosen = rows(arguments.budget)
-    if not any((arguments.only or "") in row.label for row in chosen):
+    if not _select(chosen, arguments.only or ""):
         labels = "; ".join(row.label for row in chosen)
         parser.error(f"no row has {arguments.only!r} in its label; the labels are: {labels}")
     claims = directions(chosen) if directions else ()
@@ -144,7 +146,7 @@ def run(
 
     The first seed of every row comes before the second of any; before each run, `prepare()`.
     """
-    wanted = [row for row in rows if only in row.label]
+    wanted = _select(rows, only)
     for position in range(max(len(row.seeds) for row in wanted)):
         for row in wanted:
             if position < len(row.seeds) and not _finished(row, row.seeds[position]):
@@ -154,6 +156,12 @@ def run(
     content = _write(name, rows, directions)
     table_text.report(content)
     return content
+
+
+def _select(rows: Sequence[Row], label: str) -> list[Row]:
+    """The row of a label, or else those whose label contains it."""
+    exact = [row for row in rows if row.label == label]
+    return exact or [row for row in rows if label in row.label]
 
 
 def folder(row: Row, seed: int) -> pathlib.Path:

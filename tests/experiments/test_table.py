@@ -12,7 +12,7 @@ FACTS = {
     **dict(train_examples=5, test_examples=4, train_seconds=60.0, eval_seconds=30.0),
 }
 # y of each row by seed: the second row is above the first in two of three seeds.
-Y = {"plain": (0.50, 0.52, 0.54), "more": (0.53, 0.51, 0.58)}
+Y = {"plain": (0.50, 0.52, 0.54), "more": (0.53, 0.51, 0.58), "more still": (0.5, 0.5, 0.5)}
 ROWS = [
     table.Row("plain", "configs/toy.py:plain", seeds=(0, 1, 2), differs="all"),
     table.Row("more", "configs/toy.py:more", ("--config.x=1",), seeds=(0, 1, 2), differs="all"),
@@ -62,6 +62,14 @@ def test_what_is_there_is_not_run_again_and_the_rest_is(trained):
     assert len(trained) == 6 and [row["label"] for row in content["rows"]] == ["plain", "more"]
     table.run("other_table_with_the_same_row", ROWS[:1])
     assert len(trained) == 6
+
+
+def test_the_row_of_a_label_is_run_without_those_that_contain_it(trained):
+    rows = [*ROWS, dataclasses.replace(ROWS[1], label="more still", overrides=("--config.x=2",))]
+    table.run("toy", rows, only="more")
+    assert {label for label, _ in trained} == {"more"}
+    table.run("toy", rows, only="mor")
+    assert {label for label, _ in trained} == {"more", "more still"}
 
 
 def test_results_whose_run_folder_is_gone_are_kept(trained, monkeypatch, tmp_path):
