@@ -56,22 +56,27 @@ def test_candidates_never_see_test_images():
     rows = manifold_shiftmnist_choice.rows("cpu")
     assert all("split=validation" in each.config for each in rows)
     groups = [each.label.rpartition(" ")[0] for each in rows]
-    rates = {"cnn rate": 3, "linear rate": 3, "max_i_h rate": 3}
+    rates = {"cnn rate": 4, "linear rate": 6, "max_i_h rate": 4}
     strengths = {"cnn_l2": 4, "linear_l2": 4, "max_i": 4, "max_i_h": 4}
     assert {group: groups.count(group) for group in groups} == rates | strengths
 
 
-def test_rates_of_the_config_are_those_chosen_where_all_candidates_have_results():
+def test_the_config_has_the_rates_and_strengths_that_were_chosen():
     path = table.RESULTS / "manifold_shiftmnist_choice_cpu.json"
     content = json.loads(path.read_text())
     chosen = manifold_shiftmnist_choice.chosen(content)
-    groups = [row["label"].rpartition(" ")[0] for row in content["rows"]]
-    kinds = {"cnn": "cnn", "linear": "linear", "max_i_h": "max"}
-    judged = [model for model in kinds if groups.count(f"{model} rate") == 3]
-    for model in judged:
+    measured = {row["label"] for row in content["rows"]}
+    assert measured == {row.label for row in manifold_shiftmnist_choice.rows("cpu")}
+    for model, kind in {"cnn": "cnn", "linear": "linear", "max_i_h": "max"}.items():
         rate = float(chosen[f"{model} rate"].rpartition(" ")[2])
-        assert shiftmnist.RATES[kinds[model]] == rate, model
-    assert "linear" in judged
+        assert shiftmnist.RATES[kind] == rate
+        assert rate not in {end(manifold_shiftmnist_choice.RATES[model]) for end in (min, max)}
+    for model, kind in {"cnn_l2": "cnn", "linear_l2": "linear"}.items():
+        assert shiftmnist.L2[kind] == float(chosen[model].rpartition(" ")[2])
+    for model, weights in shiftmnist.WEIGHTS.items():
+        strength = float(chosen[model].rpartition(" ")[2])
+        assert weights["information"] == (strength, strength)
+        assert weights["entropy"] in ((strength, strength), (0.0, 0.0))
 
 
 def test_rows_differ_as_their_labels_say():
