@@ -20,8 +20,6 @@ import argparse
 import functools
 import json
 import pathlib
-import subprocess
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -34,7 +32,7 @@ from dim_jax import contracts, data, run_metadata
 from dim_jax.encoder import loading
 from dim_jax.evaluate import features, reference_representations
 from dim_jax.evaluate.probes import labelled, linear, mlp
-from experiments import cpc_labels_page, labelled_training, table
+from experiments import cpc_labels_page, labelled_training, table, trainings
 from experiments.labelled_training import Images
 
 NAME = "cpc_labels"
@@ -141,13 +139,14 @@ def _pretrain(budget: str, seed: int) -> None:
     folder, sizes = _pretrained(budget, seed), BUDGETS[budget]
     if (folder / "encoder").is_dir():
         return
-    command = [
-        *(sys.executable, "-m", "dim_jax.main", f"--config={CONFIG}:{_words(budget)}"),
-        *(f"--workdir={folder}", f"--config.seed={seed}", "--evals={}"),
-        f"--config.data.train_split=train[:{sizes.images}]",
-        *("--config.data.test_split=test[:2000]", f"--config.train.epochs={sizes.epochs}"),
-    ]
-    subprocess.run(command, check=True)
+    trainings.run(
+        [
+            *(f"--config={CONFIG}:{_words(budget)}", f"--workdir={folder}"),
+            *(f"--config.seed={seed}", "--evals={}"),
+            f"--config.data.train_split=train[:{sizes.images}]",
+            *("--config.data.test_split=test[:2000]", f"--config.train.epochs={sizes.epochs}"),
+        ]
+    )
 
 
 def _words(budget: str) -> str:

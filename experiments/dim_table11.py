@@ -9,10 +9,8 @@ first: their distances cannot be compared with the published ones, only the orde
 """
 
 import pathlib
-import subprocess
-import sys
 
-from experiments import table
+from experiments import table, trainings
 
 JUDGE = pathlib.Path(table.RUNS) / "judge_mnist"
 _BY_JUDGE = (f"--config.evals.fid.encoder={JUDGE}", "--config.evals.fid.images=5000")
@@ -79,8 +77,7 @@ def train_judge(budget: str) -> None:
     """Trains the encoder that judges the smaller budgets, unless it is there."""
     config = "configs/supervised.py:data=mnist,budget=cpu"
     if budget != "paper" and not (JUDGE / "results.json").exists():
-        command = [sys.executable, "-m", "dim_jax.main", f"--config={config}", f"--workdir={JUDGE}"]
-        subprocess.run(command, check=True)
+        trainings.run([f"--config={config}", f"--workdir={JUDGE}"])
 
 
 if __name__ == "__main__":

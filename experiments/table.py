@@ -15,7 +15,6 @@ import json
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -194,7 +193,7 @@ def _train(row: Row, seed: int) -> None:
     there = trainings.reuse(["main", *arguments], pathlib.Path(RUNS), folder(row, seed))
     if there is not None:
         print(f"   with the training of {there}", flush=True)
-    subprocess.run([sys.executable, "-m", "dim_jax.main", *arguments], check=True)
+    trainings.run(arguments)
 
 
 def _write(name: str, rows: Sequence[Row], directions: Sequence[Direction]) -> dict:

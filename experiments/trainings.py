@@ -1,12 +1,37 @@
-"""Trainings that several tables share: the same command but for its evaluations."""
+"""The trainings of experiments, each in its own process, and those that several tables share."""
 
 import json
 import pathlib
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 
 from dim_jax import commandline, settings
+from dim_jax.processes import stop_signals
 from dim_jax.rundir import provenance, workdir
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Runs `python -m dim_jax.main` to its end.
+
+    Signals that would end this process are left to the run, which saves its progress first.
+
+    Raises: SystemExit: with the run's exit status, if that is not 0; the run has said why.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "dim_jax.main", *arguments])
+    handlers = {
+        number: signal.signal(number, lambda number, frame: process.send_signal(number))
+        for number in stop_signals.numbers()
+    }
+    try:
+        status = process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if status:
+        raise SystemExit(status if status > 0 else 128 - status)
 
 
 def reuse(command: Sequence[str], runs: pathlib.Path, folder: pathlib.Path) -> pathlib.Path | None:

@@ -155,7 +155,7 @@ def test_a_row_of_an_earlier_version_is_the_same_without_its_word_for_evaluation
 def test_commands_have_the_evaluations(monkeypatch, tmp_path):
     commands = []
     monkeypatch.setattr(table, "RUNS", tmp_path)
-    monkeypatch.setattr(table.subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(table.trainings, "run", commands.append)
     row = dataclasses.replace(ROWS[1], evals=dict(mlp=dict(name="mlp", taps=("y",))))
     for each in (row, ROWS[1]):
         table._train(each, 0)

@@ -1,6 +1,10 @@
-"""Tables share a training whose evaluations alone differ."""
+"""Trainings in their own process, and those that tables share: evaluations alone differ."""
 
 import json
+import os
+import signal
+import threading
+import time
 
 import pytest
 
@@ -61,3 +65,41 @@ def test_another_spelling_of_the_words_is_the_same_training(finished, tmp_path):
         path.write_text("{}")
     command = ["main", "--config=configs/aae.py:gaussian,data=cifar10,budget=smoke", "--evals=knn"]
     assert trainings.reuse(command, tmp_path / "runs", tmp_path / "d") == there.path
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """Puts a shell script in the place of Python."""
+
+    def put(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(trainings.sys, "executable", str(path))
+
+    return put
+
+
+def test_a_run_that_fails_ends_the_experiment_with_its_exit_status(program, tmp_path):
+    program(f'echo "$@" > {tmp_path}/arguments; exit "${{4:-0}}"')
+    trainings.run(["--config=a"])
+    assert (tmp_path / "arguments").read_text() == "-m dim_jax.main --config=a\n"
+    with pytest.raises(SystemExit, match=r"^3$"):
+        trainings.run(["--config=a", "3"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_left_to_the_run(program, tmp_path, number):
+    """It ends in its own time, here after half a second."""
+    ready, before = tmp_path / "ready", signal.getsignal(number)
+    program(f"trap 'sleep 0.5; exit 7' INT TERM; touch {ready}; while :; do sleep 0.05; done")
+
+    def send():
+        while not ready.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(SystemExit, match=r"^7$"):
+        trainings.run([])
+    assert signal.getsignal(number) == before
