@@ -82,6 +82,30 @@ def test_every_evaluation_can_be_made_on_another_data_set():
     assert evals["knn_none"] == usual["knn"] | {"data": None}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--config.evals.knn.taps=('y',)"], dict(taps=("y",))),
+        (["--config.evals.knn.taps", "['y', 'fc']"], dict(taps=("y", "fc"))),
+        (["--config.evals.knn.subsets=2", "--config.evals.knn.permuted"], dict(subsets=2)),
+        (["--config.evals.knn.permuted=true"], {}),
+        (["--config.evals.knn.views=None"], dict(views=None)),
+    ],
+)
+def test_options_that_an_evaluation_of_the_config_does_not_have(arguments, options):
+    usual = parse(f"--config={CONFIG}").config["evals"]["knn"]
+    if "permuted" in str(arguments):
+        options = options | dict(permuted=True)
+    assert parse(f"--config={CONFIG}", *arguments).config["evals"]["knn"] == usual | options
+
+
+def test_options_of_an_evaluation_that_data_adds_in_any_order():
+    arguments = ("--config.evals.knn_m.taps=('y',)", "--config.evals.knn_m.data=mnist")
+    for each in (arguments, arguments[::-1]):
+        added = parse(f"--config={CONFIG}", *each).config["evals"]["knn_m"]
+        assert (added["taps"], added["data"]) == (("y",), "mnist")
+
+
 def test_one_number_and_one_for_each_view_replace_each_other(tmp_path):
     config = ["--config=configs/amdim_cifar10.py:smoke"]
     assert parse(*config, "--config.augment.blur=(1.0, 0.1)").config["augment"]["blur"] == (1, 0.1)

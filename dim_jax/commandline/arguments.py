@@ -4,6 +4,7 @@ Every mistake becomes one `UserError` sentence instead of a traceback.
 """
 
 import functools
+import itertools
 import operator
 import os
 import pathlib
@@ -68,9 +69,11 @@ def parse(argv: Sequence[str]) -> Command:
         with config.unlocked():
             config.evals = ml_collections.ConfigDict(settings.read_evals(evals)).lock()
     arguments, unset = _without_nones(arguments)
-    for key in (*unset, *_overridden(arguments)):
-        added_options.add(config, key)
-    for key in (*unset, *_overridden(arguments)):
+    overrides = dict.fromkeys(unset, "None") | _overrides(arguments)
+    # An evaluation that `data` makes is there before its other options.
+    for key in sorted(overrides, key=lambda key: key.split(".")[2:3] != ["data"]):
+        added_options.add(config, key, overrides[key])
+    for key in overrides:
         _check_key(config, key)
     _retype(config, arguments)
     values = flags.FlagValues()
@@ -144,8 +147,14 @@ def _key(argument: str) -> str | None:
     return match and match[1]
 
 
-def _overridden(arguments: Sequence[str]) -> list[str]:
-    return [key for argument in arguments if (key := _key(argument))]
+def _overrides(arguments: Sequence[str]) -> dict[str, str | None]:
+    """The keys of the config that arguments set, and the text of each value, None without one."""
+    values = {}
+    for argument, after in itertools.pairwise([*arguments, ""]):
+        if key := _key(argument):
+            _, equals, text = argument.partition("=")
+            values[key] = text if equals else None if after[:1] in ("", "-") else after
+    return values
 
 
 def _without_nones(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
