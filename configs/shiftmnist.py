@@ -39,7 +39,7 @@ L2 = {"cnn": 1e-2, "linear": 1e-2}
 RATES = {"cnn": 1e-2, "linear": 1e-1, "max": 1e-2}
 WEIGHTS = {
     "max_i": dict(information=(1.0, 1.0), entropy=(0.0, 0.0)),
-    "max_i_h": dict(information=(1.0, 1.0), entropy=(1.0, 1.0)),
+    "max_i_h": dict(information=(3.0, 3.0), entropy=(3.0, 3.0)),
 }
 # Ours, as all that follows; for the CNN's kernels the accuracy without the pixel was looked at. The
 # network in smaller budgets, by its kind: `cpu`, `smoke`.
