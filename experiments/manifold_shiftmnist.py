@@ -37,7 +37,8 @@ _GREY = ("--config.data.shortcut_strength=0.5",)
 _OURS = "our sizes, optimizer and strengths, as none are published"
 DIFFERS = {
     "paper": _OURS,
-    "cpu": f"{_OURS}; 10,000 training images, 16 epochs, small networks",
+    "cpu": f"{_OURS}; 10,000 training images, 16 epochs, small networks; minutes on one of two "
+    "cores, the other busy",
     "smoke": "512 images, tiny networks, 2 epochs",
 }
 _NO_TERMS = ("--config.method.information=(0.0, 0.0)", "--config.method.entropy=(0.0, 0.0)")
