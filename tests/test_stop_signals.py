@@ -80,9 +80,21 @@ def test_a_signal_ends_a_process_that_waits_for_the_device():
     assert waiting.end(code)[:2] == (143, "dim_jax: stopped here\n")
 
 
+def test_a_signal_is_answered_while_the_process_waits_for_the_device():
+    code = (
+        "from dim_jax.processes import stop_signals\n"
+        "write = stop_signals._write\n"
+        "stop_signals._write = lambda sentence: (write(sentence), os._exit(3))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "with stop_signals.answered('stopping'):\n"
+        "    wait()\n"
+    )
+    assert waiting.end(code)[:2] == (3, "dim_jax: stopping\n")
+
+
 def test_a_signal_after_the_context_ends_nothing():
     descriptors = len(os.listdir("/proc/self/fd"))
-    with stop_signals.ending_process(0.0, "stopped"):
+    with stop_signals.ending_process(0.0, "stopped"), stop_signals.answered("stopping"):
         pass
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     os.kill(os.getpid(), signal.SIGTERM)

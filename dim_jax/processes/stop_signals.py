@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 def numbers() -> tuple[int, ...]:
@@ -46,14 +46,43 @@ def ending_process(patience: float | None, sentence: str) -> Iterator[None]:
       patience: None does nothing, for a process in which other things run.
       sentence: printed after "dim_jax: ".
     """
-    if patience is None or threading.current_thread() is not threading.main_thread():
+
+    def end(number: int) -> None:
+        time.sleep(patience)
+        _write(sentence)
+        os._exit(128 + number)
+
+    with contextlib.nullcontext() if patience is None else _listening(end):
+        yield
+
+
+@contextlib.contextmanager
+def answered(sentence: str) -> Iterator[None]:
+    """A context manager in which a sentence answers each signal at once.
+
+    Whether a handler, which waits as `ending_process` says, then stops anything is not looked at.
+
+    Args:
+      sentence: printed after "dim_jax: ".
+    """
+    with _listening(lambda number: _write(sentence)):
+        yield
+
+
+@contextlib.contextmanager
+def _listening(react: Callable[[int], None]) -> Iterator[None]:
+    """Calls `react` with the number of each signal that has a handler, in a thread, without delay.
+
+    Python lets the main thread alone listen; in another one nothing is called.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    arguments = (reader, set(numbers()), patience, sentence)
-    threading.Thread(target=_end_after, args=arguments, daemon=True).start()
+    arguments = (reader, set(numbers()), react)
+    threading.Thread(target=_listen, args=arguments, daemon=True).start()
     try:
         yield
     finally:
@@ -61,18 +90,19 @@ def ending_process(patience: float | None, sentence: str) -> Iterator[None]:
         os.close(writer)  # which ends the thread
 
 
-def _end_after(reader: int, listened: set[int], patience: float, sentence: str) -> None:
-    while number := int.from_bytes(os.read(reader, 1)):  # of each signal that has a handler
+def _listen(reader: int, listened: set[int], react: Callable[[int], None]) -> None:
+    while number := int.from_bytes(os.read(reader, 1)):
         if number in listened:
-            time.sleep(patience)
-            with contextlib.suppress(OSError):
-                os.write(2, f"dim_jax: {sentence}\n".encode())
-            os._exit(128 + number)
+            react(number)
     os.close(reader)
+
+
+def _write(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"dim_jax: {sentence}\n".encode())
 
 
 def _end(number, frame) -> None:
     del frame
-    with contextlib.suppress(OSError):
-        os.write(2, b"dim_jax: stopped by Ctrl-C before training\n")
+    _write("stopped by Ctrl-C before training")
     os._exit(128 + number)

@@ -19,7 +19,7 @@ import numpy as np
 
 from dim_jax import contracts, data, profiling, settings
 from dim_jax.data import resident
-from dim_jax.processes import backend, distributed
+from dim_jax.processes import backend, distributed, stop_signals
 from dim_jax.rundir import checkpoint, tree_leaves
 from dim_jax.training import (
     input_pipeline,
@@ -256,7 +256,8 @@ class Loop:
         late = None
         if self.step:
             self._saved(self.step, self.train_state)
-        with stopping.Signals() as signals, contextlib.closing(self._source):
+        answered = stop_signals.answered("stopping when the steps under way are done")
+        with stopping.Signals() as signals, answered, contextlib.closing(self._source):
             while self.step < self._durations.total_steps:
                 ahead = self._launch()
                 if late is not None:
