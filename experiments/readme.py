@@ -28,11 +28,11 @@ ROWS = {  # what it is: (result file, its row, evaluation, tap)
     "CMC, views L and ab": ("cmc_views_cpu", "L, ab: softmax", "mlp", "y"),
     "Exemplar-CNN": ("exemplar_table1_cpu", "small", "svm", "pooled"),
     "Image-manifold layers, test images without the shortcut": (
-        *("manifold_shiftmnist_column_cpu", "2-layer CNN (max I + H), location"),
+        *("manifold_shiftmnist_cpu", "2-layer CNN (max I + H), spread"),
         *("classifier", "clean"),
     ),
     "the same without their terms, a control": (
-        *("manifold_shiftmnist_column_cpu", "manifold layers, no terms, location"),
+        *("manifold_shiftmnist_cpu", "manifold layers, no terms, spread"),
         *("classifier", "clean"),
     ),
 }
