@@ -271,8 +271,8 @@ FAULTS = (
     Fault(
         "ndm_coordinates_permuted_together",
         "dim_jax/evaluate/measures/ndm.py",
-        "jax.random.permutation(each, rows, axis=0, independent=True)",
-        "jax.random.permutation(each, rows, axis=0)",
+        "jax.random.bits(key, (columns, count), jnp.uint32)",
+        "jax.random.bits(key, (1, count), jnp.uint32)",
         "tests/evaluate/test_ndm.py",
     ),
     Fault(
