@@ -12,10 +12,10 @@ hour; `smoke` takes seconds.
 
 Metric: test accuracy of an MLP with 200 hidden units on the frozen conv, fc and y. Published for
 DIM(L) after 1000 epochs: InfoNCE 75.21/75.57/69.13, JSD 73.25/73.62/66.96, DV 72.66/70.60/64.71.
-Measured with InfoNCE, seed 0, on 2 CPU cores shared with other work: budget=long 75.2/71.5/66.0 in
-two hours (experiments/results/dim_table1_long.json), budget=cpu 71.7/67.6/62.8 in 40 minutes
-(experiments/results/dim_cifar10_cpu.json). budget=paper was not run; it
-judges by the published probe too (`mlp_paper`).
+Measured with InfoNCE, seed 0: budget=long 75.1/71.1/66.6 in 130 minutes of one CPU core
+(experiments/results/dim_table1_long.json), budget=cpu 71.7/67.6/62.8 in 40 minutes of two
+(experiments/results/dim_cifar10_cpu.json). budget=paper was not run; it judges by the published
+probe too (`mlp_paper`).
 """
 
 from configs import common

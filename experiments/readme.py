@@ -15,13 +15,8 @@ _START = ": python -m experiments.readme -->\n"
 
 ROWS = {  # what it is: (result file, its row, evaluation, tap)
     "DIM(L) InfoNCE, the quick start": (*("quickstart_seeds", "DIM(L) InfoNCE", "svm_few", "y"),),
-    "DIM(L) InfoNCE": ("dim_table1_long", "DIM(L) InfoNCE, batch 256", "mlp", "y"),
-    "the same, convolutional features": (
-        "dim_table1_long",
-        "DIM(L) InfoNCE, batch 256",
-        "mlp",
-        "conv",
-    ),
+    "DIM(L) InfoNCE": ("dim_table1_long", "DIM(L) InfoNCE", "mlp", "y"),
+    "the same, convolutional features": ("dim_table1_long", "DIM(L) InfoNCE", "mlp", "conv"),
     "DIM(L) JSD": ("dim_table4_cpu", "DIM(L)", "svm", "y"),
     "VAE": ("dim_table1_cpu", "VAE", "mlp", "y"),
     "AMDIM": ("amdim_ablations_cpu", "AMDIM, CIFAR-10", "linear", "y"),
